@@ -1,0 +1,11 @@
+//! Trees and layers, and the file system underneath them.
+//!
+//! Tar reading and writing, the tree a layer describes, compression, confined paths, durable
+//! writes and locks. This crate knows nothing of images, registries or the store's layout.
+
+pub mod compression;
+pub mod durable;
+pub mod layer;
+pub mod lock;
+pub mod tar;
+pub mod tree;

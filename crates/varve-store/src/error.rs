@@ -1,0 +1,133 @@
+//! Why the store did not do what was asked.
+
+use std::{io, path::PathBuf};
+
+use varve_types::{DiffId, Digest, Kind};
+
+/// Why the store did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No committed blob has this digest; an unfinished ingest does not count.
+    #[error("blob {0} is not in the store")]
+    BlobNotFound(Digest),
+    /// The layer has not been indexed here and its blob is gone.
+    #[error("layer {0} is not in the store")]
+    LayerNotFound(DiffId),
+    /// All bytes arrived but they are not the promised ones. Nothing was kept.
+    #[error("expected blob {expected}, received {actual}")]
+    Mismatch {
+        /// What was promised.
+        expected: Digest,
+        /// What came.
+        actual: Digest,
+    },
+    /// The number of bytes is not the promised one. Nothing was kept.
+    #[error("expected {expected} bytes for blob {digest}, received {actual}")]
+    Size {
+        /// Of which blob.
+        digest: Digest,
+        /// What was promised.
+        expected: u64,
+        /// What came (at least).
+        actual: u64,
+    },
+    /// The layer's tar is not the one that the config lists.
+    #[error("expected diff ID {expected}, got {actual}")]
+    DiffId {
+        /// What the config lists.
+        expected: DiffId,
+        /// What the tar hashes to.
+        actual: DiffId,
+    },
+    /// The layer is not a sound tar.
+    #[error("layer {digest} cannot be read")]
+    Layer {
+        /// Of which blob, when known.
+        digest: String,
+        /// Why.
+        source: varve_fs::layer::LayerError,
+    },
+    /// The compressed stream is damaged or ends early.
+    #[error("layer {digest} cannot be decompressed")]
+    Decompress {
+        /// Of which blob, when known.
+        digest: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The other side of a transfer failed while bytes were read from it; what arrived is kept.
+    #[error("reading the source failed")]
+    Source(#[source] io::Error),
+    /// A manifest, index or config in the store cannot be parsed.
+    #[error("{what} {digest} in the store is not valid: {reason}")]
+    Document {
+        /// `manifest` or `config`.
+        what: &'static str,
+        /// Which.
+        digest: Digest,
+        /// Why.
+        reason: String,
+    },
+    /// The directory was made by a newer varve.
+    #[error("the store at {} has format {found}, and this varve knows formats up to {known}", path.display())]
+    Format {
+        /// The store.
+        path: PathBuf,
+        /// What its format file says.
+        found: String,
+        /// What we know.
+        known: u32,
+    },
+    /// The directory holds something that is not a store.
+    #[error("{} is not a varve store or OCI image layout: {reason}", path.display())]
+    NotAStore {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A named limit was passed.
+    #[error("{what} of {actual} is more than the limit of {limit}")]
+    Limit {
+        /// Of what.
+        what: &'static str,
+        /// The number found.
+        actual: u64,
+        /// The most there may be.
+        limit: u64,
+    },
+    /// The kernel refused. `action` is a bare verb: "create", "sync", "rename".
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// Classifies the error for exit codes, HTTP statuses and retry decisions.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::BlobNotFound(_) | Self::LayerNotFound(_) => Kind::NotFound,
+            Self::Mismatch { .. }
+            | Self::Size { .. }
+            | Self::DiffId { .. }
+            | Self::Decompress { .. }
+            | Self::Document { .. } => Kind::Corrupt,
+            Self::Layer { source, .. } => source.kind(),
+            Self::Source(_) => Kind::Unavailable,
+            Self::Format { .. } => Kind::Unsupported,
+            Self::NotAStore { .. } => Kind::Invalid,
+            Self::Limit { .. } => Kind::Exhausted,
+            Self::Io { source, .. } => match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Kind::Exhausted,
+                io::ErrorKind::PermissionDenied => Kind::Denied,
+                _ => Kind::Internal,
+            },
+        }
+    }
+}

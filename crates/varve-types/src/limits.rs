@@ -1,0 +1,42 @@
+//! Limits on everything that is received. Each has a name; none is silent.
+
+/// Bytes of one manifest or index (registries refuse more than 4 MiB; distribution-spec, "Pushing Manifests").
+pub const MANIFEST_SIZE_BYTES_MAX: u64 = 4 << 20;
+/// Bytes of one image config.
+pub const CONFIG_SIZE_BYTES_MAX: u64 = 8 << 20;
+/// Levels of indexes inside indexes.
+pub const INDEX_DEPTH_MAX: usize = 4;
+/// Descriptors in one index.
+pub const INDEX_ENTRIES_MAX: usize = 4_096;
+/// Layers of one image; overlayfs takes at most 500 lowers.
+pub const LAYERS_MAX: usize = 500;
+/// Entries of one layer.
+pub const LAYER_ENTRIES_MAX: u64 = 4_000_000;
+/// Bytes of one path inside a layer (Linux `PATH_MAX`).
+pub const PATH_SIZE_BYTES_MAX: usize = 4_096;
+/// Bytes of one name inside a path (Linux `NAME_MAX`).
+pub const NAME_SIZE_BYTES_MAX: usize = 255;
+/// Bytes of one symlink target.
+pub const LINK_SIZE_BYTES_MAX: usize = 4_096;
+/// Bytes of one extended attribute's value (Linux `XATTR_SIZE_MAX`).
+pub const XATTR_SIZE_BYTES_MAX: usize = 65_536;
+/// Bytes of all extended attributes of one entry (Linux `XATTR_LIST_MAX` for names, and room for values).
+pub const XATTRS_SIZE_BYTES_MAX: usize = 1 << 20;
+/// Bytes of one PAX header or GNU long name.
+pub const TAR_EXTENSION_SIZE_BYTES_MAX: u64 = 2 << 20;
+/// Bytes that one compressed layer may inflate to.
+pub const LAYER_INFLATED_SIZE_BYTES_MAX: u64 = 1 << 40;
+/// Times a compressed layer may grow when inflated, past the first MiB (gzip's own limit is about 1032).
+pub const INFLATE_RATIO_MAX: u64 = 1_100;
+/// Redirects followed for one request.
+pub const REDIRECTS_MAX: usize = 5;
+/// Bytes of an error body read from a registry.
+pub const ERROR_BODY_SIZE_BYTES_MAX: u64 = 64 << 10;
+/// Bytes of a token response.
+pub const TOKEN_BODY_SIZE_BYTES_MAX: u64 = 1 << 20;
+/// Pages of a tag list or catalogue.
+pub const LIST_PAGES_MAX: usize = 10_000;
+/// Bytes of a docker archive's manifest.json, repositories or legacy json.
+pub const ARCHIVE_DOCUMENT_SIZE_BYTES_MAX: u64 = 16 << 20;
+/// Members of an image archive.
+pub const ARCHIVE_MEMBERS_MAX: usize = 200_000;
