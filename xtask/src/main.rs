@@ -1,1 +1,48 @@
-fn main() {}
+//! The project's own commands: `cargo xtask help` lists them.
+//!
+//! Everything a person or a machine does to this repository is a command here, so that there is
+//! one place to look and nothing to install first: standard library, `anyhow` and `serde_json`.
+
+mod packages;
+mod run;
+mod suite;
+mod summary;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+Usage: cargo xtask COMMAND
+
+Commands:
+  test [--no-install]   Install what the tests need (Debian packages, where that is allowed),
+                        then check formatting and lints and run every test
+  tidy                  Only the tests about the code itself: floors, names, sizes, licences, links
+  help                  This text
+
+`cargo demo` is `cargo xtask demo`.
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match words.as_slice() {
+        ["test", options @ ..] => suite::test(options),
+        ["tidy"] => suite::tidy(),
+        [] | ["help" | "--help" | "-h"] => {
+            print!("{HELP}");
+            Ok(true)
+        }
+        other => {
+            eprint!("xtask: no command `{}`\n\n{HELP}", other.join(" "));
+            Ok(false)
+        }
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
