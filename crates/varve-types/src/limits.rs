@@ -40,3 +40,5 @@ pub const LIST_PAGES_MAX: usize = 10_000;
 pub const ARCHIVE_DOCUMENT_SIZE_BYTES_MAX: u64 = 16 << 20;
 /// Members of an image archive.
 pub const ARCHIVE_MEMBERS_MAX: usize = 200_000;
+/// Bytes of memory that decompressing one stream may take (xz dictionaries, zstd windows).
+pub const DECODER_MEMORY_SIZE_BYTES_MAX: u64 = 128 << 20;
