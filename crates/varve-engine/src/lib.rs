@@ -1,1 +1,38 @@
-//! Under construction.
+//! The verbs: everything that `varve` can do with images, one file each.
+//!
+//! The engine joins the store to the registries and archives. It decides about images; it
+//! prints nothing, knows no terminal, and takes time and environment from the caller's
+//! [`Ctx`](varve_types::Ctx).
+//!
+//! # Invariants
+//!
+//! 1. A verb that fails has changed no name. What it fetched may stay, for the next try.
+//! 2. Everything a verb relies on is pinned under its lease before it is named.
+//! 3. Error texts are Docker's where Docker has one ([`Error`]); where they belong in the
+//!    conversation is told by [`Error::origin`].
+
+pub mod check;
+pub mod df;
+mod engine;
+mod error;
+pub mod filters;
+mod find;
+pub mod history;
+pub mod inspect;
+pub mod list;
+pub mod prune;
+pub mod remove;
+pub mod tag;
+
+pub use df::{DiskUsage, ImageUsage};
+pub use engine::Engine;
+pub use error::{Error, Origin};
+pub use filters::Filters;
+pub use history::HistoryEntry;
+pub use inspect::ImageFacts;
+pub use list::{ImageSummary, List, PlatformSummary};
+pub use prune::{Prune, Pruned};
+pub use remove::{Remove, Removed};
+
+/// What the verbs return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

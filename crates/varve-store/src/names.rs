@@ -33,8 +33,33 @@ pub struct Row {
     pub stored: Option<Timestamp>,
     /// The image it was committed from or built on here, as Docker's `Parent`.
     pub parent: Option<ImageId>,
+    /// Whether the manifest was made here (import, commit, build, an archive without one) rather
+    /// than by who made the image: its plain layers are compressed when it is pushed.
+    /// Annotation `dev.varve.made`.
+    pub made_here: bool,
     /// Annotations that other tools wrote; kept as they are.
     pub foreign_annotations: BTreeMap<String, String>,
+}
+
+impl Row {
+    /// A row without a name that says nothing but what it points at.
+    pub fn new(target: Descriptor, image: ImageId) -> Self {
+        Self {
+            reference: None,
+            target,
+            image,
+            created: None,
+            size_bytes: 0,
+            platform: None,
+            index: None,
+            source: None,
+            tagged: None,
+            stored: None,
+            parent: None,
+            made_here: false,
+            foreign_annotations: BTreeMap::new(),
+        }
+    }
 }
 
 /// The image table at one moment.

@@ -1,0 +1,54 @@
+//! `system df`: what takes how much room.
+
+use std::collections::HashMap;
+
+use varve_types::DiffId;
+
+use crate::{Engine, ImageSummary, Result, list};
+
+/// What the store holds, in Docker's units.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiskUsage {
+    /// Docker's size of all layers together, each once, in bytes.
+    pub layers_size_bytes: u64,
+    /// The images, newest first.
+    pub images: Vec<ImageUsage>,
+}
+
+/// What one image takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageUsage {
+    /// The image.
+    pub summary: ImageSummary,
+    /// Bytes of its layers that other images use too.
+    pub shared_size_bytes: u64,
+    /// How many containers use it.
+    pub containers: u64,
+}
+
+impl Engine {
+    /// Measures what is here.
+    pub fn disk_usage(&self) -> Result<DiskUsage> {
+        let names = self.store.names()?;
+        let mut images = list::summaries(&names);
+        images.sort_by(|a, b| b.created.cmp(&a.created));
+        let mut uses: HashMap<DiffId, u64> = HashMap::new();
+        let mut stacks = Vec::new();
+        for image in images {
+            let config = self.store.config(&image.id)?;
+            for layer in config.diff_ids() {
+                *uses.entry(*layer).or_default() += 1;
+            }
+            stacks.push((image, config.diff_ids().to_vec()));
+        }
+        let mut sizes: HashMap<DiffId, u64> = HashMap::new();
+        for layer in uses.keys() {
+            sizes.insert(*layer, self.content_size(std::slice::from_ref(layer))?);
+        }
+        let images = stacks.into_iter().map(|(summary, stack)| {
+            let shared = stack.iter().filter(|layer| uses[*layer] > 1).map(|layer| sizes[layer]);
+            ImageUsage { summary, shared_size_bytes: shared.sum(), containers: 0 }
+        });
+        Ok(DiskUsage { images: images.collect(), layers_size_bytes: sizes.values().sum() })
+    }
+}

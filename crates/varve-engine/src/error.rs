@@ -1,0 +1,245 @@
+//! Why a verb did not do what was asked, in Docker's words where Docker has some.
+
+use varve_types::{Digest, Kind, Platform, reference::ReferenceError};
+
+/// Why a verb failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No image has this name or ID. Holds what was looked for, as Docker shows it.
+    #[error("No such image: {0}")]
+    NoSuchImage(String),
+    /// The name is not one.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
+    /// The target of `tag` is not a name.
+    #[error("Error parsing reference: \"{text}\" is not a valid repository/tag: {source}")]
+    TagTarget {
+        /// What was given.
+        text: String,
+        /// Why it is not.
+        source: ReferenceError,
+    },
+    /// The target of `tag` has a digest.
+    #[error("refusing to create a tag with a digest reference")]
+    TagDigest,
+    /// A prefix of an ID fits several images (`save`).
+    #[error("ambiguous digest string")]
+    AmbiguousId,
+    /// Removing would take something that is in use.
+    #[error("conflict: unable to delete {short_id} ({}) - {reason}", forcing(*.hard))]
+    Conflict {
+        /// The image's ID, 12 digits.
+        short_id: String,
+        /// Whether force does not help.
+        hard: bool,
+        /// What uses it.
+        reason: String,
+    },
+    /// A filter that the command does not know.
+    #[error("invalid filter '{0}'")]
+    UnknownFilter(String),
+    /// A filter's values make no sense.
+    #[error("invalid filter '{name}=[{values}]'")]
+    FilterValue {
+        /// The filter.
+        name: String,
+        /// Its values, joined by spaces.
+        values: String,
+    },
+    /// Neither a time nor a duration.
+    #[error("failed to parse value as time or duration: \"{0}\"")]
+    Time(String),
+    /// A pattern of a `reference` filter that cannot be read.
+    #[error("syntax error in pattern")]
+    Pattern,
+    /// The image is there, but not for this platform, and it is for one platform only.
+    #[error(
+        "image with reference {reference} was found but its platform ({found}) does not match the specified platform ({wanted})"
+    )]
+    OtherPlatform {
+        /// What the user named.
+        reference: String,
+        /// The platform that is here.
+        found: Platform,
+        /// The platform asked for.
+        wanted: Platform,
+    },
+    /// The image is there for several platforms, but not for this one.
+    #[error(
+        "image with reference {reference} was found but does not provide the specified platform ({wanted})"
+    )]
+    NoPlatform {
+        /// What the user named.
+        reference: String,
+        /// The platform asked for.
+        wanted: Platform,
+    },
+    /// `save`: none of the images is for this platform.
+    #[error("no suitable export target found for platform {0}")]
+    NoExportTarget(Platform),
+    /// `push` of a name that no image has.
+    #[error("An image does not exist locally with the tag: {0}")]
+    NotLocal(String),
+    /// `push` of a tag that the repository has not got here.
+    #[error("tag does not exist: {0}")]
+    NoSuchTag(String),
+    /// `push` of a digest.
+    #[error("cannot push a digest reference")]
+    PushDigest,
+    /// `import` to a digest.
+    #[error("cannot import digest reference")]
+    ImportDigest,
+    /// `scratch` is not an image.
+    #[error("'scratch' is a reserved name")]
+    Reserved,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] varve_store::Error),
+    /// A file of the user's cannot be opened. The text is Docker's: `open x: no such file or directory`.
+    #[error("{action} {path}: {}", go_io_text(.source))]
+    File {
+        /// `open`, `read`.
+        action: &'static str,
+        /// What the user named.
+        path: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Writing the output failed.
+    #[error("cannot write the output")]
+    Output(#[source] std::io::Error),
+    /// A blob that should be here is damaged or gone; names the image that needs it.
+    #[error("image {image} is damaged: {source}")]
+    Damaged {
+        /// The image's name or ID.
+        image: String,
+        /// What is wrong.
+        source: varve_store::Error,
+    },
+    /// The pull asked for a platform that the tag's one image is not for.
+    #[error(
+        "image with reference {reference} was found but does not match the specified platform: wanted {wanted}, actual: {actual}"
+    )]
+    PulledOtherPlatform {
+        /// The full reference.
+        reference: String,
+        /// The platform asked for.
+        wanted: Platform,
+        /// The platform that came.
+        actual: Platform,
+    },
+    /// An error that came while the operation was already reporting progress.
+    #[error(transparent)]
+    Stream(Box<Error>),
+}
+
+/// Where in Docker's conversation an error stands: decides what is printed in front of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// The command line itself: the text alone.
+    Client,
+    /// Docker's daemon answers so: `Error response from daemon: ` in front.
+    Daemon,
+    /// While progress was being reported: the text alone.
+    Stream,
+    /// Not one of Docker's: varve's own form, with causes and a hint.
+    Varve,
+}
+
+fn forcing(hard: bool) -> &'static str {
+    if hard { "cannot be forced" } else { "must be forced" }
+}
+
+/// The text of an operating system error as Go prints it.
+pub(crate) fn go_io_text(error: &std::io::Error) -> String {
+    let Some(code) = error.raw_os_error() else { return error.to_string() };
+    let text = rustix::io::Errno::from_raw_os_error(code);
+    let text = std::io::Error::from(text).to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |c| c.to_lowercase().chain(chars).collect())
+}
+
+impl Error {
+    /// Marks the error as one that came while progress was being reported.
+    #[must_use]
+    pub fn in_stream(self) -> Self {
+        match self {
+            Self::Stream(_) => self,
+            other => Self::Stream(Box::new(other)),
+        }
+    }
+
+    /// Where the error stands in Docker's conversation.
+    pub fn origin(&self) -> Origin {
+        match self {
+            Self::Stream(inner) => match inner.origin() {
+                Origin::Varve => Origin::Varve,
+                _ => Origin::Stream,
+            },
+            Self::TagTarget { .. } | Self::TagDigest | Self::PushDigest | Self::File { .. } => {
+                Origin::Client
+            }
+            Self::NotLocal(_) | Self::NoSuchTag(_) | Self::PulledOtherPlatform { .. } => {
+                Origin::Stream
+            }
+            Self::Store(_) | Self::Output(_) | Self::Damaged { .. } => Origin::Varve,
+            _ => Origin::Daemon,
+        }
+    }
+
+    /// Classifies the error.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::NoSuchImage(_) | Self::NotLocal(_) | Self::NoSuchTag(_) => Kind::NotFound,
+            Self::OtherPlatform { .. }
+            | Self::NoPlatform { .. }
+            | Self::NoExportTarget(_)
+            | Self::PulledOtherPlatform { .. } => Kind::NotFound,
+            Self::Reference(_)
+            | Self::TagTarget { .. }
+            | Self::TagDigest
+            | Self::AmbiguousId
+            | Self::UnknownFilter(_)
+            | Self::FilterValue { .. }
+            | Self::Time(_)
+            | Self::Pattern
+            | Self::PushDigest
+            | Self::ImportDigest
+            | Self::Reserved => Kind::Invalid,
+            Self::Conflict { .. } => Kind::Conflict,
+            Self::Store(error) | Self::Damaged { source: error, .. } => error.kind(),
+            Self::File { source, .. } | Self::Output(source) => match source.kind() {
+                std::io::ErrorKind::NotFound => Kind::NotFound,
+                std::io::ErrorKind::PermissionDenied => Kind::Denied,
+                std::io::ErrorKind::StorageFull => Kind::Exhausted,
+                _ => Kind::Internal,
+            },
+            Self::Stream(inner) => inner.kind(),
+        }
+    }
+
+    /// What the user can do about it, when that is not plain from the message.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Stream(inner) => inner.hint(),
+            Self::Damaged { .. } => {
+                Some("run `varve system check` to see what is wrong, and pull or load the image again".into())
+            }
+            Self::Store(varve_store::Error::Format { .. }) => {
+                Some("use the varve that made the store, or another directory with --root".into())
+            }
+            Self::Store(error) if error.kind() == Kind::Exhausted => Some(
+                "free disk space, for example with `varve image prune`, and run the command again: finished bytes are kept".into(),
+            ),
+            Self::Store(error) if error.kind() == Kind::Denied => Some(
+                "run as a user that may write there, or choose another directory with --root or VARVE_ROOT".into(),
+            ),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn no_such_id(digest: &Digest) -> Self {
+        Self::NoSuchImage(digest.to_string())
+    }
+}

@@ -1,0 +1,68 @@
+//! `image prune` and the images' part of `system prune`.
+
+use std::collections::HashSet;
+
+use varve_types::{Ctx, ImageId};
+
+use crate::{
+    Engine, Error, Filters, Result, list,
+    remove::{Removal, Remove, Removed},
+};
+
+/// What to prune.
+#[derive(Debug, Clone, Default)]
+pub struct Prune {
+    /// Also images that have names.
+    pub all: bool,
+    /// What must hold for those that go.
+    pub filters: Filters,
+}
+
+/// What was pruned.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// In the order in which Docker reports it.
+    pub removed: Vec<Removed>,
+    /// Docker's size of the layers that went, in bytes.
+    pub reclaimed_bytes: u64,
+}
+
+impl Engine {
+    /// Removes images without names, or with `all` every image that no container uses.
+    pub fn prune(&self, ctx: &Ctx<'_>, request: &Prune) -> Result<Pruned> {
+        let mut filters = request.filters.clone();
+        filters.add("dangling", if request.all { "false" } else { "true" });
+        filters.only(&["dangling", "label", "label!", "until"])?;
+        let dangling_only = filters.flag("dangling")?.unwrap_or(true);
+        let until = filters.until(ctx.now())?;
+        let (removed, _) = self.store.remove_names(|names| {
+            let parents: HashSet<ImageId> = names.rows.iter().filter_map(|r| r.parent).collect();
+            let mut images = list::summaries(names);
+            images.sort_by(|a, b| b.created.cmp(&a.created));
+            let mut removal = Removal { engine: self, names, removed: Vec::new() };
+            for image in images {
+                let young = until.is_some_and(|until| image.created.is_some_and(|c| c > until));
+                let named = dangling_only && !image.tags.is_empty();
+                if young || named || parents.contains(&image.id) {
+                    continue;
+                }
+                if !self.labels_pass(&filters, image.id)? {
+                    continue;
+                }
+                let id = image.id.0.hex();
+                removal.remove(&Remove {
+                    image: &id,
+                    force: true,
+                    keep_parents: false,
+                    platforms: &[],
+                })?;
+            }
+            Ok::<_, Error>(removal.removed)
+        })?;
+        let reclaimed_bytes = removed
+            .iter()
+            .map(|removed| if let Removed::Layer(_, size) = removed { *size } else { 0 })
+            .sum();
+        Ok(Pruned { removed, reclaimed_bytes })
+    }
+}
