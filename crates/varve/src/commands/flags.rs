@@ -1,0 +1,76 @@
+//! Flags that several commands have: their help texts and values.
+
+/// Help of `--format` where there is a table.
+pub(crate) const FORMAT_TABLE_HELP: &str = "Format output using a custom template:
+'table':            Print output in table format with column headers (default)
+'table TEMPLATE':   Print output in table format using the given Go template
+'json':             Print in JSON format
+'TEMPLATE':         Print output using the given Go template.
+Refer to https://docs.docker.com/go/formatting/ for more information about formatting output with templates";
+
+/// Help of `--format` where there is none.
+pub(crate) const FORMAT_HELP: &str = "Format output using a custom template:
+'json':             Print in JSON format
+'TEMPLATE':         Print output using the given Go template.
+Refer to https://docs.docker.com/go/formatting/ for more information about formatting output with templates";
+
+/// A condition of `--filter`: `name=value`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Filter {
+    /// In lower case; `label!` when it was `label!=value`. Empty: no condition at all.
+    pub(crate) name: String,
+    pub(crate) value: String,
+}
+
+/// Reads a condition. An empty one means nothing, as Docker has it.
+pub(crate) fn filter(text: &str) -> Result<Filter, String> {
+    if text.is_empty() {
+        return Ok(Filter { name: String::new(), value: String::new() });
+    }
+    let Some((name, value)) = text.split_once('=') else {
+        return Err("bad format of filter (expected name=value)".to_owned());
+    };
+    Ok(Filter { name: name.trim().to_lowercase(), value: value.trim().to_owned() })
+}
+
+/// The conditions that are some, as pairs.
+pub(crate) fn conditions(filters: &[Filter]) -> Vec<(String, String)> {
+    let given = filters.iter().filter(|filter| !filter.name.is_empty());
+    given.map(|filter| (filter.name.clone(), filter.value.clone())).collect()
+}
+
+/// Reads a number as Go does, with its words for what is none.
+pub(crate) fn integer(text: &str) -> Result<i64, String> {
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(format!("strconv.ParseInt: parsing {text:?}: invalid syntax"));
+    }
+    text.parse().map_err(|_| format!("strconv.ParseInt: parsing {text:?}: value out of range"))
+}
+
+/// The form of progress output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// Redrawn lines on a terminal, else plain ones.
+    Auto,
+    /// A line for each change.
+    Plain,
+    /// Redrawn lines.
+    Tty,
+    /// A JSON object for each event.
+    Json,
+    /// Only the result.
+    Quiet,
+}
+
+/// Reads the form of progress output.
+pub(crate) fn progress(text: &str) -> Result<Progress, String> {
+    match text {
+        "auto" => Ok(Progress::Auto),
+        "plain" => Ok(Progress::Plain),
+        "tty" => Ok(Progress::Tty),
+        "json" => Ok(Progress::Json),
+        "quiet" => Ok(Progress::Quiet),
+        _ => Err("must be one of auto, plain, tty, json, quiet".to_owned()),
+    }
+}

@@ -1,0 +1,61 @@
+//! Errors as they are shown.
+
+use std::{error::Error, fmt::Write as _, io};
+
+/// Why a command ends with a code other than 0.
+#[derive(Debug)]
+pub(crate) enum CommandError {
+    /// A text to print as it is, because Docker has it so.
+    Plain { text: String, code: u8 },
+    /// An error that Docker has no words for: printed with its causes and a hint.
+    Own { error: Box<dyn Error>, hint: Option<String> },
+    /// Everything was said already.
+    Said { code: u8 },
+    /// Standard output cannot be written.
+    Output(io::Error),
+}
+
+impl CommandError {
+    /// A text to print as it is.
+    pub(crate) fn plain(text: impl Into<String>, code: u8) -> Self {
+        Self::Plain { text: text.into(), code }
+    }
+
+    /// Docker's words for a failure of what would be its daemon.
+    pub(crate) fn daemon(text: impl std::fmt::Display) -> Self {
+        Self::plain(format!("Error response from daemon: {text}"), 1)
+    }
+
+    /// The exit code.
+    pub(crate) fn code(&self) -> u8 {
+        match self {
+            Self::Plain { code, .. } | Self::Said { code } => *code,
+            Self::Own { .. } => 1,
+            // As if the signal had ended us, which is what other programs leave to happen.
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 141,
+            Self::Output(_) => 1,
+        }
+    }
+
+    /// What to print on standard error, if anything.
+    pub(crate) fn text(&self) -> Option<String> {
+        match self {
+            Self::Plain { text, .. } => Some(text.clone()),
+            Self::Said { .. } => None,
+            Self::Own { error, hint } => {
+                let mut text = format!("error: {error}");
+                let mut cause = error.source();
+                while let Some(error) = cause {
+                    let _ = write!(text, "\n  caused by: {error}");
+                    cause = error.source();
+                }
+                if let Some(hint) = hint {
+                    let _ = write!(text, "\nhint: {hint}");
+                }
+                Some(text)
+            }
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => None,
+            Self::Output(error) => Some(format!("error: cannot write to standard output: {error}")),
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! What the process is asked for once, at its start: arguments, environment, user, time.
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use varve_types::{Clock, Environment};
+
+use crate::error::CommandError;
+
+/// The clock of this machine.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+}
+
+/// The command line without the program's name.
+pub(crate) fn arguments() -> Result<Vec<String>, CommandError> {
+    let utf8 = |argument: std::ffi::OsString| {
+        argument.into_string().map_err(|argument| {
+            CommandError::plain(format!("argument {argument:?} is not UTF-8"), 125)
+        })
+    };
+    std::env::args_os().skip(1).map(utf8).collect()
+}
+
+/// The environment variables that are UTF-8.
+pub(crate) fn environment() -> Environment {
+    Environment::new(
+        std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        }),
+    )
+}
+
+/// The directory of the client's configuration: `--config`, `DOCKER_CONFIG`, `~/.docker`.
+pub(crate) fn config_dir(environment: &Environment, flag: Option<&str>) -> PathBuf {
+    if let Some(given) = flag.or(environment.get("DOCKER_CONFIG")) {
+        return PathBuf::from(given);
+    }
+    home(environment).join(".docker")
+}
+
+/// The directory of the store: `--root`, `VARVE_ROOT`, else by who runs this.
+pub(crate) fn store_root(environment: &Environment, flag: Option<&Path>) -> PathBuf {
+    if let Some(given) = flag {
+        return given.to_owned();
+    }
+    if let Some(given) = environment.get("VARVE_ROOT") {
+        return PathBuf::from(given);
+    }
+    if rustix::process::geteuid().is_root() {
+        return PathBuf::from("/var/lib/varve");
+    }
+    match environment.get("XDG_DATA_HOME").filter(|dir| dir.starts_with('/')) {
+        Some(dir) => Path::new(dir).join("varve"),
+        None => home(environment).join(".local/share/varve"),
+    }
+}
+
+fn home(environment: &Environment) -> PathBuf {
+    PathBuf::from(environment.get("HOME").unwrap_or("/"))
+}
