@@ -127,13 +127,13 @@ struct Gunzip<R> {
 }
 
 enum Member<R> {
-    Inside(flate2::bufread::GzDecoder<R>),
+    Inside(Box<flate2::bufread::GzDecoder<R>>),
     Ended,
 }
 
 impl<R: BufRead> Gunzip<R> {
     fn new(source: R) -> Self {
-        Self { state: Member::Inside(flate2::bufread::GzDecoder::new(source)) }
+        Self { state: Member::Inside(Box::new(flate2::bufread::GzDecoder::new(source))) }
     }
 }
 
@@ -154,7 +154,7 @@ impl<R: BufRead> Read for Gunzip<R> {
             };
             if more {
                 let next = flate2::bufread::GzDecoder::new(decoder.into_inner());
-                self.state = Member::Inside(next);
+                self.state = Member::Inside(Box::new(next));
             }
         }
         Ok(0)

@@ -42,3 +42,15 @@ pub const ARCHIVE_DOCUMENT_SIZE_BYTES_MAX: u64 = 16 << 20;
 pub const ARCHIVE_MEMBERS_MAX: usize = 200_000;
 /// Bytes of memory that decompressing one stream may take (xz dictionaries, zstd windows).
 pub const DECODER_MEMORY_SIZE_BYTES_MAX: u64 = 128 << 20;
+/// Bytes of an extended attribute's name (Linux `XATTR_NAME_MAX`).
+pub const XATTR_NAME_SIZE_BYTES_MAX: usize = 255;
+/// Regions of data in one sparse file.
+pub const SPARSE_REGIONS_MAX: usize = 100_000;
+/// Extension headers in front of one entry of a tar.
+pub const TAR_EXTENSIONS_MAX: usize = 16;
+/// Bytes of names, link targets, attributes and sparse maps that one layer's tree may hold.
+pub const LAYER_TREE_SIZE_BYTES_MAX: u64 = 512 << 20;
+/// Symbolic links followed to find one place in a layer (Linux `MAXSYMLINKS`).
+pub const LINK_DEPTH_MAX: usize = 40;
+/// Warnings kept of one layer.
+pub const LAYER_WARNINGS_MAX: usize = 50;

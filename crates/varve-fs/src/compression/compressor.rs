@@ -304,10 +304,10 @@ mod tests {
         Compressor::gzip().compress(&mut &input[..], &mut gzip).unwrap();
         let mut zstd = Vec::new();
         Compressor::zstd(3).compress(&mut &input[..], &mut zstd).unwrap();
-        expect_test::expect![[r#"
+        expect_test::expect![[r"
             libdeflate-1.26/1MiB sha256:414ee6ecaebc266270edb8e66e06081efa6a96ea9a2ef9853cc5349e683af3b3
             zstd-1.5.7 sha256:6c46d0c62e5530b4c0b962480c6c4ab6b780fd8656885ebb6e79909456c833f0
-        "#]].assert_eq(&format!(
+        "]].assert_eq(&format!(
             "{GZIP_VERSION} {}\n{ZSTD_VERSION} {}\n",
             varve_types::Digest::of(&gzip),
             varve_types::Digest::of(&zstd)

@@ -1,0 +1,544 @@
+//! The strict parser: bytes in, events out.
+
+use varve_types::limits;
+
+use super::{
+    Device, Entry, EntryKind, Region, Time,
+    header::{self, BLOCK_SIZE_BYTES, Block, Header},
+    lossy,
+    path::normalise,
+    pax::{self, Pax, PaxError},
+};
+use crate::layer::{HeaderFault, LayerError};
+
+/// What the parser saw.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// An entry begins.
+    Entry(Box<Entry>),
+    /// Stored bytes of the entry that began last.
+    Data(&'a [u8]),
+    /// The entry that began last is complete.
+    End {
+        /// Whether the rest of its last block is there and zero. Where it is not, bytes behind
+        /// the end of the file must not be shown to anyone who maps the tar.
+        padding_is_zero: bool,
+    },
+}
+
+/// A parser of tar that is fed with bytes in pieces of any size.
+///
+/// ```
+/// # use varve_fs::tar::{Event, NewEntry, Parser, Writer};
+/// # let mut writer = Writer::new(Vec::new());
+/// # writer.append_bytes(&NewEntry::file(b"a", 2), b"hi")?;
+/// # let tar = writer.finish()?;
+/// let mut parser = Parser::new();
+/// for mut piece in tar.chunks(100) {
+///     while let Some(event) = parser.next(&mut piece)? {
+///         if let Event::Entry(entry) = event {
+///             assert_eq!(entry.path, b"a");
+///         }
+///     }
+/// }
+/// parser.finish()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Parser {
+    /// Bytes taken so far.
+    offset: u64,
+    block: Block,
+    block_filled: usize,
+    state: State,
+    pending: Pending,
+    global: Pax,
+    entries: u64,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Before a header.
+    Header,
+    /// Behind one block of zeros.
+    AfterZeroBlock,
+    /// Inside an extension header; `left` counts its padding.
+    Extension { kind: Extension, text: Vec<u8>, size: usize, left: usize },
+    /// Before a block with more of an old GNU sparse map.
+    MoreSparse(Box<Sparse>),
+    /// Before a block of the map of a PAX 1.0 sparse file.
+    SparseText(Box<SparseText>),
+    /// Inside an entry's data.
+    Data { left: u64, padding: usize },
+    /// Inside what fills the last block of an entry.
+    Padding { left: usize, is_zero: bool },
+    /// Behind the end marker.
+    Ended,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extension {
+    LongName,
+    LongLink,
+    Pax,
+    Global,
+}
+
+/// Extensions that wait for their entry.
+#[derive(Debug, Default)]
+struct Pending {
+    long_name: Option<Vec<u8>>,
+    long_link: Option<Vec<u8>>,
+    pax: Option<Pax>,
+}
+
+/// A sparse file whose map is not complete.
+#[derive(Debug)]
+struct Sparse {
+    entry: Box<Entry>,
+    map: Vec<(u64, u64)>,
+}
+
+/// A map in decimal lines: how many regions, then offset and length of each.
+#[derive(Debug)]
+struct SparseText {
+    sparse: Sparse,
+    number: Vec<u8>,
+    regions: Option<u64>,
+    offset: Option<u64>,
+}
+
+impl Default for Parser {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Parser {
+    /// Starts at the beginning of a tar.
+    pub fn new() -> Self {
+        Self {
+            offset: 0,
+            block: [0; BLOCK_SIZE_BYTES],
+            block_filled: 0,
+            state: State::Header,
+            pending: Pending::default(),
+            global: Pax::default(),
+            entries: 0,
+        }
+    }
+
+    /// Takes bytes from the front of `input` up to the next event; `None` when `input` is used up.
+    /// After an error the parser must not be asked again.
+    pub fn next<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<Event<'a>>, LayerError> {
+        loop {
+            match &mut self.state {
+                State::Data { left: 0, padding } => {
+                    self.state = State::Padding { left: *padding, is_zero: true };
+                }
+                State::Padding { left: 0, is_zero } => {
+                    let padding_is_zero = *is_zero;
+                    self.state = State::Header;
+                    return Ok(Some(Event::End { padding_is_zero }));
+                }
+                State::Extension { left: 0, kind, text, size } => {
+                    let (kind, size, mut text) = (*kind, *size, std::mem::take(text));
+                    self.state = State::Header;
+                    text.truncate(size);
+                    self.end_extension(kind, &text)?;
+                }
+                _ if input.is_empty() => return Ok(None),
+                State::Data { left, .. } => {
+                    let data = take(input, usize::try_from(*left).unwrap_or(usize::MAX));
+                    *left -= data.len() as u64;
+                    self.offset += data.len() as u64;
+                    return Ok(Some(Event::Data(data)));
+                }
+                State::Padding { left, is_zero } => {
+                    let padding = take(input, *left);
+                    *left -= padding.len();
+                    *is_zero &= padding.iter().all(|&byte| byte == 0);
+                    self.offset += padding.len() as u64;
+                }
+                State::Extension { left, text, .. } => {
+                    let piece = take(input, *left);
+                    *left -= piece.len();
+                    text.extend_from_slice(piece);
+                    self.offset += piece.len() as u64;
+                }
+                State::Ended => {
+                    self.offset += input.len() as u64;
+                    *input = &[];
+                }
+                State::Header
+                | State::AfterZeroBlock
+                | State::MoreSparse(_)
+                | State::SparseText(_) => {
+                    let piece = take(input, BLOCK_SIZE_BYTES - self.block_filled);
+                    self.block[self.block_filled..][..piece.len()].copy_from_slice(piece);
+                    self.block_filled += piece.len();
+                    self.offset += piece.len() as u64;
+                    if self.block_filled == BLOCK_SIZE_BYTES {
+                        self.block_filled = 0;
+                        if let Some(entry) = self.block_complete()? {
+                            return Ok(Some(Event::Entry(entry)));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Ends: the tar must be whole. The end marker may be missing, as may the padding of the last
+    /// entry, whose end is returned then.
+    pub fn finish(&mut self) -> Result<Option<Event<'static>>, LayerError> {
+        match std::mem::replace(&mut self.state, State::Ended) {
+            State::Padding { .. } => Ok(Some(Event::End { padding_is_zero: false })),
+            State::AfterZeroBlock | State::Ended if self.block_filled == 0 => Ok(None),
+            State::Header if self.block_filled == 0 && self.pending.is_empty() => Ok(None),
+            _ => Err(LayerError::UnexpectedEof),
+        }
+    }
+
+    /// Whether the end marker has gone by; whatever follows is not looked at.
+    pub fn is_ended(&self) -> bool {
+        matches!(self.state, State::Ended)
+    }
+
+    fn block_complete(&mut self) -> Result<Option<Box<Entry>>, LayerError> {
+        let is_zero = self.block.iter().all(|&byte| byte == 0);
+        match std::mem::replace(&mut self.state, State::Header) {
+            State::MoreSparse(mut sparse) => {
+                let more = header::more_gnu_sparse(&self.block, &mut sparse.map);
+                let more = more.map_err(|fault| self.invalid(fault))?;
+                self.gnu_sparse(*sparse, more)
+            }
+            State::SparseText(text) => self.sparse_text(text),
+            State::AfterZeroBlock if !is_zero => Err(self.invalid(HeaderFault::LoneZeroBlock)),
+            State::AfterZeroBlock => {
+                self.state = State::Ended;
+                Ok(None)
+            }
+            _ if is_zero && !self.pending.is_empty() => Err(self.invalid(HeaderFault::Orphan)),
+            _ if is_zero => {
+                self.state = State::AfterZeroBlock;
+                Ok(None)
+            }
+            _ => self.header_complete(),
+        }
+    }
+
+    fn header_complete(&mut self) -> Result<Option<Box<Entry>>, LayerError> {
+        let block = self.block;
+        let header = Header::parse(&block).map_err(|fault| self.invalid(fault))?;
+        let extension = match header.type_flag() {
+            b'L' => Extension::LongName,
+            b'K' => Extension::LongLink,
+            b'x' => Extension::Pax,
+            b'g' => Extension::Global,
+            _ => return self.begin_entry(&header),
+        };
+        let size = header.size().map_err(|fault| self.invalid(fault))?;
+        let limit = limits::TAR_EXTENSION_SIZE_BYTES_MAX;
+        if size > limit {
+            return Err(LayerError::Limit { what: "bytes of an extension header", limit });
+        }
+        let is_second = match extension {
+            Extension::LongName => self.pending.long_name.is_some(),
+            Extension::LongLink => self.pending.long_link.is_some(),
+            Extension::Pax => self.pending.pax.is_some(),
+            Extension::Global => false,
+        };
+        if is_second {
+            return Err(self.invalid(HeaderFault::Contradiction));
+        }
+        let size = size as usize;
+        let left = size.next_multiple_of(BLOCK_SIZE_BYTES);
+        self.state = State::Extension { kind: extension, text: Vec::new(), size, left };
+        Ok(None)
+    }
+
+    fn end_extension(&mut self, kind: Extension, text: &[u8]) -> Result<(), LayerError> {
+        match kind {
+            Extension::LongName => self.pending.long_name = Some(header::text(text).to_vec()),
+            Extension::LongLink => self.pending.long_link = Some(header::text(text).to_vec()),
+            Extension::Pax => {
+                self.pending.pax = Some(Pax::parse(text).map_err(|error| self.refused(error))?);
+            }
+            Extension::Global => {
+                let later = Pax::parse(text).map_err(|error| self.refused(error))?;
+                let merged = self.global.merge_global(later);
+                merged.map_err(|error| self.refused(error))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn begin_entry(&mut self, header: &Header) -> Result<Option<Box<Entry>>, LayerError> {
+        self.entries += 1;
+        if self.entries > limits::LAYER_ENTRIES_MAX {
+            let limit = limits::LAYER_ENTRIES_MAX;
+            return Err(LayerError::Limit { what: "entries of an archive", limit });
+        }
+        let mut pending = std::mem::take(&mut self.pending);
+        let mut pax = pending.pax.take().unwrap_or_default();
+        pax.fill_from_global(&self.global).map_err(|error| self.refused(error))?;
+        let sparse = std::mem::take(&mut pax.sparse);
+        let name = self.name(header, &mut pending, &mut pax, &sparse)?;
+        let kind = self.kind(header, &name)?;
+        let entry = Entry {
+            path: normalise(&name)?,
+            kind,
+            mode: header.mode().map_err(|fault| self.invalid(fault))? & 0o7777,
+            link_target: self.link_target(kind, header, &mut pending, &mut pax)?,
+            ..self.attributes(kind, header, pax).map_err(|fault| self.invalid(fault))?
+        };
+        let limit = limits::LAYER_INFLATED_SIZE_BYTES_MAX;
+        if entry.stored_size > limit {
+            return Err(LayerError::Limit { what: "bytes of a file in an archive", limit });
+        }
+        self.begin_data(Box::new(entry), header, sparse)
+    }
+
+    fn name(
+        &self,
+        header: &Header,
+        pending: &mut Pending,
+        pax: &mut Pax,
+        sparse: &pax::Sparse,
+    ) -> Result<Vec<u8>, LayerError> {
+        let name = agreed(pending.long_name.take(), pax.path.take());
+        let name = name.map_err(|fault| self.invalid(fault))?;
+        Ok(sparse.name.clone().or(name).unwrap_or_else(|| header.path()))
+    }
+
+    fn kind(&self, header: &Header, name: &[u8]) -> Result<EntryKind, LayerError> {
+        Ok(match header.type_flag() {
+            0 if name.ends_with(b"/") => EntryKind::Directory,
+            0 | b'0' | b'7' => {
+                let mode = header.mode().map_err(|fault| self.invalid(fault))?;
+                if mode & 0o170_000 == 0o140_000 { EntryKind::Socket } else { EntryKind::File }
+            }
+            b'S' => EntryKind::File,
+            b'1' => EntryKind::HardLink,
+            b'2' => EntryKind::Symlink,
+            b'3' => EntryKind::CharacterDevice,
+            b'4' => EntryKind::BlockDevice,
+            b'5' => EntryKind::Directory,
+            b'6' => EntryKind::Fifo,
+            type_flag => {
+                return Err(LayerError::UnsupportedType { path: lossy(name), type_flag });
+            }
+        })
+    }
+
+    fn link_target(
+        &self,
+        kind: EntryKind,
+        header: &Header,
+        pending: &mut Pending,
+        pax: &mut Pax,
+    ) -> Result<Vec<u8>, LayerError> {
+        let target = agreed(pending.long_link.take(), pax.link_path.take());
+        let target = target.map_err(|fault| self.invalid(fault))?;
+        if !matches!(kind, EntryKind::HardLink | EntryKind::Symlink) {
+            return Ok(Vec::new());
+        }
+        let target = target.unwrap_or_else(|| header.link_name().to_vec());
+        if target.is_empty() {
+            return Err(self.invalid(HeaderFault::Name));
+        }
+        if target.len() > limits::LINK_SIZE_BYTES_MAX {
+            let limit = limits::LINK_SIZE_BYTES_MAX as u64;
+            return Err(LayerError::Limit { what: "bytes of a link target", limit });
+        }
+        if kind == EntryKind::HardLink { normalise(&target) } else { Ok(target) }
+    }
+
+    fn attributes(&self, kind: EntryKind, header: &Header, pax: Pax) -> Result<Entry, HeaderFault> {
+        // A field that a PAX record replaces must still be sound, as for Docker.
+        let (uid, gid, seconds) = (header.uid()?, header.gid()?, header.mtime()?);
+        let mut size = pax.size.unwrap_or(header.size()?);
+        if !matches!(kind, EntryKind::File | EntryKind::Socket) {
+            // Whatever the field says: nothing is stored for these.
+            size = 0;
+        }
+        let is_device = matches!(kind, EntryKind::CharacterDevice | EntryKind::BlockDevice);
+        let (major, minor) = if is_device { header.device()? } else { (0, 0) };
+        Ok(Entry {
+            path: Vec::new(),
+            kind,
+            mode: 0,
+            uid: pax.uid.unwrap_or(uid),
+            gid: pax.gid.unwrap_or(gid),
+            mtime: pax.mtime.unwrap_or(Time { seconds, nanoseconds: 0 }),
+            link_target: Vec::new(),
+            device: Device { major, minor },
+            xattrs: pax.xattrs.into_iter().collect(),
+            size,
+            data_offset: self.offset,
+            stored_size: size,
+            sparse: None,
+        })
+    }
+
+    /// Decides whether the entry is sparse, and where its map and its data are.
+    fn begin_data(
+        &mut self,
+        mut entry: Box<Entry>,
+        header: &Header,
+        sparse: pax::Sparse,
+    ) -> Result<Option<Box<Entry>>, LayerError> {
+        let is_sparse = sparse != pax::Sparse::default();
+        if header.type_flag() == b'S' {
+            let mut map = Vec::new();
+            let (size, more) = header.gnu_sparse(&mut map).map_err(|fault| self.invalid(fault))?;
+            entry.size = size;
+            if is_sparse {
+                return Err(self.invalid(HeaderFault::Contradiction));
+            }
+            return self.gnu_sparse(Sparse { entry, map }, more);
+        }
+        if !is_sparse {
+            return Ok(Some(self.data_follows(entry)));
+        }
+        let real_size = sparse.real_size.filter(|_| entry.kind == EntryKind::File);
+        entry.size = real_size.ok_or_else(|| self.invalid(HeaderFault::Sparse))?;
+        match (sparse.major.unwrap_or(0), sparse.minor.unwrap_or(0)) {
+            (1, 0) if sparse.map.is_empty() && sparse.regions.is_none() => {
+                let sparse = Sparse { entry, map: Vec::new() };
+                let number = Vec::new();
+                let text = SparseText { sparse, number, regions: None, offset: None };
+                self.sparse_block_or_end(Box::new(text))
+            }
+            (0, 0 | 1) if sparse.regions.is_none_or(|count| count == sparse.map.len() as u64) => {
+                self.map_complete(entry, &sparse.map)
+            }
+            _ => Err(self.invalid(HeaderFault::Sparse)),
+        }
+    }
+
+    fn gnu_sparse(&mut self, sparse: Sparse, more: bool) -> Result<Option<Box<Entry>>, LayerError> {
+        check_regions(sparse.map.len() as u64)?;
+        if more {
+            self.state = State::MoreSparse(Box::new(sparse));
+            return Ok(None);
+        }
+        self.map_complete(sparse.entry, &sparse.map)
+    }
+
+    /// Asks for another block of the map, which counts as part of the entry's data.
+    fn sparse_block_or_end(
+        &mut self,
+        mut text: Box<SparseText>,
+    ) -> Result<Option<Box<Entry>>, LayerError> {
+        let entry = &mut text.sparse.entry;
+        let left = entry.stored_size.checked_sub(BLOCK_SIZE_BYTES as u64);
+        entry.stored_size = left.ok_or_else(|| self.invalid(HeaderFault::Sparse))?;
+        self.state = State::SparseText(text);
+        Ok(None)
+    }
+
+    fn sparse_text(&mut self, mut text: Box<SparseText>) -> Result<Option<Box<Entry>>, LayerError> {
+        for byte in self.block {
+            if byte != b'\n' {
+                // Twenty digits are enough for any number.
+                if text.number.len() >= 20 {
+                    return Err(self.invalid(HeaderFault::Sparse));
+                }
+                text.number.push(byte);
+                continue;
+            }
+            let number = pax::decimal(&text.number);
+            let number = number.ok_or_else(|| self.invalid(HeaderFault::Sparse))?;
+            text.number.clear();
+            match (text.regions, text.offset.take()) {
+                (None, _) => {
+                    check_regions(number)?;
+                    text.regions = Some(number);
+                }
+                (Some(_), None) => text.offset = Some(number),
+                (Some(_), Some(offset)) => text.sparse.map.push((offset, number)),
+            }
+            if text.regions == Some(text.sparse.map.len() as u64) {
+                let Sparse { entry, map } = text.sparse;
+                return self.map_complete(entry, &map);
+            }
+        }
+        self.sparse_block_or_end(text)
+    }
+
+    /// Checks that the regions are in order, inside the file, and exactly what is stored.
+    fn map_complete(
+        &mut self,
+        mut entry: Box<Entry>,
+        map: &[(u64, u64)],
+    ) -> Result<Option<Box<Entry>>, LayerError> {
+        let (mut end, mut stored) = (0_u64, 0_u64);
+        let mut regions = Vec::new();
+        for &(offset, length) in map {
+            let next_end = offset
+                .checked_add(length)
+                .filter(|&next_end| offset >= end && next_end <= entry.size);
+            end = next_end.ok_or_else(|| self.invalid(HeaderFault::Sparse))?;
+            stored += length;
+            if length > 0 {
+                regions.push(Region { offset, length });
+            }
+        }
+        if stored != entry.stored_size || i64::try_from(entry.size).is_err() {
+            return Err(self.invalid(HeaderFault::Sparse));
+        }
+        entry.sparse = Some(regions);
+        Ok(Some(self.data_follows(entry)))
+    }
+
+    fn data_follows(&mut self, mut entry: Box<Entry>) -> Box<Entry> {
+        entry.data_offset = self.offset;
+        let left = entry.stored_size;
+        let padding = (left.next_multiple_of(BLOCK_SIZE_BYTES as u64) - left) as usize;
+        self.state = State::Data { left, padding };
+        entry
+    }
+
+    /// An error about the block that was read last.
+    fn invalid(&self, fault: HeaderFault) -> LayerError {
+        let offset = self.offset.saturating_sub(BLOCK_SIZE_BYTES as u64);
+        LayerError::InvalidHeader { offset, fault }
+    }
+
+    fn refused(&self, error: PaxError) -> LayerError {
+        match error {
+            PaxError::Fault(fault) => self.invalid(fault),
+            PaxError::Limit(error) => error,
+        }
+    }
+}
+
+impl Pending {
+    fn is_empty(&self) -> bool {
+        self.long_name.is_none() && self.long_link.is_none() && self.pax.is_none()
+    }
+}
+
+/// What a GNU header and a PAX record both say must be the same: programs differ in which wins.
+fn agreed(gnu: Option<Vec<u8>>, pax: Option<Vec<u8>>) -> Result<Option<Vec<u8>>, HeaderFault> {
+    match (gnu, pax) {
+        (Some(gnu), Some(pax)) if gnu != pax => Err(HeaderFault::Contradiction),
+        (gnu, pax) => Ok(gnu.or(pax)),
+    }
+}
+
+fn check_regions(count: u64) -> Result<(), LayerError> {
+    let limit = limits::SPARSE_REGIONS_MAX as u64;
+    if count > limit {
+        return Err(LayerError::Limit { what: "regions of a sparse file", limit });
+    }
+    Ok(())
+}
+
+fn take<'a>(input: &mut &'a [u8], count: usize) -> &'a [u8] {
+    let (front, rest) = input.split_at(count.min(input.len()));
+    *input = rest;
+    front
+}

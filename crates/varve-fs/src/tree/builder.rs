@@ -1,0 +1,405 @@
+//! Applying entries one after the other.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use varve_types::limits;
+
+use super::{Content, Directory, FileData, Inode, InodeId, Tree};
+use crate::{
+    layer::LayerError,
+    tar::{Entry, EntryKind, Time, lossy},
+};
+
+const WHITEOUT_PREFIX: &[u8] = b".wh.";
+const OPAQUE_MARKER: &[u8] = b".wh..wh..opq";
+const AUFS_PREFIX: &[u8] = b".wh..wh.";
+/// Bytes that an inode and its name cost besides what they hold.
+const INODE_SIZE_BYTES: u64 = 64;
+
+/// A tree being built.
+#[derive(Debug)]
+pub(crate) struct Builder {
+    tree: Tree,
+    /// Every whiteout seen, by directory and name: it counts for what the layers below have, even
+    /// when this layer has the name as well.
+    whiteouts: BTreeSet<(InodeId, Box<[u8]>)>,
+    /// Hard links whose target was not there yet: directory and name of the link.
+    unresolved: Vec<(InodeId, Box<[u8]>)>,
+    size_bytes: u64,
+}
+
+/// What became of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Applied {
+    /// It is this file now, whose padding is not known yet.
+    File(InodeId),
+    /// It is in the tree, or says something about it.
+    Other,
+    /// It is nothing that a tree has: a socket, or a note of the old AUFS driver to itself.
+    Skipped,
+}
+
+impl Builder {
+    /// Starts with a root that no entry names.
+    pub(crate) fn new() -> Self {
+        let tree = Tree { inodes: vec![implied_directory()] };
+        Self { tree, whiteouts: BTreeSet::new(), unresolved: Vec::new(), size_bytes: 0 }
+    }
+
+    /// Applies the next entry.
+    pub(crate) fn apply(&mut self, entry: &mut Entry) -> Result<Applied, LayerError> {
+        if entry.kind == EntryKind::Socket {
+            return Ok(Applied::Skipped);
+        }
+        self.account(entry)?;
+        if entry.path.is_empty() {
+            return self.apply_root(entry);
+        }
+        let path = std::mem::take(&mut entry.path);
+        let (parent, name) = split(&path);
+        if name == OPAQUE_MARKER {
+            let directory = self.directory_at(parent, &path)?;
+            self.directory_mut(directory).is_opaque = true;
+            return Ok(Applied::Other);
+        }
+        if name.starts_with(AUFS_PREFIX) || is_below_aufs(parent) {
+            return Ok(Applied::Skipped);
+        }
+        let directory = self.directory_at(parent, &path)?;
+        match name.strip_prefix(WHITEOUT_PREFIX) {
+            Some(b"" | b"." | b"..") => Err(LayerError::OutsideRoot { path: lossy(&path) }),
+            Some(hidden) => {
+                self.whiteout(directory, hidden);
+                Ok(Applied::Other)
+            }
+            None => self.place(directory, name, &path, entry),
+        }
+    }
+
+    /// Records whether the padding behind a file's data is zero.
+    pub(crate) fn set_padding(&mut self, file: InodeId, is_zero: bool) {
+        if let Content::File(data) = &mut self.inode_mut(file).content {
+            data.padding_is_zero = is_zero;
+        }
+    }
+
+    /// Ends: counts links, and looks once more for the targets of hard links.
+    pub(crate) fn finish(mut self) -> Tree {
+        for (directory, name) in std::mem::take(&mut self.unresolved) {
+            let Some(link) = self.tree.child(directory, &name) else { continue };
+            let Content::ForeignHardLink(target) = &self.tree.inode(link).content else { continue };
+            let target = target.clone();
+            let Ok(Some(found)) = self.find(&target) else { continue };
+            let is_file = !matches!(
+                self.tree.inode(found).content,
+                Content::Directory(_) | Content::Whiteout | Content::ForeignHardLink(_)
+            );
+            if is_file {
+                self.directory_mut(directory).children.insert(name, found);
+            }
+        }
+        self.count_links();
+        self.tree
+    }
+
+    fn count_links(&mut self) {
+        for inode in &mut self.tree.inodes {
+            inode.links = 0;
+        }
+        self.tree.inodes[0].links = 1;
+        let mut directories = vec![Tree::ROOT];
+        while let Some(directory) = directories.pop() {
+            let children: Vec<InodeId> = self.tree.children(directory).map(|(_, id)| id).collect();
+            for id in children {
+                let inode = self.inode_mut(id);
+                inode.links += 1;
+                if matches!(inode.content, Content::Directory(_)) {
+                    directories.push(id);
+                }
+            }
+        }
+    }
+
+    fn account(&mut self, entry: &Entry) -> Result<(), LayerError> {
+        let xattrs = entry.xattrs.iter().map(|(name, value)| name.len() + value.len() + 48);
+        let regions = entry.sparse.as_ref().map_or(0, |regions| regions.len() * 16);
+        let size = entry.path.len() + entry.link_target.len() + xattrs.sum::<usize>() + regions;
+        self.account_bytes(size as u64 + INODE_SIZE_BYTES)
+    }
+
+    fn account_bytes(&mut self, size: u64) -> Result<(), LayerError> {
+        self.size_bytes += size;
+        if self.size_bytes > limits::LAYER_TREE_SIZE_BYTES_MAX {
+            let limit = limits::LAYER_TREE_SIZE_BYTES_MAX;
+            return Err(LayerError::Limit { what: "bytes of names and attributes", limit });
+        }
+        Ok(())
+    }
+
+    fn apply_root(&mut self, entry: &mut Entry) -> Result<Applied, LayerError> {
+        if entry.kind != EntryKind::Directory {
+            return Err(LayerError::NotADirectory { path: "/".into() });
+        }
+        self.update_directory(Tree::ROOT, entry);
+        Ok(Applied::Other)
+    }
+
+    fn place(
+        &mut self,
+        directory: InodeId,
+        name: &[u8],
+        path: &[u8],
+        entry: &mut Entry,
+    ) -> Result<Applied, LayerError> {
+        if entry.kind == EntryKind::Directory {
+            if let Some(id) = self.tree.child(directory, name)
+                && matches!(self.tree.inode(id).content, Content::Directory(_))
+            {
+                self.update_directory(id, entry);
+                return Ok(Applied::Other);
+            }
+            let id = self.new_directory(directory, name);
+            self.update_directory(id, entry);
+            return Ok(Applied::Other);
+        }
+        if entry.kind == EntryKind::HardLink {
+            return self.link(directory, name, path, entry);
+        }
+        let inode = new_inode(entry);
+        let is_file = matches!(inode.content, Content::File(_));
+        let id = self.push(inode);
+        self.directory_mut(directory).children.insert(name.into(), id);
+        Ok(if is_file { Applied::File(id) } else { Applied::Other })
+    }
+
+    fn link(
+        &mut self,
+        directory: InodeId,
+        name: &[u8],
+        path: &[u8],
+        entry: &mut Entry,
+    ) -> Result<Applied, LayerError> {
+        let target = std::mem::take(&mut entry.link_target);
+        let found = self.find(&target)?.filter(|&id| {
+            !matches!(self.tree.inode(id).content, Content::Whiteout | Content::ForeignHardLink(_))
+        });
+        if let Some(id) = found {
+            if matches!(self.tree.inode(id).content, Content::Directory(_)) {
+                let (path, target) = (lossy(path), lossy(&target));
+                return Err(LayerError::HardLinkToDirectory { path, target });
+            }
+            self.directory_mut(directory).children.insert(name.into(), id);
+            return Ok(Applied::Other);
+        }
+        let mut inode = new_inode(entry);
+        inode.content = Content::ForeignHardLink(target.into());
+        let id = self.push(inode);
+        self.directory_mut(directory).children.insert(name.into(), id);
+        self.unresolved.push((directory, name.into()));
+        Ok(Applied::Other)
+    }
+
+    fn whiteout(&mut self, directory: InodeId, hidden: &[u8]) {
+        self.whiteouts.insert((directory, hidden.into()));
+        match self.tree.child(directory, hidden) {
+            None => {
+                let id = self.push(Inode { content: Content::Whiteout, ..implied_directory() });
+                self.directory_mut(directory).children.insert(hidden.into(), id);
+            }
+            // A whiteout is about the layers below only (OCI image-spec, layer.md "Whiteouts").
+            Some(id) => {
+                if let Content::Directory(directory) = &mut self.inode_mut(id).content {
+                    directory.is_opaque = true;
+                }
+            }
+        }
+    }
+
+    fn update_directory(&mut self, id: InodeId, entry: &mut Entry) {
+        let inode = self.inode_mut(id);
+        inode.mode = entry.mode;
+        (inode.uid, inode.gid, inode.mtime) = (entry.uid, entry.gid, entry.mtime);
+        inode.xattrs = kept_xattrs(entry);
+        self.directory_mut(id).is_implied = false;
+    }
+
+    /// Makes an implied directory in the place of whatever has the name.
+    fn new_directory(&mut self, directory: InodeId, name: &[u8]) -> InodeId {
+        let id = self.push(implied_directory());
+        let is_opaque = self.whiteouts.contains(&(directory, Box::from(name)));
+        self.directory_mut(id).is_opaque = is_opaque;
+        self.directory_mut(directory).children.insert(name.into(), id);
+        id
+    }
+
+    /// Finds the directory at a path, through symbolic links, and makes what is missing of it.
+    /// `path` is the entry's, for the error.
+    fn directory_at(&mut self, parent: &[u8], path: &[u8]) -> Result<InodeId, LayerError> {
+        let mut steps = Steps::new(parent);
+        let mut trail = vec![Tree::ROOT];
+        while let Some(step) = steps.next() {
+            let here = trail[trail.len() - 1];
+            match step {
+                Step::Root => trail.truncate(1),
+                Step::Up => trail.truncate((trail.len() - 1).max(1)),
+                Step::Down(name) => match self.tree.child(here, &name) {
+                    None => {
+                        self.account_bytes(name.len() as u64 + INODE_SIZE_BYTES)?;
+                        trail.push(self.new_directory(here, &name));
+                    }
+                    Some(id) => match &self.tree.inode(id).content {
+                        Content::Directory(_) => trail.push(id),
+                        Content::Symlink(target) => steps.follow(target, path)?,
+                        Content::Whiteout => trail.push(self.new_directory(here, &name)),
+                        _ => return Err(LayerError::NotADirectory { path: lossy(parent) }),
+                    },
+                },
+            }
+        }
+        Ok(trail[trail.len() - 1])
+    }
+
+    /// Finds what lies at a path, through symbolic links on the way but not at its end.
+    fn find(&self, path: &[u8]) -> Result<Option<InodeId>, LayerError> {
+        let (parent, name) = split(path);
+        let mut steps = Steps::new(parent);
+        let mut trail = vec![Tree::ROOT];
+        while let Some(step) = steps.next() {
+            let here = trail[trail.len() - 1];
+            match step {
+                Step::Root => trail.truncate(1),
+                Step::Up => trail.truncate((trail.len() - 1).max(1)),
+                Step::Down(name) => {
+                    let Some(id) = self.tree.child(here, &name) else { return Ok(None) };
+                    match &self.tree.inode(id).content {
+                        Content::Symlink(target) => steps.follow(target, path)?,
+                        Content::Directory(_) => trail.push(id),
+                        _ => return Ok(None),
+                    }
+                }
+            }
+        }
+        if name.is_empty() {
+            return Ok(Some(Tree::ROOT));
+        }
+        Ok(self.tree.child(trail[trail.len() - 1], name))
+    }
+
+    fn push(&mut self, inode: Inode) -> InodeId {
+        let id = InodeId(self.tree.inodes.len() as u32);
+        self.tree.inodes.push(inode);
+        id
+    }
+
+    fn inode_mut(&mut self, id: InodeId) -> &mut Inode {
+        &mut self.tree.inodes[id.0 as usize]
+    }
+
+    fn directory_mut(&mut self, id: InodeId) -> &mut Directory {
+        match &mut self.tree.inodes[id.0 as usize].content {
+            Content::Directory(directory) => directory,
+            other => unreachable!("a directory was asked for, this is {other:?}"),
+        }
+    }
+}
+
+/// The way to a place, part by part, with the texts of symbolic links worked in.
+struct Steps {
+    ahead: VecDeque<Step>,
+    links: usize,
+}
+
+enum Step {
+    Root,
+    Up,
+    Down(Box<[u8]>),
+}
+
+impl Steps {
+    fn new(path: &[u8]) -> Self {
+        Self { ahead: parts(path).collect(), links: 0 }
+    }
+
+    fn next(&mut self) -> Option<Step> {
+        self.ahead.pop_front()
+    }
+
+    fn follow(&mut self, target: &[u8], path: &[u8]) -> Result<(), LayerError> {
+        self.links += 1;
+        if self.links > limits::LINK_DEPTH_MAX {
+            return Err(LayerError::LinkLoop { path: lossy(path) });
+        }
+        for part in parts(target).collect::<Vec<_>>().into_iter().rev() {
+            self.ahead.push_front(part);
+        }
+        if target.first() == Some(&b'/') {
+            self.ahead.push_front(Step::Root);
+        }
+        Ok(())
+    }
+}
+
+fn parts(path: &[u8]) -> impl Iterator<Item = Step> {
+    path.split(|&byte| byte == b'/').filter_map(|part| match part {
+        b"" | b"." => None,
+        b".." => Some(Step::Up),
+        name => Some(Step::Down(name.into())),
+    })
+}
+
+fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|&byte| byte == b'/') {
+        Some(slash) => (&path[..slash], &path[slash + 1..]),
+        None => (b"", path),
+    }
+}
+
+/// `.wh..wh.plnk` and its like are directories in which AUFS kept hard links.
+fn is_below_aufs(parent: &[u8]) -> bool {
+    parent.split(|&byte| byte == b'/').any(|name| name.starts_with(AUFS_PREFIX))
+}
+
+fn implied_directory() -> Inode {
+    let directory = Directory { is_implied: true, ..Directory::default() };
+    Inode {
+        content: Content::Directory(directory),
+        mode: 0o755,
+        uid: 0,
+        gid: 0,
+        mtime: Time::default(),
+        links: 0,
+        xattrs: Box::default(),
+    }
+}
+
+fn new_inode(entry: &mut Entry) -> Inode {
+    let content = match entry.kind {
+        EntryKind::File => Content::File(FileData {
+            size: entry.size,
+            data_offset: entry.data_offset,
+            sparse: entry.sparse.take().map(Vec::into_boxed_slice),
+            padding_is_zero: true,
+        }),
+        EntryKind::Symlink => Content::Symlink(std::mem::take(&mut entry.link_target).into()),
+        EntryKind::CharacterDevice => Content::CharacterDevice(entry.device),
+        EntryKind::BlockDevice => Content::BlockDevice(entry.device),
+        EntryKind::Fifo => Content::Fifo,
+        EntryKind::Directory => Content::Directory(Directory::default()),
+        EntryKind::HardLink | EntryKind::Socket => Content::Whiteout,
+    };
+    Inode {
+        content,
+        mode: entry.mode,
+        uid: entry.uid,
+        gid: entry.gid,
+        mtime: entry.mtime,
+        links: 0,
+        xattrs: kept_xattrs(entry),
+    }
+}
+
+fn kept_xattrs(entry: &mut Entry) -> Box<[(Vec<u8>, Vec<u8>)]> {
+    let mut xattrs = std::mem::take(&mut entry.xattrs);
+    xattrs.retain(|(name, _)| name != b"security.selinux");
+    xattrs.into()
+}
