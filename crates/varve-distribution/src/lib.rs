@@ -1,3 +1,7 @@
-//! Under construction.
+//! Moving images between places.
 
 pub mod archive;
+pub mod client;
+pub mod credentials;
+pub mod go_json;
+pub mod hosts;
