@@ -5,14 +5,14 @@ use std::process::Command;
 use crate::run::{is_installed, succeeds};
 
 /// A program, the Debian package that brings it, and what is not tested without it.
-pub struct Peer {
-    pub program: &'static str,
-    pub package: &'static str,
-    pub serves: &'static str,
+pub(crate) struct Peer {
+    pub(crate) program: &'static str,
+    pub(crate) package: &'static str,
+    pub(crate) serves: &'static str,
 }
 
 /// Everything that some test uses when it is there.
-pub const PEERS: &[Peer] = &[
+pub(crate) const PEERS: &[Peer] = &[
     Peer { program: "skopeo", package: "skopeo", serves: "other tools read and fill the store" },
     Peer { program: "umoci", package: "umoci", serves: "other tools read and fill the store" },
     Peer { program: "docker-registry", package: "docker-registry", serves: "a foreign registry" },
@@ -31,7 +31,7 @@ pub const PEERS: &[Peer] = &[
 ];
 
 /// Installs what is missing where that is allowed. Returns what is skipped, one line each.
-pub fn install(may_install: bool) -> Vec<String> {
+pub(crate) fn install(may_install: bool) -> Vec<String> {
     let missing = missing();
     if missing.is_empty() {
         println!("packages: all there");

@@ -8,20 +8,20 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 /// The workspace's directory.
-pub fn workspace() -> PathBuf {
+pub(crate) fn workspace() -> PathBuf {
     let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
     xtask.parent().unwrap_or(xtask).to_path_buf()
 }
 
 /// A `cargo` command in the workspace.
-pub fn cargo(arguments: &[&str]) -> Command {
+pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments).current_dir(workspace());
     command
 }
 
 /// Whether a program of this name is on `PATH` or where administrators' programs live.
-pub fn is_installed(program: &str) -> bool {
+pub(crate) fn is_installed(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
@@ -29,7 +29,7 @@ pub fn is_installed(program: &str) -> bool {
 }
 
 /// Whether a command ends well; what it prints is dropped.
-pub fn succeeds(command: &mut Command) -> bool {
+pub(crate) fn succeeds(command: &mut Command) -> bool {
     command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -40,7 +40,7 @@ pub fn succeeds(command: &mut Command) -> bool {
 
 /// Runs a step with a heading and its time. Both output streams pass through as they come and
 /// are returned.
-pub fn step(title: &str, command: &mut Command) -> Result<Step> {
+pub(crate) fn step(title: &str, command: &mut Command) -> Result<Step> {
     println!("\n== {title}");
     let begin = Instant::now();
     let mut child = command
@@ -64,9 +64,9 @@ pub fn step(title: &str, command: &mut Command) -> Result<Step> {
 
 /// How a step ended, and all that it printed.
 #[derive(Debug)]
-pub struct Step {
-    pub passed: bool,
-    pub output: String,
+pub(crate) struct Step {
+    pub(crate) passed: bool,
+    pub(crate) output: String,
 }
 
 fn forward(stream: impl std::io::Read, to: &mut dyn Write) -> String {

@@ -12,7 +12,7 @@ use crate::{packages, run};
 const SKIPS_VARIABLE: &str = "VARVE_TEST_SKIPS";
 
 /// Runs everything. `Ok(false)` when something is wrong and has been said.
-pub fn test(options: &[&str]) -> Result<bool> {
+pub(crate) fn test(options: &[&str]) -> Result<bool> {
     let may_install = match options {
         [] => true,
         ["--no-install"] => false,
@@ -50,7 +50,7 @@ pub fn test(options: &[&str]) -> Result<bool> {
 }
 
 /// Runs only the tests about the code itself.
-pub fn tidy() -> Result<bool> {
+pub(crate) fn tidy() -> Result<bool> {
     Ok(step("tidy", &mut cargo(&["test", "--quiet", "--package", "xtask"]))?.passed)
 }
 

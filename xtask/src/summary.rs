@@ -4,7 +4,7 @@ use std::fmt;
 
 /// How many tests passed, failed and were skipped.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub(crate) struct Counts {
     passed: u64,
     failed: u64,
     skipped: u64,
@@ -12,7 +12,7 @@ pub struct Counts {
 
 impl Counts {
     /// Adds every closing line found in a runner's output.
-    pub fn add(&mut self, output: &str) {
+    pub(crate) fn add(&mut self, output: &str) {
         for line in output.lines().map(str::trim_start) {
             if line.starts_with("test result:") || line.starts_with("Summary [") {
                 self.passed += number_before(line, "passed");

@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The workspace's directory.
-pub fn workspace() -> PathBuf {
+pub(crate) fn workspace() -> PathBuf {
     let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
     xtask.parent().expect("xtask lies in the workspace").to_path_buf()
 }
 
 /// Every file that git knows or would add, relative to the workspace. Without git, every file
 /// outside `target`.
-pub fn files() -> Vec<PathBuf> {
+pub(crate) fn files() -> Vec<PathBuf> {
     let listed = Command::new("git")
         .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
         .current_dir(workspace())
@@ -45,20 +45,20 @@ fn walk(directory: &Path) -> Vec<PathBuf> {
 }
 
 /// A Rust file.
-pub struct Source {
+pub(crate) struct Source {
     /// Relative to the workspace.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// The file as it is.
-    pub text: String,
+    pub(crate) text: String,
     /// The same lines with comments, strings and characters blanked out.
-    pub code: String,
+    pub(crate) code: String,
     /// As `code`, with `#[cfg(test)]` modules blanked out too.
-    pub shipped: String,
+    pub(crate) shipped: String,
 }
 
 impl Source {
     /// The crate that the file belongs to.
-    pub fn package(&self) -> &str {
+    pub(crate) fn package(&self) -> &str {
         let mut parts = self.path.iter().filter_map(|part| part.to_str());
         match parts.next() {
             Some("crates") => parts.next().unwrap_or_default(),
@@ -67,18 +67,18 @@ impl Source {
     }
 
     /// Whether the file is part of the crate rather than of its tests.
-    pub fn is_shipped(&self) -> bool {
+    pub(crate) fn is_shipped(&self) -> bool {
         self.path.iter().any(|part| part == "src")
             && !self.path.iter().any(|part| part == "tests" || part == "tests.rs")
     }
 
     /// Whether the file ships in a library that users run: not the binary, xtask or testkit.
-    pub fn is_library(&self) -> bool {
+    pub(crate) fn is_library(&self) -> bool {
         self.is_shipped() && !["varve", "xtask", "varve-testkit"].contains(&self.package())
     }
 
     /// Where `needle` stands as whole words in the shipped code, as `path:line`.
-    pub fn places(&self, needle: &str) -> Vec<String> {
+    pub(crate) fn places(&self, needle: &str) -> Vec<String> {
         find_words(&self.shipped, needle)
             .map(|at| format!("{}:{}", self.path.display(), line_of(&self.shipped, at)))
             .collect()
@@ -86,7 +86,7 @@ impl Source {
 }
 
 /// Every Rust file of the workspace.
-pub fn sources() -> Vec<Source> {
+pub(crate) fn sources() -> Vec<Source> {
     files()
         .into_iter()
         .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
@@ -100,12 +100,12 @@ pub fn sources() -> Vec<Source> {
 }
 
 /// The line number of a byte offset, from 1.
-pub fn line_of(text: &str, at: usize) -> usize {
+pub(crate) fn line_of(text: &str, at: usize) -> usize {
     text[..at].matches('\n').count() + 1
 }
 
 /// Offsets of `needle` where it is not part of a longer identifier.
-pub fn find_words<'a>(code: &'a str, needle: &'a str) -> impl Iterator<Item = usize> + 'a {
+pub(crate) fn find_words<'a>(code: &'a str, needle: &'a str) -> impl Iterator<Item = usize> + 'a {
     let in_name = |c: char| c.is_alphanumeric() || c == '_';
     code.match_indices(needle).map(|found| found.0).filter(move |at| {
         let before = code[..*at].chars().next_back().is_some_and(in_name);
@@ -117,7 +117,7 @@ pub fn find_words<'a>(code: &'a str, needle: &'a str) -> impl Iterator<Item = us
 }
 
 /// The offset after the bracket that closes the one at `open`.
-pub fn after_block(code: &str, open: usize) -> usize {
+pub(crate) fn after_block(code: &str, open: usize) -> usize {
     let mut depth = 0_usize;
     for (at, byte) in code.bytes().enumerate().skip(open) {
         match byte {
@@ -222,7 +222,7 @@ fn blank_tests(code: &str) -> String {
 
 /// Fails with every line when there is one.
 #[track_caller]
-pub fn none(what: &str, found: &[String]) {
+pub(crate) fn none(what: &str, found: &[String]) {
     assert!(found.is_empty(), "{what}:\n  {}", found.join("\n  "));
 }
 
