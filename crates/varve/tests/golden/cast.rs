@@ -1,0 +1,151 @@
+//! The images that play in the recordings.
+
+use crate::images::{Blob, Form, Image, Served, Step, Tar, index};
+
+const PATH: &str =
+    "\"Env\":[\"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\"]";
+
+/// Every image under its short name.
+pub(crate) struct Cast {
+    pub(crate) busybox: Image,
+    pub(crate) busybox_arm: Image,
+    pub(crate) hello: Image,
+    pub(crate) debian: Image,
+    pub(crate) multi: Image,
+    /// Two layers of one size, with labels: `pr:a` and two that lost their names.
+    pub(crate) pr: [Image; 3],
+    /// Two images whose IDs begin with `7d`, two with `d4`.
+    pub(crate) twins: Vec<Image>,
+    /// What `busybox` was made from, as GNU tar pads it.
+    pub(crate) rootfs: Vec<u8>,
+}
+
+impl Cast {
+    /// `times` are those of debian, hello-world and busybox, without a fraction.
+    pub(crate) fn new(now: &str, times: [&str; 3]) -> Self {
+        let [late, middle, early] = times;
+        let bb = busybox_tar("amd64");
+        let shell = "\"Cmd\":[\"sh\"],\"WorkingDir\":\"/\",\"ArgsEscaped\":true";
+        let shell = format!("{PATH},{shell}");
+        let steps = |tar| {
+            [Step { by: "ADD bb.tar / # buildkit", tar: Some(tar) }, Step { by: "CMD [\"sh\"]", tar: None }]
+        };
+        let arm = busybox_tar("arm64");
+        let hello = hello_tar();
+        let run = format!("{PATH},\"Cmd\":[\"/hello\"],\"WorkingDir\":\"/\",\"ArgsEscaped\":true");
+        let hello_steps = [
+            Step { by: "COPY hello / # buildkit", tar: Some(&hello) },
+            Step { by: "CMD [\"/hello\"]", tar: None },
+        ];
+        let mut rootfs = bb.bytes.clone();
+        rootfs.resize(rootfs.len().next_multiple_of(10_240), 0);
+        Self {
+            busybox: Image::built("amd64", early, &shell, &steps(&bb), "2b"),
+            busybox_arm: Image::built("arm64", early, &shell, &steps(&arm), "92"),
+            hello: Image::built("amd64", middle, &run, &hello_steps, "fd"),
+            debian: Image::imported(late, debian_tar()),
+            multi: multi(now, &bb),
+            pr: pr(now, &bb),
+            twins: twins(now),
+            rootfs,
+        }
+    }
+
+    /// Busybox as an index over two platforms: the index, then its manifests.
+    pub(crate) fn busybox_index(&self) -> (Blob, [Served; 2]) {
+        let both = [self.busybox.served(Form::OciGzip), self.busybox_arm.served(Form::OciGzip)];
+        (index(&[("amd64", &both[0]), ("arm64", &both[1])]), both)
+    }
+}
+
+/// One program under many names: 1,984,299 bytes of content in a tar of 2,128,384.
+fn busybox_tar(architecture: &str) -> Blob {
+    const LINKS: usize = 270;
+    const DIRECTORIES: usize = 12;
+    let mut program = b"\x7fELF a program for ".to_vec();
+    program.extend_from_slice(architecture.as_bytes());
+    program.resize(1_984_299 - LINKS * "busybox".len(), b'b');
+    let mut tar = Tar::default();
+    tar.directory("bin/");
+    tar.file("bin/busybox", 0o755, &program);
+    for at in 0..LINKS {
+        tar.symlink(&format!("bin/applet{at:03}"), "busybox");
+    }
+    for at in 1..DIRECTORIES {
+        tar.directory(&format!("dir{at:02}/"));
+    }
+    let tar = tar.finish();
+    assert_eq!(tar.bytes.len(), 2_128_384);
+    tar
+}
+
+fn hello_tar() -> Blob {
+    let mut tar = Tar::default();
+    tar.file("hello", 0o755, &[b'h'; 682_700]);
+    let tar = tar.finish();
+    assert_eq!(tar.bytes.len(), 684_544);
+    tar
+}
+
+fn debian_tar() -> Blob {
+    let mut tar = Tar::default();
+    tar.file("content", 0o644, &vec![b'd'; 164_000_000]);
+    tar.finish()
+}
+
+/// Busybox and three small layers, the last with whiteouts.
+fn multi(now: &str, bb: &Blob) -> Image {
+    let small = |name: &str, size: usize| {
+        let mut tar = Tar::default();
+        tar.file(name, 0o644, &vec![b'x'; size]);
+        tar.finish()
+    };
+    let a = small("a", 2_560);
+    let d = small("d/file", 3_584);
+    let mut last = Tar::default();
+    last.file(".wh.a", 0o600, b"");
+    last.file(".wh.d", 0o600, b"");
+    last.directory("etc/");
+    let last = last.finish();
+    let config = "\"Env\":[\"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\",\
+                  \"K=v\"],\"Cmd\":[\"cat\",\"/hard\"],\"WorkingDir\":\"/\",\"ArgsEscaped\":true";
+    let steps = [
+        Step { by: "ADD bb.tar / # buildkit", tar: Some(bb) },
+        Step { by: "CMD [\"sh\"]", tar: None },
+        Step { by: "COPY a / # buildkit", tar: Some(&a) },
+        Step { by: "COPY d /d # buildkit", tar: Some(&d) },
+        Step { by: "RUN /bin/sh -c rm -r a d # buildkit", tar: Some(&last) },
+        Step { by: "ENV K=v", tar: None },
+        Step { by: "CMD [\"cat\" \"/hard\"]", tar: None },
+    ];
+    Image::built("amd64", now, config, &steps, "")
+}
+
+fn pr(now: &str, bb: &Blob) -> [Image; 3] {
+    let mut second = Tar::default();
+    second.file("copy", 0o755, &vec![b'c'; 1_984_299]);
+    let second = second.finish();
+    let steps = [
+        Step { by: "ADD bb.tar / # buildkit", tar: Some(bb) },
+        Step { by: "CMD [\"sh\"]", tar: None },
+        Step { by: "RUN /bin/sh -c cp /bin/busybox /copy # buildkit", tar: Some(&second) },
+    ];
+    ["\"n\":\"1\"", "\"n\":\"2\"", "\"k3\":\"v3\",\"n\":\"3\""].map(|labels| {
+        let config = format!("{PATH},\"Cmd\":[\"sh\"],\"Labels\":{{{labels}}}");
+        Image::built("amd64", now, &config, &steps, "")
+    })
+}
+
+fn twins(now: &str) -> Vec<Image> {
+    ["7d", "7d", "d4", "d4"]
+        .iter()
+        .enumerate()
+        .map(|(at, prefix)| {
+            let mut tar = Tar::default();
+            tar.file(&format!("twin{at}"), 0o644, b"twin");
+            let tar = tar.finish();
+            let steps = [Step { by: "COPY twin / # buildkit", tar: Some(&tar) }];
+            Image::built("amd64", now, PATH, &steps, prefix)
+        })
+        .collect()
+}

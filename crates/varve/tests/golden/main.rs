@@ -1,0 +1,199 @@
+//! Recorded docker sessions, replayed against varve: same standard output, standard error and
+//! exit code. `data/*.json` are the recordings; `data/*.plan.json` says what must be done before
+//! a record, which records wait for a later version, and which differ on purpose.
+
+mod cast;
+mod http;
+mod hub;
+mod images;
+mod matcher;
+mod odd;
+mod record;
+mod world;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::cast::Cast;
+use crate::hub::{Content, content};
+use crate::images::Form;
+use crate::matcher::{Bindings, matches, matches_rows};
+use crate::record::{Plan, Record, folder, plan, records};
+use crate::world::{World, write};
+
+const FILES: &[&str] =
+    &["images", "rmi-prune-df", "archive-import-commit", "login-push-info", "help"];
+/// Of the records that do not wait, this share must match.
+const PASSING_PERCENT_MIN: usize = 95;
+
+#[test]
+fn images_are_pulled_listed_and_tagged_as_docker_does() {
+    let cast = cast();
+    replay("images", &World::start(content(&cast, Form::OciGzip), &plain(&cast, Form::OciGzip)));
+}
+
+#[test]
+fn images_are_removed_pruned_and_inspected_as_docker_does() {
+    let cast = cast();
+    let world = World::start(content(&cast, Form::OciGzip), &plain(&cast, Form::OciGzip));
+    let made = world.made();
+    for (at, image) in cast.pr.iter().enumerate() {
+        let tags: &[&str] = if at == 2 { &["pr:a"] } else { &[] };
+        write(&made.join(format!("pr{}.tar", at + 1)), &image.archive(tags));
+    }
+    for (at, image) in cast.twins.iter().enumerate() {
+        write(&made.join(format!("twin{}.tar", at + 1)), &image.archive(&[&format!("twin:{at}")]));
+    }
+    replay("rmi-prune-df", &world);
+}
+
+#[test]
+fn archives_are_saved_loaded_and_imported_as_docker_does() {
+    let cast = cast();
+    let world = World::start(content(&cast, Form::OciTar), &Content::default());
+    write(&world.made().join("multi.tar"), &cast.multi.archive(&["multi:1"]));
+    write(&world.run_directory().join("rootfs.tar"), &cast.rootfs);
+    odd::write_all(&cast, &world.run_directory());
+    replay("archive-import-commit", &world);
+}
+
+#[test]
+fn registries_are_logged_in_to_and_pushed_to_as_docker_does() {
+    let cast = cast();
+    let form = Form::DockerGzip;
+    replay("login-push-info", &World::start(content(&cast, form), &plain(&cast, form)));
+}
+
+#[test]
+fn help_reads_as_dockers() {
+    replay("help", &World::start(Content::default(), &Content::default()));
+}
+
+/// What the plain registry has in the recordings.
+fn plain(cast: &Cast, form: Form) -> Content {
+    let mut content = Content::default();
+    if form == Form::OciGzip {
+        let (index, children) = cast.busybox_index();
+        for tag in ["1.36.0", "latest"] {
+            content.add_index(&format!("library/busybox:{tag}"), &index, &children);
+        }
+        content.add("library/debian:bookworm", &cast.debian.served(Form::DockerGzip));
+    } else {
+        let hello = cast.hello.served(Form::DockerGzip).padded(526);
+        content.add("library/hello-world:latest", &hello);
+    }
+    content
+}
+
+/// The images were made 42 minutes before they were recorded, within a few seconds.
+fn cast() -> Cast {
+    let now = jiff::Timestamp::now();
+    let time = |seconds: i64| {
+        let then = now - jiff::SignedDuration::from_secs(seconds);
+        then.strftime("%Y-%m-%dT%H:%M:%S").to_string()
+    };
+    let [late, middle, early] = [42 * 60, 42 * 60 + 3, 42 * 60 + 5].map(time);
+    Cast::new(&time(1), [&late, &middle, &early])
+}
+
+/// Replays a file and judges it as a whole.
+fn replay(name: &str, world: &World) {
+    let plan = plan(name);
+    let records = records(name);
+    let mut bindings = Bindings::default();
+    let mut outcome = Outcome::default();
+    for record in &records {
+        for line in plan.setup(&record.id) {
+            world.set_up(&bindings.fill(line));
+        }
+        if plan.waiting.contains_key(&record.id) {
+            continue;
+        }
+        outcome.count += 1;
+        let difference = play(record, world, &mut bindings);
+        match (difference, plan.exceptions.contains_key(&record.id)) {
+            (None, false) => {}
+            (None, true) => outcome.wrong.push(format!("{}: matches, strike it", record.id)),
+            (Some(_), true) => outcome.excepted += 1,
+            (Some(difference), false) => outcome.wrong.push(difference),
+        }
+    }
+    outcome.judge(name, plan.waiting.len());
+}
+
+#[derive(Default)]
+struct Outcome {
+    count: usize,
+    excepted: usize,
+    wrong: Vec<String>,
+}
+
+impl Outcome {
+    fn judge(&self, name: &str, waiting: usize) {
+        let passed = self.count - self.excepted - self.wrong.len();
+        println!(
+            "{name}: {passed} of {} match, {} differ on purpose, {waiting} wait",
+            self.count, self.excepted
+        );
+        let wrong = self.wrong.join("\n\n");
+        assert!(self.wrong.is_empty(), "{} records of {name}:\n{wrong}", self.wrong.len());
+        let enough = passed * 100 >= self.count * PASSING_PERCENT_MIN;
+        assert!(enough, "{name}: only {passed} of {} match", self.count);
+    }
+}
+
+/// Runs one record; what differs, when something does.
+fn play(record: &Record, world: &World, bindings: &mut Bindings) -> Option<String> {
+    let command = bindings.fill(&record.command);
+    let (exit, stdout, stderr) = world.run(&command, record);
+    let same = |recorded: &str, actual: &str, bindings: &mut Bindings| {
+        matches(recorded, actual, bindings)
+            || (command.contains("docker image") && matches_rows(recorded, actual, bindings))
+    };
+    let mut different = Vec::new();
+    if !same(&terminal(record, &record.stdout), &stdout, bindings) {
+        different.push(format!("stdout recorded:\n{}\nactual:\n{stdout}", record.stdout));
+    }
+    if !same(&terminal(record, &record.stderr), &stderr, bindings) {
+        different.push(format!("stderr recorded:\n{}\nactual:\n{stderr}", record.stderr));
+    }
+    if exit != record.exit {
+        different.push(format!("exit recorded: {}, actual: {exit}", record.exit));
+    }
+    let what = different.join("\n");
+    (!different.is_empty()).then(|| format!("── {}\n$ {command}\n{what}", record.id))
+}
+
+/// A terminal ends its lines with CR LF; some recordings left the CR out.
+fn terminal(record: &Record, text: &str) -> String {
+    if record.on_terminal && !text.contains('\r') { text.replace('\n', "\r\n") } else { text.into() }
+}
+
+/// A reason must be readable where users look for it.
+#[test]
+fn every_exception_is_in_the_compatibility_document() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/compatibility.md");
+    let document = std::fs::read_to_string(path).expect("docs/compatibility.md");
+    let listed: BTreeSet<String> = document
+        .lines()
+        .filter(|line| FILES.iter().any(|file| line.starts_with(&format!("| {file} |"))))
+        .map(|line| line.split('|').map(str::trim).collect::<Vec<_>>().join("|"))
+        .collect();
+    let mut planned = BTreeSet::new();
+    for file in FILES {
+        for (id, reason) in plan(file).exceptions {
+            planned.insert(format!("|{file}|`{id}`|{reason}|"));
+        }
+    }
+    assert_eq!(listed, planned, "docs/compatibility.md and {}", folder().display());
+}
+
+#[test]
+fn plans_speak_of_records_that_exist() {
+    for file in FILES {
+        let ids: BTreeSet<String> = records(file).into_iter().map(|record| record.id).collect();
+        let plan: Plan = plan(file);
+        let gone: Vec<&String> = plan.ids().filter(|id| !ids.contains(*id)).collect();
+        assert!(gone.is_empty(), "{file}: no such records: {gone:?}");
+    }
+}

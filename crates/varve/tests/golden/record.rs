@@ -1,0 +1,99 @@
+//! Recorded transcripts, and what this repository knows about each: what has to be done before
+//! it, what it waits for, and where varve answers differently on purpose.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+/// One command line and what docker answered.
+#[derive(Debug)]
+pub(crate) struct Record {
+    /// The recorded name; a second one of the same name ends in `#2`.
+    pub(crate) id: String,
+    pub(crate) command: String,
+    pub(crate) exit: i64,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    pub(crate) stdin: Option<String>,
+    pub(crate) on_terminal: bool,
+}
+
+/// What belongs to the records of one file, by record.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    setup: BTreeMap<String, Vec<String>>,
+    /// Needs something that a later version brings: not run.
+    pub(crate) waiting: BTreeMap<String, String>,
+    /// Answers differently, with the reason.
+    pub(crate) exceptions: BTreeMap<String, String>,
+}
+
+impl Plan {
+    /// Shell lines to run before a record.
+    pub(crate) fn setup(&self, id: &str) -> &[String] {
+        self.setup.get(id).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Every record that the plan speaks about.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = &String> {
+        self.setup.keys().chain(self.waiting.keys()).chain(self.exceptions.keys())
+    }
+}
+
+/// The folder with the transcripts.
+pub(crate) fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/data")
+}
+
+/// The records of a file, in order.
+pub(crate) fn records(name: &str) -> Vec<Record> {
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    let list = json(&format!("{name}.json"));
+    let list = list.as_array().expect("a list of records");
+    list.iter()
+        .map(|record| {
+            let text = |key: &str| record[key].as_str().unwrap_or_default().to_owned();
+            let count = seen.entry(text("id")).or_default();
+            *count += 1;
+            let id = match count {
+                1 => text("id"),
+                count => format!("{}#{count}", text("id")),
+            };
+            Record {
+                id,
+                command: text("cmd"),
+                exit: record["exit"].as_i64().expect("an exit code"),
+                stdout: text("stdout"),
+                stderr: text("stderr"),
+                stdin: record["stdin"].as_str().map(str::to_owned),
+                on_terminal: record["tty"].as_bool().unwrap_or(false),
+            }
+        })
+        .collect()
+}
+
+/// What is known about the records of a file.
+pub(crate) fn plan(name: &str) -> Plan {
+    let plan = json(&format!("{name}.plan.json"));
+    let reasons = |key: &str| {
+        let entries = plan[key].as_object().expect(key).iter();
+        entries.map(|(id, why)| (id.clone(), why.as_str().expect(id).to_owned())).collect()
+    };
+    let lines = |value: &Value| {
+        let lines = value.as_array().expect("a list of shell lines").iter();
+        lines.map(|line| line.as_str().expect("a shell line").to_owned()).collect()
+    };
+    let setup = plan["setup"].as_object().expect("setup").iter();
+    Plan {
+        setup: setup.map(|(id, value)| (id.clone(), lines(value))).collect(),
+        waiting: reasons("waiting"),
+        exceptions: reasons("exceptions"),
+    }
+}
+
+fn json(file: &str) -> Value {
+    let path = folder().join(file);
+    let text = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
