@@ -28,7 +28,10 @@ impl Cast {
         let shell = "\"Cmd\":[\"sh\"],\"WorkingDir\":\"/\",\"ArgsEscaped\":true";
         let shell = format!("{PATH},{shell}");
         let steps = |tar| {
-            [Step { by: "ADD bb.tar / # buildkit", tar: Some(tar) }, Step { by: "CMD [\"sh\"]", tar: None }]
+            [
+                Step { by: "ADD bb.tar / # buildkit", tar: Some(tar) },
+                Step { by: "CMD [\"sh\"]", tar: None },
+            ]
         };
         let arm = busybox_tar("arm64");
         let hello = hello_tar();

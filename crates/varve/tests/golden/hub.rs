@@ -213,13 +213,15 @@ fn blob(content: &Content, request: &Request, digest: &str, spoil: bool) -> Resp
         let middle = bytes.len() / 2;
         bytes[middle] ^= 0xff;
     }
-    let from = request.headers.get("range").and_then(|range| {
-        range.strip_prefix("bytes=")?.split('-').next()?.parse::<usize>().ok()
-    });
+    let from = request
+        .headers
+        .get("range")
+        .and_then(|range| range.strip_prefix("bytes=")?.split('-').next()?.parse::<usize>().ok());
     let response = match from.filter(|from| *from < bytes.len()) {
         Some(from) => {
             let range = format!("bytes {from}-{}/{}", bytes.len() - 1, bytes.len());
-            Response::new(206, "application/octet-stream", &bytes[from..]).with("Content-Range", range)
+            Response::new(206, "application/octet-stream", &bytes[from..])
+                .with("Content-Range", range)
         }
         None => Response::new(200, "application/octet-stream", bytes),
     };

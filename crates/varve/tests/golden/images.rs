@@ -137,7 +137,8 @@ impl Image {
         let layers: Vec<String> =
             (0..self.layers.len()).map(|at| format!("\"{}\"", layer_name(at))).collect();
         let tags: Vec<String> = tags.iter().map(|tag| format!("\"{tag}\"")).collect();
-        let tags = if tags.is_empty() { "null".to_owned() } else { format!("[{}]", tags.join(",")) };
+        let tags =
+            if tags.is_empty() { "null".to_owned() } else { format!("[{}]", tags.join(",")) };
         let config = format!("{}.json", self.config.hex());
         let manifest = format!(
             "[{{\"Config\":\"{config}\",\"RepoTags\":{tags},\"Layers\":[{}]}}]",
@@ -170,7 +171,9 @@ pub(crate) fn index(children: &[(&str, &Served)]) -> Blob {
         .map(|(architecture, child)| {
             let descriptor = descriptor(child.media_type, &child.manifest);
             let open = descriptor.trim_end_matches('}');
-            format!("{open},\"platform\":{{\"architecture\":\"{architecture}\",\"os\":\"linux\"}}}}")
+            format!(
+                "{open},\"platform\":{{\"architecture\":\"{architecture}\",\"os\":\"linux\"}}}}"
+            )
         })
         .collect();
     Blob::new(format!(

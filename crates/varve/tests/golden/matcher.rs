@@ -87,13 +87,7 @@ fn assign(rows: &[&str], left: &mut Vec<&str>, bindings: &mut Bindings) -> bool 
 }
 
 /// Matches a recording with a hole: its head, its tail, and about as much in between.
-fn around(
-    head: &str,
-    hidden: usize,
-    tail: &str,
-    actual: &str,
-    bindings: &mut Bindings,
-) -> bool {
+fn around(head: &str, hidden: usize, tail: &str, actual: &str, bindings: &mut Bindings) -> bool {
     let Some(rest) = beginning(head, actual, bindings) else { return false };
     let starts = rest.char_indices().map(|(at, _)| at).chain([rest.len()]);
     for start in starts {
@@ -176,7 +170,8 @@ fn beginning<'a>(pattern: &str, text: &'a str, bindings: &mut Bindings) -> Optio
             Piece::Hex { digits, number, upper } => {
                 let found = rest.get(..digits)?;
                 let fits = |c: u8| {
-                    c.is_ascii_digit() || (if upper { b'A'..=b'F' } else { b'a'..=b'f' }).contains(&c)
+                    c.is_ascii_digit()
+                        || (if upper { b'A'..=b'F' } else { b'a'..=b'f' }).contains(&c)
                 };
                 if !found.bytes().all(fits) {
                     return None;
@@ -206,7 +201,11 @@ fn agree(number: u32, found: &str, bindings: &mut Bindings) -> Option<()> {
 enum Piece<'a> {
     Text(&'a str),
     /// That many digits of a digest.
-    Hex { digits: usize, number: Option<u32>, upper: bool },
+    Hex {
+        digits: usize,
+        number: Option<u32>,
+        upper: bool,
+    },
     Number,
 }
 
@@ -334,7 +333,11 @@ mod tests {
     #[test]
     fn ages_and_times_are_any_age_and_time() {
         let mut bindings = Bindings::default();
-        assert!(matches("CREATED          SIZE\n<AGO>   1B\n", "CREATED        SIZE\n3 days ago     1B\n", &mut bindings));
+        assert!(matches(
+            "CREATED          SIZE\n<AGO>   1B\n",
+            "CREATED        SIZE\n3 days ago     1B\n",
+            &mut bindings
+        ));
         assert!(matches("\"<TIME>\"", "\"2026-11-20T13:17:23.123Z\"", &mut bindings));
         assert!(!matches("<TIME>", "0001-01-01T00:00:00Z", &mut bindings));
     }

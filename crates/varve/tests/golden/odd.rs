@@ -77,9 +77,12 @@ pub(crate) fn write_all(cast: &Cast, directory: &Path) {
     put("badlayer.tar", &good.with(&format!("blobs/sha256/{layer}"), &spoilt(&hello.layers[0])));
     put("badjson.tar", &good.with("manifest.json", b"[{nonsense"));
     put("emptymanifest.tar", &good.with("manifest.json", b"[]"));
-    put("countmismatch.tar", &good.edited(|manifest| manifest[0]["Layers"] = [""; 0][..].into()));
+    put(
+        "countmismatch.tar",
+        &good.edited(|manifest| manifest[0]["Layers"] = serde_json::json!([])),
+    );
     put("badtag.tar", &good.edited(|manifest| manifest[0]["RepoTags"][0] = "Foo:1".into()));
-    put("nulltags.tar", &good.edited(|manifest| manifest[0]["RepoTags"] = ().into()));
+    put("nulltags.tar", &good.edited(|manifest| manifest[0]["RepoTags"] = serde_json::Value::Null));
     put("traverse.tar", &good.edited(|manifest| manifest[0]["Config"] = "../../etc/passwd".into()));
     write(&directory.join("dotslash.tar"), &good.tar("./"));
     write(&directory.join("classic.tar"), &hello.archive(&["classic:1"]));

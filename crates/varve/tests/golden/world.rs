@@ -43,6 +43,18 @@ impl Drop for World {
 impl World {
     /// A world whose docker.io has `hub` and whose plain registry has `plain`.
     pub(crate) fn start(hub: Content, plain: &Content) -> Self {
+        let mut world = Self::without_registries(hub);
+        world.serve(5000, &[]);
+        world.serve(5001, &["--htpasswd", "htpasswd"]);
+        world.serve(5002, &["--read-only"]);
+        world.serve(5443, &["--tls-cert", "tls/cert.pem", "--tls-key", "tls/key.pem"]);
+        world.configure();
+        seed(world.port(5000), plain);
+        world
+    }
+
+    /// A world with nothing but docker.io.
+    pub(crate) fn without_registries(hub: Content) -> Self {
         let directory = TempDir::new().expect("a temporary directory");
         let root = directory.path();
         for name in ["bin", "home/run", "home/app", "made", "tls"] {
@@ -51,20 +63,15 @@ impl World {
         std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_varve"), root.join("bin/docker"))
             .expect("a link to varve");
         std::fs::write(root.join("htpasswd"), HTPASSWD).expect("a file");
-        let authority = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a key");
+        let authority =
+            rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a key");
         std::fs::write(root.join("tls/cert.pem"), authority.cert.pem()).expect("a file");
         std::fs::write(root.join("tls/key.pem"), authority.signing_key.serialize_pem())
             .expect("a file");
 
-        let hub = Hub::start(hub);
-        let mut world = Self { directory, servers: Vec::new(), hub };
-        world.serve(5000, &[]);
-        world.serve(5001, &["--htpasswd", "htpasswd"]);
-        world.serve(5002, &["--read-only"]);
-        world.serve(5443, &["--tls-cert", "tls/cert.pem", "--tls-key", "tls/key.pem"]);
-        world.servers.push(Server { recorded: 5999, port: free_port(), process: None });
+        let refused = Server { recorded: 5999, port: free_port(), process: None };
+        let world = Self { directory, servers: vec![refused], hub: Hub::start(hub) };
         world.configure();
-        seed(world.port(5000), plain);
         world
     }
 
@@ -84,7 +91,7 @@ impl World {
             self.hub.healed.store(true, Ordering::SeqCst);
             return;
         }
-        let output = self.shell(line, None);
+        let output = self.shell(&self.localise(line), None);
         assert!(
             output.status.success(),
             "setup `{line}` failed:\n{}{}",
@@ -145,10 +152,13 @@ impl World {
         local
     }
 
-    /// An output with the recorded ports and directories.
+    /// An output with the recorded ports and directories, and docker's name for the program.
     fn generalise(&self, output: &str) -> String {
         let home = self.directory.path().join("home");
         let mut general = output.replace(&home.display().to_string(), RECORDED_HOME);
+        for after in [" ", ":", "\n"] {
+            general = general.replace(&format!("varve{after}"), &format!("docker{after}"));
+        }
         for server in &self.servers {
             let recorded = format!("127.0.0.1:{}", server.recorded);
             general = general.replace(&format!("127.0.0.1:{}", server.port), &recorded);
@@ -183,11 +193,12 @@ impl World {
 
     fn configure(&self) {
         let hub = format!("http://127.0.0.1:{}", self.hub.port);
-        let tls = format!("https://127.0.0.1:{}", self.port(5443));
-        let config = serde_json::json!({"registries": {
-            "docker.io": {"endpoint": hub, "insecure": true},
-            "private.example.com:5443": {"endpoint": tls},
-        }});
+        let mut config =
+            serde_json::json!({"registries": {"docker.io": {"endpoint": hub, "insecure": true}}});
+        for server in self.servers.iter().filter(|server| server.recorded == 5443) {
+            let tls = format!("https://127.0.0.1:{}", server.port);
+            config["registries"]["private.example.com:5443"] = serde_json::json!({"endpoint": tls});
+        }
         write(&self.directory.path().join("config.json"), config.to_string().as_bytes());
     }
 }
