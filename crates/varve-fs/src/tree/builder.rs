@@ -1,6 +1,6 @@
 //! Applying entries one after the other.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use varve_types::limits;
 
@@ -25,6 +25,8 @@ pub(crate) struct Builder {
     whiteouts: BTreeSet<(InodeId, Box<[u8]>)>,
     /// Hard links whose target was not there yet: directory and name of the link.
     unresolved: Vec<(InodeId, Box<[u8]>)>,
+    /// Files that the old AUFS driver kept under names of its own, for hard links to name.
+    aufs_files: BTreeMap<Vec<u8>, InodeId>,
     size_bytes: u64,
 }
 
@@ -43,7 +45,13 @@ impl Builder {
     /// Starts with a root that no entry names.
     pub(crate) fn new() -> Self {
         let tree = Tree { inodes: vec![implied_directory()] };
-        Self { tree, whiteouts: BTreeSet::new(), unresolved: Vec::new(), size_bytes: 0 }
+        Self {
+            tree,
+            whiteouts: BTreeSet::new(),
+            unresolved: Vec::new(),
+            aufs_files: BTreeMap::new(),
+            size_bytes: 0,
+        }
     }
 
     /// Applies the next entry.
@@ -63,7 +71,12 @@ impl Builder {
             return Ok(Applied::Other);
         }
         if name.starts_with(AUFS_PREFIX) || is_below_aufs(parent) {
-            return Ok(Applied::Skipped);
+            if entry.kind != EntryKind::File {
+                return Ok(Applied::Skipped);
+            }
+            let id = self.push(new_inode(entry));
+            self.aufs_files.insert(path, id);
+            return Ok(Applied::File(id));
         }
         let directory = self.directory_at(parent, &path)?;
         match name.strip_prefix(WHITEOUT_PREFIX) {
@@ -92,9 +105,9 @@ impl Builder {
             let Ok(Some(found)) = self.find(&target) else { continue };
             let is_file = !matches!(
                 self.tree.inode(found).content,
-                Content::Directory(_) | Content::Whiteout | Content::ForeignHardLink(_)
+                Content::Directory(_) | Content::Whiteout
             );
-            if is_file {
+            if is_file && found != link {
                 self.directory_mut(directory).children.insert(name, found);
             }
         }
@@ -180,9 +193,11 @@ impl Builder {
         entry: &mut Entry,
     ) -> Result<Applied, LayerError> {
         let target = std::mem::take(&mut entry.link_target);
-        let found = self.find(&target)?.filter(|&id| {
-            !matches!(self.tree.inode(id).content, Content::Whiteout | Content::ForeignHardLink(_))
-        });
+        let found = match self.aufs_files.get(&target) {
+            Some(&id) => Some(id),
+            None => self.find(&target)?,
+        };
+        let found = found.filter(|&id| !matches!(self.tree.inode(id).content, Content::Whiteout));
         if let Some(id) = found {
             if matches!(self.tree.inode(id).content, Content::Directory(_)) {
                 let (path, target) = (lossy(path), lossy(&target));

@@ -1,4 +1,9 @@
 //! Tars of every kind, parsed in pieces of every size, compared with what other programs make
 //! and read.
 
+mod faults;
+mod parser;
+mod raw;
 mod round_trip;
+mod shown;
+mod tree;
