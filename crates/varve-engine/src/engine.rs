@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use varve_distribution::{credentials::Credentials, hosts::HostsConfig};
 use varve_store::Store;
 
 use crate::Result;
@@ -10,16 +11,28 @@ use crate::Result;
 #[derive(Debug)]
 pub struct Engine {
     pub(crate) store: Store,
+    pub(crate) hosts: HostsConfig,
+    pub(crate) credentials: Credentials,
 }
 
 impl Engine {
     /// Opens the store in `root`, making it where there is none.
-    pub fn open(root: &Path) -> Result<Self> {
-        Ok(Self { store: Store::open(root)? })
+    pub fn open(root: &Path, hosts: HostsConfig, credentials: Credentials) -> Result<Self> {
+        Ok(Self { store: Store::open(root)?, hosts, credentials })
     }
 
     /// The store.
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// How registries are reached.
+    pub fn hosts(&self) -> &HostsConfig {
+        &self.hosts
+    }
+
+    /// What is presented to registries.
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
     }
 }

@@ -1,6 +1,6 @@
 //! Why a verb did not do what was asked, in Docker's words where Docker has some.
 
-use varve_types::{Digest, Kind, Platform, reference::ReferenceError};
+use varve_types::{Digest, Kind, Platform, Reference, reference::ReferenceError};
 
 /// Why a verb failed.
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +92,38 @@ pub enum Error {
     /// `scratch` is not an image.
     #[error("'scratch' is a reserved name")]
     Reserved,
+    /// Pulling or pushing failed.
+    #[error(transparent)]
+    Transfer(varve_distribution::copy::Error),
+    /// The registry does not give the repository to us, or has none of that name.
+    #[error(
+        "pull access denied for {name}, repository does not exist or may require 'varve login': {source}"
+    )]
+    PullDenied {
+        /// The repository.
+        name: String,
+        /// What the registry said.
+        source: varve_distribution::client::Error,
+    },
+    /// The registry has no such manifest.
+    #[error("manifest for {name} not found: {source}")]
+    ManifestNotFound {
+        /// The reference.
+        name: String,
+        /// What the registry said.
+        source: varve_distribution::client::Error,
+    },
+    /// The registry has no such repository.
+    #[error("repository {name} not found: {source}")]
+    RepositoryNotFound {
+        /// The repository.
+        name: String,
+        /// What the registry said.
+        source: varve_distribution::client::Error,
+    },
+    /// The registry wants credentials for a push, and there are none.
+    #[error("no basic auth credentials")]
+    NoCredentials(#[source] varve_distribution::client::Error),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] varve_store::Error),
@@ -170,6 +202,34 @@ impl Error {
         }
     }
 
+    /// Words a registry's refusal of a pull as Docker does.
+    #[must_use]
+    pub(crate) fn for_pull(error: varve_distribution::copy::Error, reference: &Reference) -> Self {
+        let varve_distribution::copy::Error::Registry(source) = error else {
+            return Self::Transfer(error);
+        };
+        let repository = || reference.repository().familiar();
+        match source.code() {
+            Some("denied") => Self::PullDenied { name: repository(), source },
+            Some("manifest unknown") => {
+                Self::ManifestNotFound { name: reference.familiar(), source }
+            }
+            Some("name unknown") => Self::RepositoryNotFound { name: repository(), source },
+            _ => Self::Transfer(source.into()),
+        }
+    }
+
+    /// Words a registry's refusal of a push as Docker does.
+    #[must_use]
+    pub(crate) fn for_push(error: varve_distribution::copy::Error) -> Self {
+        match error {
+            varve_distribution::copy::Error::Registry(source) if source.wants_credentials() => {
+                Self::NoCredentials(source)
+            }
+            other => Self::Transfer(other),
+        }
+    }
+
     /// Where the error stands in Docker's conversation.
     pub fn origin(&self) -> Origin {
         match self {
@@ -183,7 +243,10 @@ impl Error {
             Self::NotLocal(_) | Self::NoSuchTag(_) | Self::PulledOtherPlatform { .. } => {
                 Origin::Stream
             }
-            Self::Store(_) | Self::Output(_) | Self::Damaged { .. } => Origin::Varve,
+            Self::Transfer(varve_distribution::copy::Error::Store(_))
+            | Self::Store(_)
+            | Self::Output(_)
+            | Self::Damaged { .. } => Origin::Varve,
             _ => Origin::Daemon,
         }
     }
@@ -208,6 +271,11 @@ impl Error {
             | Self::ImportDigest
             | Self::Reserved => Kind::Invalid,
             Self::Conflict { .. } => Kind::Conflict,
+            Self::Transfer(error) => error.kind(),
+            Self::PullDenied { source, .. }
+            | Self::ManifestNotFound { source, .. }
+            | Self::RepositoryNotFound { source, .. }
+            | Self::NoCredentials(source) => source.kind(),
             Self::Store(error) | Self::Damaged { source: error, .. } => error.kind(),
             Self::File { source, .. } | Self::Output(source) => match source.kind() {
                 std::io::ErrorKind::NotFound => Kind::NotFound,

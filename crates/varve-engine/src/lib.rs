@@ -22,6 +22,8 @@ pub mod info;
 pub mod inspect;
 pub mod list;
 pub mod prune;
+pub mod pull;
+pub mod push;
 pub mod remove;
 pub mod tag;
 
@@ -34,6 +36,8 @@ pub use info::SystemFacts;
 pub use inspect::ImageFacts;
 pub use list::{ImageSummary, List, PlatformSummary};
 pub use prune::{Prune, Pruned};
+pub use pull::{Pull, PullPlatform, Pulled};
+pub use push::Push;
 pub use remove::{Remove, Removed};
 
 /// What the verbs return.

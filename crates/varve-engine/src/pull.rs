@@ -72,8 +72,10 @@ impl Engine {
         remote: &Remote<'_>,
         platform: &PullPlatform,
     ) -> Result<Pulled> {
+        let request_name = &repository.with_tag(varve_types::reference::DEFAULT_TAG)?;
         let mut newer = false;
-        for tag in remote.tags()? {
+        let tags = remote.tags().map_err(|error| Error::for_pull(error.into(), request_name))?;
+        for tag in tags {
             // A registry may list what is not a tag; it cannot be named here.
             let Ok(reference) = repository.with_tag(&tag) else { continue };
             newer |= self.pull_one(ctx, remote, &reference, platform)?;
@@ -102,11 +104,15 @@ impl Engine {
         };
         let lease = self.store.lease()?;
         let name = reference.manifest_name();
-        let pulled = copy::pull(&self.store, &lease, remote, &name, &label, &choice, ctx)
-            .map_err(|failed| {
-                let error = Error::Transfer(failed.error);
-                if failed.started { error.in_stream() } else { error.for_pull(reference) }
-            })?;
+        let pulled = copy::pull(&self.store, &lease, remote, &name, &label, &choice, ctx).map_err(
+            |failed| {
+                if failed.started {
+                    Error::Transfer(failed.error).in_stream()
+                } else {
+                    Error::for_pull(failed.error, reference)
+                }
+            },
+        )?;
         let row = Row {
             created: pulled.created,
             size_bytes: pulled.size_bytes,
@@ -121,9 +127,9 @@ impl Engine {
             let kept = kept_name(reference);
             let newer = names.get(&kept).is_none_or(|before| before.target != row.target);
             for name in [by_digest, kept] {
-                let unchanged = names.get(&name).is_some_and(|before| {
-                    before.target == row.target && before.index == row.index
-                });
+                let unchanged = names
+                    .get(&name)
+                    .is_some_and(|before| before.target == row.target && before.index == row.index);
                 if !unchanged {
                     names.put(Row { reference: Some(name), ..row.clone() });
                 }

@@ -88,7 +88,7 @@ impl Engine {
             },
             ctx,
         )
-        .map_err(|error| Error::Transfer(error).for_push(reference))?;
+        .map_err(Error::for_push)?;
         let by_digest = reference.repository().with_digest(pushed.target.digest);
         self.store.update_names(|names| {
             if names.get(&by_digest).is_none() {
@@ -140,7 +140,8 @@ impl Engine {
 
     /// Says so when only one platform of a known index is sent.
     fn explain(&self, ctx: &Ctx<'_>, row: &Row, target: &Descriptor, platform: Option<&Platform>) {
-        if platform.is_none() && row.index.is_some() && media_type::is_manifest(&target.media_type) {
+        if platform.is_none() && row.index.is_some() && media_type::is_manifest(&target.media_type)
+        {
             let platform = row.platform.as_ref().map(|p| format!(" ({p})")).unwrap_or_default();
             ctx.progress.event(Event::Warning(format!(
                 "Info: the image was pulled for one platform{platform}, so its manifest is pushed and not the whole index"

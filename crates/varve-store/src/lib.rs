@@ -3,6 +3,7 @@
 
 pub mod blob;
 pub mod check;
+pub mod compressed;
 pub mod error;
 pub mod ingest;
 pub mod layers;

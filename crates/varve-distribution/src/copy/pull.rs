@@ -136,8 +136,8 @@ impl Pull<'_> {
         check_depth(index, depth)?;
         let platform = self.choice.platform();
         let exact = matches!(self.choice, PlatformChoice::Only(_));
-        let child = select(index, platform, exact)
-            .ok_or_else(|| Error::NoPlatform(platform.clone()))?;
+        let child =
+            select(index, platform, exact).ok_or_else(|| Error::NoPlatform(platform.clone()))?;
         match self.child(child)? {
             ManifestKind::Manifest(manifest) => self.image(&manifest, child),
             ManifestKind::Index(inner) => self.chosen(&inner, depth + 1),
@@ -145,7 +145,12 @@ impl Pull<'_> {
     }
 
     /// Pulls everything that an index lists, and returns the image that suits `platform` best.
-    fn whole_index(&self, index: &Document<Index>, platform: &Platform, depth: usize) -> Result<One> {
+    fn whole_index(
+        &self,
+        index: &Document<Index>,
+        platform: &Platform,
+        depth: usize,
+    ) -> Result<One> {
         check_depth(index, depth)?;
         let preferred = select(index, platform, false)
             .or_else(|| index.manifests.iter().find(|child| !child.is_attestation()))
@@ -157,7 +162,9 @@ impl Pull<'_> {
                 continue;
             }
             let one = match self.child(child)? {
-                ManifestKind::Manifest(manifest) if is_image(&manifest) && !child.is_attestation() => {
+                ManifestKind::Manifest(manifest)
+                    if is_image(&manifest) && !child.is_attestation() =>
+                {
                     Some(self.image(&manifest, child)?)
                 }
                 ManifestKind::Manifest(manifest) => {
@@ -343,9 +350,7 @@ impl Pull<'_> {
     fn artifact(&self, manifest: &Document<Manifest>) -> Result<()> {
         for content in std::iter::once(&manifest.config).chain(&manifest.layers) {
             let failed = |error| Error::from_store(error, content.digest);
-            if let Some(mut ingest) =
-                self.store.ingest_blob(self.lease, content).map_err(failed)?
-            {
+            if let Some(mut ingest) = self.store.ingest_blob(self.lease, content).map_err(failed)? {
                 let mut body = self.remote.blob(content, ingest.resume_from())?;
                 ingest.receive(&mut body).map_err(failed)?;
             }

@@ -5,8 +5,8 @@ use std::io;
 use varve_fs::compression::Compressor;
 use varve_store::{Lease, Store};
 use varve_types::{
-    Ctx, Descriptor, DiffId, Document, Event, LayerState, Manifest, ManifestKind,
-    Repository, limits, media_type,
+    Ctx, Descriptor, DiffId, Document, Event, LayerState, Manifest, ManifestKind, Repository,
+    limits, media_type,
 };
 
 use super::{
@@ -118,7 +118,12 @@ impl Push<'_> {
     }
 
     /// Sends one layer, compressed if need be; returns the descriptor of what was sent.
-    fn layer(&self, layer: &Descriptor, diff_id: Option<DiffId>, stop: &Stop) -> Result<Descriptor> {
+    fn layer(
+        &self,
+        layer: &Descriptor,
+        diff_id: Option<DiffId>,
+        stop: &Stop,
+    ) -> Result<Descriptor> {
         if media_type::is_nondistributable(&layer.media_type) {
             return Ok(layer.clone());
         }
@@ -126,7 +131,10 @@ impl Push<'_> {
             (Some(compressor), Some(diff_id)) if is_plain(&layer.media_type) => {
                 let made = self.store.compressed_layer(self.lease, &diff_id, compressor)?;
                 let media_type = compressed_type(&layer.media_type, compressor);
-                Descriptor { annotations: layer.annotations.clone(), ..Descriptor::new(media_type, made.digest, made.size) }
+                Descriptor {
+                    annotations: layer.annotations.clone(),
+                    ..Descriptor::new(media_type, made.digest, made.size)
+                }
             }
             _ => {
                 self.store.pin_blob(self.lease, &layer.digest)?;
@@ -141,7 +149,12 @@ impl Push<'_> {
     }
 
     /// Sends one blob unless the registry has it or can take it from another repository.
-    fn blob(&self, blob: &Descriptor, stop: &Stop, event: &(dyn Fn(LayerState) + Sync)) -> Result<()> {
+    fn blob(
+        &self,
+        blob: &Descriptor,
+        stop: &Stop,
+        event: &(dyn Fn(LayerState) + Sync),
+    ) -> Result<()> {
         if self.remote.blob_exists(&blob.digest)? {
             event(LayerState::LayerAlreadyExists);
             return Ok(());
@@ -192,7 +205,8 @@ impl Push<'_> {
             subject: None,
             annotations: first.annotations.clone(),
         };
-        let bytes = serde_json::to_vec(&second).map_err(varve_types::manifest::ManifestError::from)?;
+        let bytes =
+            serde_json::to_vec(&second).map_err(varve_types::manifest::ManifestError::from)?;
         let digest = self.store.put_blob(self.lease, &bytes)?;
         Ok(Descriptor::new(media_type, digest, bytes.len() as u64))
     }

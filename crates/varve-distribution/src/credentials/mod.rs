@@ -38,7 +38,7 @@ impl Credential {
 }
 
 /// Where names and passwords are looked up.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Credentials {}
 
 impl Credentials {
