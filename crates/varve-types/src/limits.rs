@@ -54,3 +54,5 @@ pub const LAYER_TREE_SIZE_BYTES_MAX: u64 = 512 << 20;
 pub const LINK_DEPTH_MAX: usize = 40;
 /// Warnings kept of one layer.
 pub const LAYER_WARNINGS_MAX: usize = 50;
+/// Bytes of all paths of an image archive together: they are kept in memory.
+pub const ARCHIVE_PATHS_SIZE_BYTES_MAX: u64 = 16 << 20;

@@ -3,9 +3,10 @@
 
 use std::io;
 
+use varve_fs::layer::LayerError;
 use varve_types::{
     Digest, Kind, Platform, Printable, config::ConfigError, manifest::ManifestError,
-    reference::ReferenceError,
+    platform::PlatformError, reference::ReferenceError,
 };
 
 use super::changes::ChangeError;
@@ -17,9 +18,9 @@ pub enum Error {
     /// The archive ends in the middle of something.
     #[error("unexpected EOF")]
     Truncated,
-    /// The archive is not a tar, or a member's header is damaged.
-    #[error("archive/tar: invalid tar header")]
-    InvalidHeader,
+    /// The archive is not a tar, or one of its members is none that it may have.
+    #[error(transparent)]
+    Tar(LayerError),
     /// The compressed stream around the archive is damaged.
     #[error("the archive cannot be decompressed")]
     Decompress(#[source] io::Error),
@@ -35,9 +36,6 @@ pub enum Error {
     /// A path in a document of the archive leads out of it.
     #[error("evalSymlinksInScope: {} is not in the archive", Printable(.0))]
     Escapes(String),
-    /// A member's name leads out of the archive.
-    #[error("archive member {:?} is outside of the archive", Printable(.0).to_string())]
-    MemberEscapes(String),
     /// Links lead to each other without end.
     #[error("open {}: too many levels of symbolic links", Printable(.0))]
     LinkLoop(String),
@@ -45,8 +43,9 @@ pub enum Error {
     #[error("{0}")]
     Json(String),
     /// A document is JSON of another shape.
-    #[error("{path} is not valid: {reason}")]
-    Document { path: &'static str, reason: String },
+    /// A document is JSON of another shape.
+    #[error("{} is not valid: {reason}", Printable(path))]
+    Document { path: String, reason: String },
     /// manifest.json and the config do not list the same number of layers.
     #[error("invalid manifest, layers length mismatch: expected {expected}, got {actual}")]
     LayerCount { expected: usize, actual: usize },
@@ -59,6 +58,9 @@ pub enum Error {
     /// A blob has not the size that its descriptor promises.
     #[error("invalid size for blob {digest}: expected {expected}, got {actual}")]
     BlobSize { digest: Digest, expected: u64, actual: u64 },
+    /// A manifest names a layer in a compression that image layers do not have.
+    #[error("layer {0} is compressed in a way that manifests have no media type for")]
+    LayerCompression(Digest),
     /// The image is for another operating system.
     #[error("cannot load {} image on linux", Printable(.0))]
     OperatingSystem(String),
@@ -88,6 +90,12 @@ pub enum Error {
         "no suitable export target found: image with reference {name} was found but does not provide the specified platform ({platform})"
     )]
     PlatformNotInIndex { name: String, platform: Platform },
+    /// There is nothing in the archive that could be run.
+    #[error("the archive has no image")]
+    NoImage,
+    /// A platform that cannot be read.
+    #[error(transparent)]
+    Platform(#[from] PlatformError),
     /// A named limit was passed.
     #[error("{what} of {actual} is more than the limit of {limit}")]
     Limit { what: &'static str, actual: u64, limit: u64 },
@@ -104,7 +112,6 @@ impl Error {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Truncated
-            | Self::InvalidHeader
             | Self::Decompress(_)
             | Self::DiffId { .. }
             | Self::BlobDigest { .. }
@@ -116,7 +123,6 @@ impl Error {
             },
             Self::Missing(_)
             | Self::Escapes(_)
-            | Self::MemberEscapes(_)
             | Self::LinkLoop(_)
             | Self::Json(_)
             | Self::Document { .. }
@@ -125,13 +131,59 @@ impl Error {
             | Self::Tag(_)
             | Self::Manifest(_)
             | Self::Config(_)
+            | Self::NoImage
+            | Self::Platform(_)
             | Self::Change(_) => Kind::Invalid,
-            Self::OperatingSystem(_) => Kind::Unsupported,
+            Self::LayerCompression(_) | Self::OperatingSystem(_) => Kind::Unsupported,
             Self::PlatformNotLoaded(_)
             | Self::PlatformNotSaved(_)
             | Self::PlatformNotInIndex { .. } => Kind::NotFound,
             Self::IndexDepth(_) | Self::Limit { .. } => Kind::Exhausted,
+            Self::Tar(source) => source.kind(),
             Self::Store(source) => source.kind(),
+        }
+    }
+}
+
+impl Error {
+    /// Tells why reading an archive's bytes failed. What a decompressor and the tar parser say
+    /// arrives inside the error of a reader.
+    pub(super) fn reading(error: io::Error) -> Self {
+        if error.get_ref().is_some_and(|inner| inner.is::<LayerError>()) {
+            let kind = error.kind();
+            return match error.into_inner().map(|inner| inner.downcast::<LayerError>()) {
+                Some(Ok(inner)) => Self::from(*inner),
+                _ => Self::Read(kind.into()),
+            };
+        }
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => Self::Truncated,
+            io::ErrorKind::InvalidData => Self::Decompress(error),
+            _ => Self::Read(error),
+        }
+    }
+
+    /// Tells why the store did not take a layer. Its bytes came from outside, so the tar's and
+    /// the decompressor's own words are what Docker says.
+    pub(super) fn receiving(error: varve_store::Error) -> Self {
+        match error {
+            varve_store::Error::Layer { source, .. } => Self::from(source),
+            varve_store::Error::Decompress { source, .. } => Self::reading(source),
+            varve_store::Error::Source(source) => Self::reading(source),
+            varve_store::Error::Mismatch { expected, actual } => {
+                Self::BlobDigest { expected, actual }
+            }
+            other => Self::Store(other),
+        }
+    }
+}
+
+impl From<LayerError> for Error {
+    fn from(error: LayerError) -> Self {
+        match error {
+            LayerError::UnexpectedEof => Self::Truncated,
+            LayerError::Read(source) => Self::reading(source),
+            other => Self::Tar(other),
         }
     }
 }

@@ -1,0 +1,100 @@
+//! OCI image layouts in directories. Only what index.json reaches is read.
+
+use std::{collections::HashSet, fs::File, io, os::fd::OwnedFd, path::Path};
+
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+use varve_types::{Descriptor, Digest, Index, ManifestKind, Platform, limits, media_type};
+
+use super::{
+    contents::{Contents, blob_path},
+    docker::parse,
+};
+use crate::archive::{Error, Result};
+
+/// Takes what the index of a layout reaches, as far as it is there; of indexes inside it, only
+/// what is for `platform`, when that is given.
+pub(super) fn read(
+    path: &Path,
+    platform: Option<&Platform>,
+    contents: &mut Contents<'_>,
+) -> Result<()> {
+    let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+    let directory = rustix::fs::open(path, flags, Mode::empty());
+    let directory = directory.map_err(|error| Error::Read(error.into()))?;
+    let mut layout = Layout { directory, platform, contents, seen: HashSet::new() };
+    if !layout.take("index.json")? {
+        return Err(Error::Missing("index.json".to_owned()));
+    }
+    let top: Index = parse("index.json", &layout.contents.document("index.json")?)?;
+    for descriptor in &top.manifests {
+        layout.take_tree(descriptor, 0)?;
+    }
+    Ok(())
+}
+
+struct Layout<'a, 'b> {
+    directory: OwnedFd,
+    platform: Option<&'a Platform>,
+    contents: &'a mut Contents<'b>,
+    seen: HashSet<Digest>,
+}
+
+impl Layout<'_, '_> {
+    /// Takes a blob and everything below it.
+    fn take_tree(&mut self, descriptor: &Descriptor, depth: usize) -> Result<()> {
+        if depth > limits::INDEX_DEPTH_MAX {
+            return Err(Error::IndexDepth(limits::INDEX_DEPTH_MAX));
+        }
+        if !self.take_blob(&descriptor.digest)? {
+            return Ok(());
+        }
+        let bytes = self.contents.document(&blob_path(&descriptor.digest))?;
+        let kind = ManifestKind::parse(bytes, &descriptor.media_type)?;
+        for child in kind.children() {
+            let known = child.platform.as_ref().zip(self.platform);
+            if known.is_some_and(|(found, wanted)| !wanted.matches(found)) {
+                continue;
+            }
+            match kind {
+                ManifestKind::Index(_) => self.take_tree(child, depth + 1)?,
+                ManifestKind::Manifest(_) => {
+                    let found = self.take_blob(&child.digest)?;
+                    // Not every layer of an artifact or a foreign image is expected to be here;
+                    // who needs it will say so.
+                    let _ = found || media_type::is_nondistributable(&child.media_type);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a blob once; tells whether it is there.
+    fn take_blob(&mut self, digest: &Digest) -> Result<bool> {
+        let path = blob_path(digest);
+        if !self.seen.insert(*digest) {
+            return Ok(self.contents.has(&path));
+        }
+        self.take(&path)
+    }
+
+    /// Takes a regular file beneath the directory. `path` is one of our own making.
+    fn take(&mut self, path: &str) -> Result<bool> {
+        // Without NONBLOCK, opening a pipe would wait for a writer for ever.
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        let opened = rustix::fs::openat2(&self.directory, path, flags, Mode::empty(), resolve);
+        let mut file = match opened {
+            Ok(file) => File::from(file),
+            Err(rustix::io::Errno::NOENT) => return Ok(false),
+            Err(error) => return Err(Error::Read(error.into())),
+        };
+        let metadata = file.metadata().map_err(Error::Read)?;
+        if !metadata.is_file() {
+            let reason = io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file");
+            return Err(Error::Read(reason));
+        }
+        let size = metadata.len();
+        self.contents.take_file(path.as_bytes().to_vec(), size, &mut file)?;
+        Ok(true)
+    }
+}

@@ -1,0 +1,165 @@
+//! Writing images as one archive that is a Docker archive and an OCI image layout at once.
+//!
+//! ```text
+//! blobs/sha256/<hex>    everything the images reach, as stored, sorted
+//! index.json            the OCI part: one descriptor per name
+//! manifest.json         the Docker part: one entry per image
+//! oci-layout
+//! repositories          only when an image has a name
+//! ```
+//!
+//! The bytes are a function of the images and names only: every time is 1970, every owner 0.
+
+mod plan;
+mod writer;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Write,
+};
+
+use serde::Serialize;
+use varve_store::Store;
+use varve_types::{Descriptor, Digest, ImageId, Platform, Reference, media_type};
+
+use self::{plan::Planned, writer::ArchiveWriter};
+use super::{Result, go_json};
+
+/// One image to save, with the names to give it.
+#[derive(Debug, Clone)]
+pub struct SavedImage {
+    /// The image's manifest, or a complete index.
+    pub manifest: Descriptor,
+    /// The image.
+    pub image: ImageId,
+    /// The names, with tags; none when it was asked for by ID or digest.
+    pub tags: Vec<Reference>,
+}
+
+/// An entry of manifest.json.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct DockerEntry {
+    config: String,
+    repo_tags: Option<Vec<String>>,
+    layers: Vec<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    layer_sources: BTreeMap<String, Descriptor>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct IndexFile {
+    schema_version: u32,
+    media_type: &'static str,
+    manifests: Vec<Descriptor>,
+}
+
+/// Familiar name → tag → top layer.
+type Repositories = BTreeMap<String, BTreeMap<String, String>>;
+
+/// Writes `images` to `output`, in the order given; several names of one image share an entry.
+/// Of an index, `platform` picks one image. Nothing is written when an image cannot be saved.
+pub fn save(
+    store: &Store,
+    images: &[SavedImage],
+    platform: Option<&Platform>,
+    output: &mut dyn Write,
+) -> Result<()> {
+    let planned = images
+        .iter()
+        .map(|image| plan::plan(store, image, platform))
+        .collect::<Result<Vec<_>>>()?;
+    let blobs: BTreeMap<Digest, u64> =
+        planned.iter().flat_map(|image| image.blobs.clone()).collect();
+    let mut archive = ArchiveWriter::new(output);
+    archive.directory("blobs/")?;
+    archive.directory("blobs/sha256/")?;
+    for (digest, size) in &blobs {
+        archive.file(&blob_path(digest), *size, &mut store.open_blob(digest)?)?;
+    }
+    archive.document("index.json", &go_json::to_vec(&index_file(&planned)))?;
+    archive.document("manifest.json", &line(go_json::to_vec(&docker_entries(&planned))))?;
+    archive.document("oci-layout", br#"{"imageLayoutVersion": "1.0.0"}"#)?;
+    let repositories = repositories(&planned);
+    if !repositories.is_empty() {
+        archive.document("repositories", &line(go_json::to_vec(&repositories)))?;
+    }
+    archive.finish()
+}
+
+fn blob_path(digest: &Digest) -> String {
+    format!("blobs/sha256/{}", digest.hex())
+}
+
+fn line(mut json: Vec<u8>) -> Vec<u8> {
+    json.push(b'\n');
+    json
+}
+
+fn index_file(images: &[Planned<'_>]) -> IndexFile {
+    let named: BTreeSet<Digest> =
+        images.iter().filter(|i| !i.tags.is_empty()).map(|i| i.target.digest).collect();
+    let mut seen = BTreeSet::new();
+    let mut manifests = Vec::new();
+    for image in images {
+        let plain = &image.target;
+        if !named.contains(&plain.digest) && seen.insert((plain.digest, None)) {
+            manifests.push(plain.clone());
+        }
+        for (reference, tag) in &image.tags {
+            if seen.insert((plain.digest, Some(*reference))) {
+                let mut descriptor = plain.clone();
+                descriptor.annotations = BTreeMap::from([
+                    ("io.containerd.image.name".to_owned(), reference.to_string()),
+                    ("org.opencontainers.image.ref.name".to_owned(), (*tag).to_owned()),
+                ]);
+                manifests.push(descriptor);
+            }
+        }
+    }
+    IndexFile { schema_version: 2, media_type: media_type::OCI_INDEX, manifests }
+}
+
+fn docker_entries(images: &[Planned<'_>]) -> Vec<DockerEntry> {
+    let mut entries: Vec<DockerEntry> = Vec::new();
+    for image in images {
+        let Some(docker) = &image.docker else { continue };
+        let config = blob_path(&docker.config);
+        let at = entries.iter().position(|entry| entry.config == config).unwrap_or_else(|| {
+            entries.push(DockerEntry {
+                config,
+                repo_tags: None,
+                layers: docker.layers.iter().map(|(_, blob)| blob_path(&blob.digest)).collect(),
+                layer_sources: docker
+                    .layers
+                    .iter()
+                    .map(|(diff_id, blob)| (diff_id.to_string(), blob.clone()))
+                    .collect(),
+            });
+            entries.len() - 1
+        });
+        for (reference, _) in &image.tags {
+            let names = entries[at].repo_tags.get_or_insert_default();
+            let name = reference.familiar();
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+    }
+    entries
+}
+
+fn repositories(images: &[Planned<'_>]) -> Repositories {
+    let mut repositories = Repositories::new();
+    for image in images {
+        let Some((top, _)) = image.docker.as_ref().and_then(|docker| docker.layers.last()) else {
+            continue;
+        };
+        for (reference, tag) in &image.tags {
+            let tags = repositories.entry(reference.repository().familiar()).or_default();
+            tags.insert((*tag).to_owned(), top.0.hex());
+        }
+    }
+    repositories
+}
