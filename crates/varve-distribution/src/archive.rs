@@ -18,7 +18,6 @@
 pub mod changes;
 pub mod config_json;
 mod error;
-mod go_json;
 mod import;
 mod load;
 mod save;
@@ -36,7 +35,7 @@ fn manifest_bytes<'a>(
     config: &varve_types::Descriptor,
     layers: impl IntoIterator<Item = &'a varve_types::Descriptor>,
 ) -> Vec<u8> {
-    go_json::to_vec(&varve_types::Manifest {
+    crate::go_json::to_vec(&varve_types::Manifest {
         schema_version: 2,
         media_type: Some(varve_types::media_type::OCI_MANIFEST.to_owned()),
         artifact_type: None,

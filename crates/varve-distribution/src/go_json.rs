@@ -1,210 +1,299 @@
-//! What Go's JSON decoder says about text that is not JSON. Docker shows these sentences, and
-//! people search for them.
+//! JSON as Go's `encoding/json` words and writes it. Docker shows its complaints, and people
+//! search for them; image IDs that Docker and varve both derive depend on its escaping.
 
-/// Levels of nesting that are looked at.
-const DEPTH_MAX: usize = 200;
+use serde::Serialize;
 
-/// The complaint, or `None` when the text is well formed (or nested too deeply to say).
-pub fn describe(text: &[u8]) -> Option<String> {
-    let mut scanner = Scanner { text, at: 0 };
-    match scanner.document() {
-        Ok(()) | Err(Complaint::Depth) => None,
-        Err(Complaint::End) => Some("unexpected end of JSON input".to_owned()),
-        Err(Complaint::Character(context)) => {
-            let c = match text[scanner.at] {
-                b'\'' => "'\\''".to_owned(),
-                b'"' => "'\"'".to_owned(),
-                _ => {
-                    let rest = String::from_utf8_lossy(&text[scanner.at..]);
-                    format!("{:?}", rest.chars().next().unwrap_or('\u{fffd}'))
-                }
-            };
-            Some(format!("invalid character {c} {context}"))
+/// Writes compact JSON with `<`, `>`, `&`, U+2028 and U+2029 escaped, as Go's `json.Marshal` does.
+pub(crate) fn to_vec(value: &impl Serialize) -> Vec<u8> {
+    let text = serde_json::to_string(value).unwrap_or_default();
+    let mut bytes = Vec::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
+                bytes.extend_from_slice(format!("\\u{:04x}", c as u32).as_bytes());
+            }
+            c => bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
         }
+    }
+    bytes
+}
+
+/// What is wrong with a whole document, or `None` when it is well formed.
+pub fn describe(text: &[u8]) -> Option<String> {
+    syntax_error(text, true)
+}
+
+/// Go's text for the first byte that makes `bytes` invalid, or `None` when they begin with a
+/// whole value. What follows the value is
+/// looked at only when `whole` is set (Go's `Unmarshal`, as opposed to `Decoder.Decode`).
+pub(crate) fn syntax_error(bytes: &[u8], whole: bool) -> Option<String> {
+    let mut scanner = Scanner { bytes, at: 0 };
+    let result = scanner.value(0).and_then(|()| if whole { scanner.end() } else { Ok(()) });
+    match result {
+        Ok(()) => None,
+        Err(Bad::Byte(byte, context)) => {
+            Some(format!("invalid character {} {context}", quoted(byte)))
+        }
+        Err(Bad::Depth) => Some("exceeded max depth".to_owned()),
+        Err(Bad::End) if whole => Some("unexpected end of JSON input".to_owned()),
+        Err(Bad::End) if bytes.iter().all(|b| is_space(*b)) => Some("EOF".to_owned()),
+        Err(Bad::End) => Some("unexpected EOF".to_owned()),
     }
 }
 
-enum Complaint {
-    End,
-    Character(&'static str),
+/// Levels of nesting that Go's scanner accepts; serde_json stops at 128, which is less.
+const DEPTH_MAX: usize = 127;
+
+enum Bad {
+    Byte(u8, String),
     Depth,
+    End,
 }
 
 struct Scanner<'a> {
-    text: &'a [u8],
+    bytes: &'a [u8],
     at: usize,
 }
 
-const VALUE: &str = "looking for beginning of value";
-
 impl Scanner<'_> {
-    fn document(&mut self) -> Result<(), Complaint> {
-        self.value(DEPTH_MAX)?;
-        self.space();
-        if self.at < self.text.len() {
-            return Err(Complaint::Character("after top-level value"));
-        }
-        Ok(())
+    fn next(&mut self) -> Result<u8, Bad> {
+        let byte = *self.bytes.get(self.at).ok_or(Bad::End)?;
+        self.at += 1;
+        Ok(byte)
     }
 
-    fn space(&mut self) {
-        while matches!(self.text.get(self.at), Some(b' ' | b'\t' | b'\r' | b'\n')) {
-            self.at += 1;
+    fn next_after_space(&mut self) -> Result<u8, Bad> {
+        loop {
+            let byte = self.next()?;
+            if !is_space(byte) {
+                return Ok(byte);
+            }
         }
     }
 
-    /// The next byte that is not white space, without taking it.
-    fn peek(&mut self) -> Result<u8, Complaint> {
-        self.space();
-        self.text.get(self.at).copied().ok_or(Complaint::End)
+    fn end(&mut self) -> Result<(), Bad> {
+        match self.next_after_space() {
+            Ok(byte) => bad(byte, "after top-level value"),
+            Err(_) => Ok(()),
+        }
     }
 
-    fn value(&mut self, depth: usize) -> Result<(), Complaint> {
-        if depth == 0 {
-            return Err(Complaint::Depth);
+    fn value(&mut self, depth: usize) -> Result<(), Bad> {
+        let byte = self.next_after_space()?;
+        self.value_from(byte, depth)
+    }
+
+    fn value_from(&mut self, byte: u8, depth: usize) -> Result<(), Bad> {
+        if depth > DEPTH_MAX {
+            return Err(Bad::Depth);
         }
-        match self.peek()? {
+        match byte {
             b'{' => self.object(depth),
             b'[' => self.array(depth),
             b'"' => self.string(),
-            b't' => self.word(
-                "true",
-                [
-                    "in literal true (expecting 'r')",
-                    "in literal true (expecting 'u')",
-                    "in literal true (expecting 'e')",
-                    "",
-                ],
-            ),
-            b'n' => self.word(
-                "null",
-                [
-                    "in literal null (expecting 'u')",
-                    "in literal null (expecting 'l')",
-                    "in literal null (expecting 'l')",
-                    "",
-                ],
-            ),
-            b'f' => self.word(
-                "false",
-                [
-                    "in literal false (expecting 'a')",
-                    "in literal false (expecting 'l')",
-                    "in literal false (expecting 's')",
-                    "in literal false (expecting 'e')",
-                ],
-            ),
-            b'-' | b'0'..=b'9' => {
-                while matches!(
-                    self.text.get(self.at),
-                    Some(b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E')
-                ) {
-                    self.at += 1;
-                }
-                Ok(())
-            }
-            _ => Err(Complaint::Character(VALUE)),
+            b't' => self.literal("true"),
+            b'f' => self.literal("false"),
+            b'n' => self.literal("null"),
+            b'-' | b'0'..=b'9' => self.number(byte),
+            other => bad(other, "looking for beginning of value"),
         }
     }
 
-    fn word(&mut self, word: &str, contexts: [&'static str; 4]) -> Result<(), Complaint> {
-        self.at += 1;
-        for (expected, context) in word.bytes().skip(1).zip(contexts) {
-            match self.text.get(self.at) {
-                Some(byte) if *byte == expected => self.at += 1,
-                Some(_) => return Err(Complaint::Character(context)),
-                None => return Err(Complaint::End),
-            }
-        }
-        Ok(())
-    }
-
-    fn string(&mut self) -> Result<(), Complaint> {
-        self.at += 1;
+    fn object(&mut self, depth: usize) -> Result<(), Bad> {
+        let mut first = true;
         loop {
-            match self.text.get(self.at) {
-                None => return Err(Complaint::End),
-                Some(b'"') => break,
-                Some(b'\\') => self.at += 1,
-                Some(0..0x20) => return Err(Complaint::Character("in string literal")),
-                Some(_) => {}
+            match self.next_after_space()? {
+                b'}' if first => return Ok(()),
+                b'"' => self.string()?,
+                other => return bad(other, "looking for beginning of object key string"),
             }
-            self.at += 1;
+            match self.next_after_space()? {
+                b':' => self.value(depth + 1)?,
+                other => return bad(other, "after object key"),
+            }
+            match self.next_after_space()? {
+                b'}' => return Ok(()),
+                b',' => first = false,
+                other => return bad(other, "after object key:value pair"),
+            }
         }
-        self.at += 1;
-        Ok(())
     }
 
-    fn object(&mut self, depth: usize) -> Result<(), Complaint> {
-        self.at += 1;
-        if self.peek()? == b'}' {
-            self.at += 1;
-            return Ok(());
+    fn array(&mut self, depth: usize) -> Result<(), Bad> {
+        match self.next_after_space()? {
+            b']' => return Ok(()),
+            other => self.value_from(other, depth + 1)?,
         }
         loop {
-            if self.peek()? != b'"' {
-                return Err(Complaint::Character("looking for beginning of object key string"));
-            }
-            self.string()?;
-            if self.peek()? != b':' {
-                return Err(Complaint::Character("after object key"));
-            }
-            self.at += 1;
-            self.value(depth - 1)?;
-            match self.peek()? {
-                b',' => self.at += 1,
-                b'}' => break,
-                _ => return Err(Complaint::Character("after object key:value pair")),
+            match self.next_after_space()? {
+                b']' => return Ok(()),
+                b',' => self.value(depth + 1)?,
+                other => return bad(other, "after array element"),
             }
         }
-        self.at += 1;
+    }
+
+    fn string(&mut self) -> Result<(), Bad> {
+        loop {
+            match self.next()? {
+                b'"' => return Ok(()),
+                b'\\' => match self.next()? {
+                    b'b' | b'f' | b'n' | b'r' | b't' | b'\\' | b'/' | b'"' => {}
+                    b'u' => {
+                        for _ in 0..4 {
+                            let byte = self.next()?;
+                            if !byte.is_ascii_hexdigit() {
+                                return bad(byte, "in \\u hexadecimal character escape");
+                            }
+                        }
+                    }
+                    other => return bad(other, "in string escape code"),
+                },
+                byte if byte < 0x20 => return bad(byte, "in string literal"),
+                _ => {}
+            }
+        }
+    }
+
+    fn literal(&mut self, word: &str) -> Result<(), Bad> {
+        for expected in word.bytes().skip(1) {
+            let byte = self.next()?;
+            if byte != expected {
+                let context = format!("in literal {word} (expecting {})", quoted(expected));
+                return Err(Bad::Byte(byte, context));
+            }
+        }
         Ok(())
     }
 
-    fn array(&mut self, depth: usize) -> Result<(), Complaint> {
-        self.at += 1;
-        if self.peek()? == b']' {
+    fn number(&mut self, first: u8) -> Result<(), Bad> {
+        let first = if first == b'-' { self.next()? } else { first };
+        match first {
+            b'0' => {}
+            b'1'..=b'9' => self.digits(),
+            other => return bad(other, "in numeric literal"),
+        }
+        if self.bytes.get(self.at) == Some(&b'.') {
             self.at += 1;
-            return Ok(());
+            self.digit("after decimal point in numeric literal")?;
         }
-        loop {
-            self.value(depth - 1)?;
-            match self.peek()? {
-                b',' => self.at += 1,
-                b']' => break,
-                _ => return Err(Complaint::Character("after array element")),
+        if matches!(self.bytes.get(self.at), Some(b'e' | b'E')) {
+            self.at += 1;
+            if matches!(self.bytes.get(self.at), Some(b'+' | b'-')) {
+                self.at += 1;
             }
+            self.digit("in exponent of numeric literal")?;
         }
-        self.at += 1;
         Ok(())
+    }
+
+    fn digit(&mut self, context: &str) -> Result<(), Bad> {
+        let byte = self.next()?;
+        if !byte.is_ascii_digit() {
+            return bad(byte, context);
+        }
+        self.digits();
+        Ok(())
+    }
+
+    fn digits(&mut self) {
+        while self.bytes.get(self.at).is_some_and(u8::is_ascii_digit) {
+            self.at += 1;
+        }
+    }
+}
+
+fn bad(byte: u8, context: &str) -> Result<(), Bad> {
+    Err(Bad::Byte(byte, context.to_owned()))
+}
+
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+}
+
+/// A byte as Go shows it: the character of that number, between single quotes.
+fn quoted(byte: u8) -> String {
+    match byte {
+        b'\'' => r"'\''".to_owned(),
+        b'"' => "'\"'".to_owned(),
+        b'\\' => r"'\\'".to_owned(),
+        b'\n' => r"'\n'".to_owned(),
+        b'\r' => r"'\r'".to_owned(),
+        b'\t' => r"'\t'".to_owned(),
+        0x07 => r"'\a'".to_owned(),
+        0x08 => r"'\b'".to_owned(),
+        0x0b => r"'\v'".to_owned(),
+        0x0c => r"'\f'".to_owned(),
+        byte if byte < 0x20 || byte == 0x7f => format!("'\\x{byte:02x}'"),
+        0x80..=0xa0 | 0xad => format!("'\\u{byte:04x}'"),
+        byte => format!("'{}'", byte as char),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::describe;
+    use super::*;
 
     #[track_caller]
-    fn check(text: &str, expected: Option<&str>) {
-        assert_eq!(describe(text.as_bytes()).as_deref(), expected, "{text}");
+    fn check(json: &str, expected: &str) {
+        let error = syntax_error(json.as_bytes(), false);
+        assert_eq!(error.as_deref().unwrap_or("fine"), expected, "{json:?}");
     }
 
     #[test]
-    fn complaints_are_in_gos_words() {
+    fn the_first_bad_byte_is_named_as_go_names_it() {
+        check("{not json", "invalid character 'n' looking for beginning of object key string");
+        check("not json", "invalid character 'o' in literal null (expecting 'u')");
+        check("hello", "invalid character 'h' looking for beginning of value");
+        check("[1 2]", "invalid character '2' after array element");
+        check("{\"a\" 1}", "invalid character '1' after object key");
+        check("{\"a\":1 2}", "invalid character '2' after object key:value pair");
+        check("{\"a\":1,}", "invalid character '}' looking for beginning of object key string");
+        check("[\"\n\"]", "invalid character '\\n' in string literal");
+        check("[\"\\x\"]", "invalid character 'x' in string escape code");
+        check("[\"\\u12g\"]", "invalid character 'g' in \\u hexadecimal character escape");
+        check("[-]", "invalid character ']' in numeric literal");
+        check("[1.]", "invalid character ']' after decimal point in numeric literal");
+        check("[1e]", "invalid character ']' in exponent of numeric literal");
+        check("\u{1b}[31m", "invalid character '\\x1b' looking for beginning of value");
+        check("'", "invalid character '\\'' looking for beginning of value");
+        check("[", "unexpected EOF");
+        check(" ", "EOF");
+        check("[] trailing", "fine");
+        check("{\"a\":[1,-2.5e+3,\"\\u00e4\",true,false,null,{}]}", "fine");
+    }
+
+    #[test]
+    fn answers_of_servers_are_complained_about() {
+        #[track_caller]
+        fn check(text: &str, expected: Option<&str>) {
+            assert_eq!(describe(text.as_bytes()).as_deref(), expected, "{text}");
+        }
         check("<html>", Some("invalid character '<' looking for beginning of value"));
-        check("{bad", Some("invalid character 'b' looking for beginning of object key string"));
         check("", Some("unexpected end of JSON input"));
-        check("{\"a\":1", Some("unexpected end of JSON input"));
-        check("{\"a\" 1}", Some("invalid character '1' after object key"));
-        check("[1 2]", Some("invalid character '2' after array element"));
-        check("{\"a\":1 \"b\"}", Some("invalid character '\"' after object key:value pair"));
         check("404 page", Some("invalid character 'p' after top-level value"));
         check("not", Some("invalid character 'o' in literal null (expecting 'u')"));
+        check(r#"{"a": [1, -2.5e3, "x\"y", true, null, {}], "b": []}"#, None);
     }
 
     #[test]
-    fn good_json_has_no_complaint() {
-        check(r#"{"a": [1, -2.5e3, "x\"y", true, null, {}], "b": []}"#, None);
-        check(&"[".repeat(100_000), None);
+    fn a_whole_document_may_be_followed_by_space_only() {
+        let whole = |json: &str| syntax_error(json.as_bytes(), true);
+        assert_eq!(whole("[] x").unwrap(), "invalid character 'x' after top-level value");
+        assert_eq!(whole("{").unwrap(), "unexpected end of JSON input");
+        assert_eq!(whole("{} \n"), None);
+    }
+
+    #[test]
+    fn nesting_without_end_is_refused_before_the_stack_is_full() {
+        check(&"[".repeat(100_000), "exceeded max depth");
+    }
+
+    #[test]
+    fn html_is_escaped_as_go_escapes_it() {
+        assert_eq!(
+            to_vec(&"Jane <jane@example.com> & co\u{2028}"),
+            br#""Jane \u003cjane@example.com\u003e \u0026 co\u2028""#
+        );
     }
 }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use varve_types::{DiffId, Platform, RunConfig};
 
-use super::go_json;
+use crate::go_json;
 
 /// What an image made here says of itself.
 #[derive(Debug)]

@@ -23,7 +23,8 @@ use varve_store::Store;
 use varve_types::{Descriptor, Digest, ImageId, Platform, Reference, media_type};
 
 use self::{plan::Planned, writer::ArchiveWriter};
-use super::{Result, go_json};
+use super::Result;
+use crate::go_json;
 
 /// One image to save, with the names to give it.
 #[derive(Debug, Clone)]
@@ -73,10 +74,10 @@ pub fn save(
     let blobs: BTreeMap<Digest, u64> =
         planned.iter().flat_map(|image| image.blobs.clone()).collect();
     let mut archive = ArchiveWriter::new(output);
-    archive.directory("blobs/")?;
-    archive.directory("blobs/sha256/")?;
+    archive.directory("blobs")?;
+    archive.directory("blobs/sha256")?;
     for (digest, size) in &blobs {
-        archive.file(&blob_path(digest), *size, &mut store.open_blob(digest)?)?;
+        archive.blob(&blob_path(digest), *size, store.open_blob(digest)?)?;
     }
     archive.document("index.json", &go_json::to_vec(&index_file(&planned)))?;
     archive.document("manifest.json", &line(go_json::to_vec(&docker_entries(&planned))))?;

@@ -39,8 +39,8 @@ pub(super) enum Member {
     Document(Document),
     /// A layer, in the store.
     Layer(Box<StoredLayer>),
-    /// Something else of known digest, in the store.
-    Blob(Digest),
+    /// Something else that is named by its digest, in the store.
+    Blob,
     /// Not what it should be. That matters only when something refers to it.
     Damaged(Damage),
     /// Neither document, layer nor named by its digest.
@@ -247,7 +247,7 @@ impl<'a> Contents<'a> {
         if ingest.resume_from() > 0 {
             ingest.restart()?;
         }
-        let mut reporting = Reporting::new(content, self.ctx, short_name(path), size);
+        let mut reporting = Reporting::new(&mut *content, self.ctx, short_name(path), size);
         match ingest.receive(&mut reporting) {
             Ok(layer) => {
                 reporting.finish();
@@ -260,13 +260,13 @@ impl<'a> Contents<'a> {
     fn read_blob(&self, digest: Digest, size: u64, content: &mut Cut<impl Read>) -> Result<Member> {
         let descriptor = Descriptor::new("", digest, size);
         let Some(mut ingest) = self.store.ingest_blob(self.lease, &descriptor)? else {
-            return Ok(Member::Blob(digest));
+            return Ok(Member::Blob);
         };
         if ingest.resume_from() > 0 {
             ingest.restart()?;
         }
         match ingest.receive(content) {
-            Ok(_) => Ok(Member::Blob(digest)),
+            Ok(_) => Ok(Member::Blob),
             Err(error) => content.judge(error, true),
         }
     }

@@ -10,7 +10,10 @@ use super::{
     LoadedImage,
     graph::{Graph, Taken, check_count, check_operating_system, fits, image_id},
 };
-use crate::archive::{Error, Result, go_json};
+use crate::{
+    archive::{Error, Result},
+    go_json,
+};
 
 /// An entry of manifest.json.
 #[derive(Debug, Deserialize)]

@@ -13,7 +13,10 @@ use super::{
     docker::{in_scope, parse, parse_config},
     graph::{Graph, check_operating_system, fits},
 };
-use crate::archive::{Error, Result, config_json::run_config, go_json};
+use crate::{
+    archive::{Error, Result, config_json::run_config},
+    go_json,
+};
 
 /// Since this version of Docker, `<id>/json` has everything as it should be.
 const TRUSTED_SINCE: [u64; 3] = [1, 8, 3];
