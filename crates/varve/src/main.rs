@@ -10,6 +10,7 @@
 mod arguments;
 mod commands;
 mod error;
+mod format;
 mod process;
 mod role;
 mod ui;
