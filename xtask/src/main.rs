@@ -3,6 +3,7 @@
 //! Everything a person or a machine does to this repository is a command here, so that there is
 //! one place to look and nothing to install first: standard library, `anyhow` and `serde_json`.
 
+mod demo;
 mod packages;
 mod run;
 mod suite;
@@ -17,6 +18,8 @@ Commands:
   test [--no-install]   Install what the tests need (Debian packages, where that is allowed),
                         then check formatting and lints and run every test
   tidy                  Only the tests about the code itself: floors, names, sizes, licences, links
+  demo                  Build varve and show it at work: an image is made, pushed, pulled, saved and
+                        loaded, without a network
   help                  This text
 
 `cargo demo` is `cargo xtask demo`.
@@ -28,6 +31,7 @@ fn main() -> ExitCode {
     let outcome = match words.as_slice() {
         ["test", options @ ..] => suite::test(options),
         ["tidy"] => suite::tidy(),
+        ["demo"] => demo::demo(),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");
             Ok(true)

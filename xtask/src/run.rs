@@ -20,6 +20,20 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
+/// The debug build of varve, once it is built.
+pub(crate) fn varve_binary() -> Result<PathBuf> {
+    target("debug/varve")
+}
+
+/// A file under cargo's target directory, wherever that is.
+pub(crate) fn target(file: &str) -> Result<PathBuf> {
+    let output =
+        cargo(&["metadata", "--no-deps", "--offline", "--format-version", "1"]).output()?;
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let directory = metadata["target_directory"].as_str().context("no target directory")?;
+    Ok(Path::new(directory).join(file))
+}
+
 /// Whether a program of this name is on `PATH` or where administrators' programs live.
 pub(crate) fn is_installed(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();

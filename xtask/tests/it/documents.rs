@@ -1,5 +1,6 @@
 //! Documents: links lead somewhere, change notes have their form, no path of one machine.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::source::{files, none, workspace};
@@ -111,4 +112,25 @@ fn no_file_names_a_place_on_this_machine() {
         }
     }
     none("paths of this machine", &found);
+}
+
+/// `docs/dependencies.md` has a row for every crate from outside, and none for others.
+#[test]
+fn every_dependency_says_why() {
+    let manifest = text(Path::new("Cargo.toml"));
+    let list = manifest.split("[workspace.dependencies]").nth(1).expect("the list");
+    let list = list.split("\n[").next().unwrap_or_default();
+    let crates: BTreeSet<&str> = list
+        .lines()
+        .filter_map(|line| line.split_once(" = ").map(|(name, _)| name))
+        .filter(|name| !name.starts_with("varve"))
+        .collect();
+    let document = text(Path::new("docs/dependencies.md"));
+    let rows: BTreeSet<&str> = document
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .filter_map(|line| line.split('|').nth(1))
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .collect();
+    assert_eq!(rows, crates, "docs/dependencies.md against Cargo.toml");
 }

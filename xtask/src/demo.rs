@@ -1,0 +1,215 @@
+//! `cargo demo`: the whole way of a small image, without a network and without leaving anything.
+
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+use crate::run::{cargo, varve_binary, workspace};
+
+const TEMPLATE: &str = "{{.Id}} {{json .RootFS.Layers}}";
+const CONFIG: &str = "--change=CMD [\"/hello\"]";
+
+/// Runs every step; what is not right is an error.
+pub(crate) fn demo() -> Result<bool> {
+    let demo = Demo::start()?;
+    demo.run()?;
+    println!("\nDone: every digest was the same at each end. Nothing of it is left behind.");
+    Ok(true)
+}
+
+/// A directory of its own with a registry that runs in it; both go when this is dropped.
+struct Demo {
+    directory: PathBuf,
+    varve: PathBuf,
+    registry: Option<Child>,
+    port: u16,
+}
+
+/// What must be the same wherever the image is.
+#[derive(Debug, PartialEq, Eq)]
+struct Identity {
+    id: String,
+    layers: Vec<String>,
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        if let Some(registry) = &mut self.registry {
+            let _ = registry.kill();
+            let _ = registry.wait();
+        }
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+impl Demo {
+    fn start() -> Result<Self> {
+        say("Build varve");
+        let built = cargo(&["build", "--quiet", "--package", "varve"]).status()?;
+        ensure!(built.success(), "varve does not build");
+        let directory = std::env::temp_dir().join(format!("varve-demo-{}", std::process::id()));
+        std::fs::create_dir_all(directory.join("root/etc"))
+            .with_context(|| format!("cannot create {}", directory.display()))?;
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        Ok(Self { directory, varve: varve_binary()?, registry: None, port })
+    }
+
+    fn run(mut self) -> Result<()> {
+        let name = format!("127.0.0.1:{}/demo/hello:1", self.port);
+        let made = self.make()?;
+        self.show()?;
+
+        say("Serve a registry on loopback and push to it, twice");
+        self.serve()?;
+        self.varve(&["tag", "hello:demo", &name])?;
+        let first = self.varve(&["push", &name])?;
+        ensure!(first.contains("Pushed"), "the first push sent no layer");
+        let second = self.varve(&["push", &name])?;
+        ensure!(second.contains("Layer already exists"), "the second push sent a layer again");
+        let pushed = self.repo_digest(&name)?;
+
+        say("Remove the image, pull it by tag, remove it, pull it by digest");
+        for reference in [&name, &pushed] {
+            self.varve(&["rmi", "--force", &made.id])?;
+            let left = self.quietly(&["images", "--quiet"])?;
+            ensure!(left.is_empty(), "after rmi there are still images: {left}");
+            self.varve(&["pull", reference])?;
+            ensure!(self.identity(reference)? == made, "what was pulled is another image");
+            ensure!(self.repo_digest(reference)? == pushed, "the digest changed on the way");
+        }
+
+        say("Save it, load it into a second store");
+        let archive = self.directory.join("hello.tar");
+        let archive = archive.to_str().context("a directory that is not UTF-8")?;
+        self.varve(&["tag", &pushed, "hello:saved"])?;
+        self.varve(&["save", "--output", archive, "hello:saved"])?;
+        let loaded = self.varve(&["--root", "second", "load", "--input", archive])?;
+        ensure!(loaded.contains("hello:saved"), "load does not name what it loaded");
+        ensure!(
+            self.identity_in("second", "hello:saved")? == made,
+            "what was loaded is another image"
+        );
+
+        say("Check both stores");
+        for store in ["store", "second"] {
+            self.varve(&["--root", store, "system", "check"])?;
+        }
+        Ok(())
+    }
+
+    /// Compiles a static program, puts it into a tar and imports that.
+    fn make(&self) -> Result<Identity> {
+        say("Make an image from a static program of our own");
+        let program = self.directory.join("root/hello");
+        let source = workspace().join("xtask/demo/hello.rs");
+        let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+        rustc.args([
+            "--edition=2024",
+            "-O",
+            "-Cstrip=symbols",
+            "-Ctarget-feature=+crt-static",
+            "-o",
+        ]);
+        ensure!(rustc.arg(&program).arg(source).status()?.success(), "rustc failed");
+        std::fs::write(self.directory.join("root/etc/os-release"), "ID=demo\n")?;
+        let mut tar = Command::new("tar");
+        tar.args([
+            "--sort=name",
+            "--owner=0",
+            "--group=0",
+            "--numeric-owner",
+            "--mtime=@1767225600",
+        ]);
+        tar.args(["-C", "root", "-cf", "root.tar", "etc", "hello"]).current_dir(&self.directory);
+        ensure!(tar.status()?.success(), "tar failed");
+        let id = self.varve(&["import", CONFIG, "--message=The demo", "root.tar", "hello:demo"])?;
+        let made = self.identity("hello:demo")?;
+        ensure!(id.trim() == made.id, "import printed another ID than inspect");
+        Ok(made)
+    }
+
+    fn show(&self) -> Result<()> {
+        say("Look at it");
+        let images = self.varve(&["images"])?;
+        ensure!(images.contains("hello"), "images does not list it");
+        let history = self.varve(&["history", "hello:demo"])?;
+        ensure!(history.contains("The demo"), "history does not show its message");
+        let config = self.varve(&["inspect", "--format", "{{json .Config.Cmd}}", "hello:demo"])?;
+        ensure!(config.trim() == "[\"/hello\"]", "inspect shows another command");
+        Ok(())
+    }
+
+    fn serve(&mut self) -> Result<()> {
+        let address = format!("127.0.0.1:{}", self.port);
+        println!("$ varve registry serve --listen {address} --root registry &");
+        let mut command = self.command(&["registry", "serve", "--listen", &address]);
+        command.args(["--root", "registry"]).stdout(Stdio::null()).stderr(Stdio::null());
+        self.registry = Some(command.spawn().context("cannot start the registry")?);
+        let patience = Instant::now() + Duration::from_secs(10);
+        while TcpStream::connect(&address).is_err() {
+            ensure!(Instant::now() < patience, "the registry does not listen on {address}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    fn identity(&self, reference: &str) -> Result<Identity> {
+        self.identity_in("store", reference)
+    }
+
+    fn identity_in(&self, store: &str, reference: &str) -> Result<Identity> {
+        let words = ["--root", store, "image", "inspect", "--format", TEMPLATE, reference];
+        let text = self.quietly(&words)?;
+        let (id, layers) = text.trim().split_once(' ').context("inspect printed one word")?;
+        let layers = serde_json::from_str(layers).context("layers are not JSON")?;
+        println!("  {reference} in {store}: {id}");
+        Ok(Identity { id: id.to_owned(), layers })
+    }
+
+    /// `name@sha256:…` of the registry's repository.
+    fn repo_digest(&self, reference: &str) -> Result<String> {
+        let words = ["image", "inspect", "--format", "{{json .RepoDigests}}", reference];
+        let digests: Value = serde_json::from_str(self.quietly(&words)?.trim())?;
+        let repository = format!("127.0.0.1:{}/demo/hello@", self.port);
+        let own = digests.as_array().into_iter().flatten().filter_map(Value::as_str);
+        let own = own.into_iter().find(|digest| digest.starts_with(&repository));
+        own.map(str::to_owned).with_context(|| format!("RepoDigests are {digests}"))
+    }
+
+    /// Runs varve, shows the command and what it says; returns its standard output.
+    fn varve(&self, words: &[&str]) -> Result<String> {
+        println!(
+            "$ varve {}",
+            words.join(" ").replace(&format!("{}/", self.directory.display()), "")
+        );
+        let output = self.quietly(words)?;
+        output.lines().for_each(|line| println!("  {line}"));
+        Ok(output)
+    }
+
+    fn quietly(&self, words: &[&str]) -> Result<String> {
+        let output = self.command(words).output().context("cannot start varve")?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            bail!("`varve {}` ended with {}:\n{said}", words.join(" "), output.status);
+        }
+        String::from_utf8(output.stdout).context("varve printed bytes that are not UTF-8")
+    }
+
+    /// Nothing of the user's home, store or registries takes part.
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(&self.varve);
+        command.args(words).current_dir(&self.directory).stdin(Stdio::null());
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("HOME", &self.directory).env("VARVE_ROOT", Path::new("store"));
+        command
+    }
+}
+
+fn say(step: &str) {
+    println!("\n── {step}");
+}
