@@ -142,7 +142,9 @@ struct Entry {
 fn problems_of(status: u16, body: &[u8]) -> Result<Vec<Problem>, String> {
     let refusal: Refusal = match serde_json::from_slice(body) {
         Ok(refusal) => refusal,
-        Err(error) => return Err(go_json::describe(body).unwrap_or_else(|| error.to_string())),
+        Err(error) => {
+            return Err(go_json::describe(body).unwrap_or_else(|| error.to_string()));
+        }
     };
     if let Some(details) = refusal.details.filter(|details| !details.is_empty()) {
         let code = match status {

@@ -25,7 +25,10 @@ use super::{
     host::Host,
     url::{Escaped, Scheme, Url},
 };
-use crate::{credentials::Credential, go_json};
+use crate::{
+    credentials::{Credential, CredentialsError},
+    go_json,
+};
 
 /// How long a token lives when its service does not say (distribution-spec, "Token
 /// Authentication": 60 seconds).
@@ -41,9 +44,18 @@ pub(crate) struct Standing {
     tokens: Mutex<HashMap<String, Token>>,
 }
 
-struct Token {
+pub(crate) struct Token {
     value: String,
     ends: Instant,
+    /// What buys further tokens, when a login asked for it.
+    pub(crate) identity: Option<String>,
+}
+
+impl Token {
+    /// The value of a header.
+    pub(crate) fn authorization(&self) -> String {
+        format!("Bearer {}", self.value)
+    }
 }
 
 impl std::fmt::Debug for Token {
@@ -58,7 +70,36 @@ pub(crate) struct Authorization {
     pub(crate) is_fresh: bool,
 }
 
+/// Finds a credential.
+pub(crate) type Lookup<'a> = dyn Fn() -> Result<Option<Credential>, CredentialsError> + 'a;
+
+/// Why a request cannot be authorized.
+pub(crate) enum Denial {
+    /// The registry or its token service is in the way.
+    Reason(Reason),
+    /// Our own credentials cannot be had.
+    Credentials(CredentialsError),
+}
+
+impl From<Reason> for Denial {
+    fn from(reason: Reason) -> Self {
+        Self::Reason(reason)
+    }
+}
+
+impl From<CredentialsError> for Denial {
+    fn from(error: CredentialsError) -> Self {
+        Self::Credentials(error)
+    }
+}
+
 impl Standing {
+    /// The challenge of a scheme, if the registry made one.
+    pub(crate) fn challenge(&self, scheme: &str) -> Option<Challenge> {
+        let challenges = self.challenges.lock().unwrap_or_else(PoisonError::into_inner);
+        challenges.iter().find(|challenge| challenge.scheme == scheme).cloned()
+    }
+
     pub(crate) fn learn(&self, challenges: Vec<Challenge>) {
         *self.challenges.lock().unwrap_or_else(PoisonError::into_inner) = challenges;
     }
@@ -70,28 +111,29 @@ impl Standing {
     }
 
     /// What to send with a request for `scopes`, as far as the registry has asked for anything.
+    /// The credential is looked up only when there is a use for it.
     pub(crate) fn authorize(
         &self,
         client: &Client,
         host: &Host,
-        credential: Option<&Credential>,
+        credential: &Lookup<'_>,
         scopes: &[String],
-    ) -> Result<Authorization, Reason> {
+    ) -> Result<Authorization, Denial> {
         let challenges = self.challenges.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let of = |scheme: &str| challenges.iter().find(|challenge| challenge.scheme == scheme);
         if let Some(bearer) = of("bearer") {
             return self.bearer(client, host, bearer, credential, scopes);
         }
         if of("basic").is_some() {
-            return match credential {
+            return match credential()? {
                 Some(Credential::Password { username, password }) => {
-                    Ok(Authorization { value: Some(basic(username, password)), is_fresh: true })
+                    Ok(Authorization { value: Some(basic(&username, &password)), is_fresh: true })
                 }
-                _ => Err(Reason::NoBasicCredentials),
+                _ => Err(Reason::NoBasicCredentials.into()),
             };
         }
         match challenges.first() {
-            Some(other) => Err(Reason::Challenge(other.scheme.clone())),
+            Some(other) => Err(Reason::Challenge(other.scheme.clone()).into()),
             None => Ok(Authorization { value: None, is_fresh: false }),
         }
     }
@@ -101,20 +143,21 @@ impl Standing {
         client: &Client,
         host: &Host,
         challenge: &Challenge,
-        credential: Option<&Credential>,
+        credential: &Lookup<'_>,
         scopes: &[String],
-    ) -> Result<Authorization, Reason> {
+    ) -> Result<Authorization, Denial> {
         let key = scopes.join(" ");
         // Held while the token is bought: threads that want the same one wait for it.
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(token) = tokens.get(&key) {
             if token.ends > Instant::now() {
-                let value = Some(format!("Bearer {}", token.value));
+                let value = Some(token.authorization());
                 return Ok(Authorization { value, is_fresh: false });
             }
         }
-        let token = buy(client, host, challenge, credential, scopes)?;
-        let value = Some(format!("Bearer {}", token.value));
+        let credential = credential()?;
+        let token = buy(client, host, challenge, credential.as_ref(), scopes, Purpose::Access)?;
+        let value = Some(token.authorization());
         tokens.insert(key, token);
         Ok(Authorization { value, is_fresh: true })
     }
@@ -130,15 +173,26 @@ struct TokenAnswer {
     token: Option<String>,
     access_token: Option<String>,
     expires_in: Option<u64>,
+    refresh_token: Option<String>,
+}
+
+/// Why a token is bought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To send a request.
+    Access,
+    /// To see whether a credential is good, and to exchange it for an identity token.
+    Login,
 }
 
 /// Asks the realm that the registry named for a token.
-fn buy(
+pub(crate) fn buy(
     client: &Client,
     host: &Host,
     challenge: &Challenge,
     credential: Option<&Credential>,
     scopes: &[String],
+    purpose: Purpose,
 ) -> Result<Token, Reason> {
     let realm_text = challenge.get("realm").unwrap_or_default();
     let realm: Url =
@@ -177,6 +231,9 @@ fn buy(
                 url = url.with_query("account", credential.username());
                 url = url.with_query("client_id", CLIENT_ID);
             }
+            if purpose == Purpose::Login {
+                url = url.with_query("offline_token", "true");
+            }
             Request::new(Method::GET, url)
         }
     };
@@ -202,7 +259,7 @@ fn buy(
     };
     let life = parsed.expires_in.unwrap_or(TOKEN_LIFE_SECONDS_DEFAULT).min(86_400);
     let life = Duration::from_secs(life.saturating_sub(TOKEN_LIFE_SECONDS_MARGIN).max(1));
-    Ok(Token { value, ends: Instant::now() + life })
+    Ok(Token { value, ends: Instant::now() + life, identity: parsed.refresh_token })
 }
 
 /// Whether a token may stand in a header.

@@ -7,6 +7,8 @@ use std::{fmt, io};
 
 use varve_types::{Digest, Kind, Printable, manifest::ManifestError};
 
+use crate::credentials::CredentialsError;
+
 /// Why a registry did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -113,6 +115,10 @@ pub enum Error {
     /// Reading what should be uploaded failed on our side.
     #[error("cannot read the content to upload")]
     Content(#[source] io::Error),
+
+    /// Our own credentials cannot be had.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
 
     /// A login was refused.
     #[error("login attempt to {url} failed with status: {status} {phrase}")]
@@ -258,6 +264,7 @@ impl Error {
             Self::Limit { .. } => Kind::Exhausted,
             Self::Upload { .. } => Kind::Unavailable,
             Self::Content(_) => Kind::Internal,
+            Self::Credentials(error) => error.kind(),
         }
     }
 

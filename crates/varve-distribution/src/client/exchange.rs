@@ -11,6 +11,7 @@ use varve_types::limits;
 use super::{
     Client,
     answer::Answer,
+    auth::{Authorization, Denial},
     error::{Error, Reason, is_passing_status},
     host::Host,
     transport,
@@ -98,7 +99,7 @@ impl Session<'_> {
         let failed = |reason| self.host.failure(request.verb(), &request.url, reason);
         let mut tried = false;
         loop {
-            let authorization = self.authorization().map_err(failed)?;
+            let authorization = self.authorization(request)?;
             let value = authorization.value.as_deref();
             let answer = self.client.follow(request, self.host.base(), value).map_err(failed)?;
             let asks = answer.status == 401 && answer.url.same_origin(self.host.base());
@@ -119,9 +120,16 @@ impl Session<'_> {
         }
     }
 
-    pub(crate) fn authorization(&self) -> Result<super::auth::Authorization, Reason> {
-        let credential = self.host.credential(self.client, &self.path);
-        self.host.standing.authorize(self.client, &self.host, credential.as_ref(), &self.scopes)
+    /// What to send along with a request.
+    pub(crate) fn authorization(&self, request: &Request<'_>) -> Result<Authorization, Error> {
+        let lookup = || self.host.credential(self.client, &self.path);
+        let standing = &self.host.standing;
+        standing.authorize(self.client, &self.host, &lookup, &self.scopes).map_err(|denial| {
+            match denial {
+                Denial::Reason(reason) => self.host.failure(request.verb(), &request.url, reason),
+                Denial::Credentials(error) => Error::Credentials(error),
+            }
+        })
     }
 }
 

@@ -18,7 +18,7 @@ use super::{
     exchange::Request,
     url::{Scheme, Url},
 };
-use crate::credentials::Credential;
+use crate::credentials::{Credential, CredentialsError};
 
 /// The host behind `docker.io`.
 const DOCKER_HUB: &str = "registry-1.docker.io";
@@ -82,14 +82,18 @@ impl Host {
     }
 
     /// The credential for a repository of this host. Looked up once: a helper is a process.
-    pub(crate) fn credential(&self, client: &Client, path: &str) -> Option<Credential> {
+    pub(crate) fn credential(
+        &self,
+        client: &Client,
+        path: &str,
+    ) -> Result<Option<Credential>, CredentialsError> {
         let mut known = self.credentials.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(credential) = known.get(path) {
-            return credential.clone();
+            return Ok(credential.clone());
         }
-        let credential = client.credentials.find(&self.domain, path);
+        let credential = client.credentials.find(&self.domain, path)?;
         known.insert(path.to_owned(), credential.clone());
-        credential
+        Ok(credential)
     }
 
     /// A verb and URL with what was in the way.

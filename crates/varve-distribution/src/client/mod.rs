@@ -20,9 +20,11 @@ mod error;
 mod exchange;
 mod host;
 mod list;
+mod login;
 mod manifest;
 pub(crate) mod proxy;
 mod remote;
+mod search;
 mod tls;
 mod transport;
 mod upload;
@@ -39,6 +41,7 @@ use varve_types::{Ctx, Repository};
 
 pub use error::{Error, Problem, Reason};
 pub use remote::{Access, Remote};
+pub use search::{Found, Search};
 pub use upload::Open;
 
 use crate::{credentials::Credentials, hosts::HostsConfig};
@@ -128,6 +131,11 @@ impl Client {
     /// A repository of a registry. Nothing is sent yet.
     pub fn repository(&self, repository: &Repository, access: Access) -> Remote<'_> {
         Remote::new(self, repository, access)
+    }
+
+    /// The credentials that it sends.
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
     }
 
     fn agent(&self) -> &Agent {

@@ -161,7 +161,7 @@ impl Remote<'_> {
             request = request.header("content-range", range);
         }
         let failed = |reason| session.host.failure("Patch", &upload.url, reason);
-        let authorization = session.authorization().map_err(failed)?;
+        let authorization = session.authorization(&request)?;
         // An upload may continue at another host; our credentials may not.
         let value = authorization.value.filter(|_| upload.url.same_origin(session.host.base()));
         let content = open(upload.offset).map_err(Error::Content)?;
