@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Written here because scripts match on what Go says about a wrong template and on how it
-//! prints lists, maps and missing values (`docs/decisions/0002-go-templates.md`).
+//! prints lists, maps and missing values (`docs/decisions/0006-go-templates.md`).
 
 mod exec;
 mod functions;
