@@ -3,11 +3,13 @@
 //! Everything a person or a machine does to this repository is a command here, so that there is
 //! one place to look and nothing to install first: standard library, `anyhow` and `serde_json`.
 
+mod bench;
 mod demo;
 mod packages;
 mod run;
 mod suite;
 mod summary;
+mod tar;
 
 use std::process::ExitCode;
 
@@ -20,6 +22,7 @@ Commands:
   tidy                  Only the tests about the code itself: floors, names, sizes, licences, links
   demo                  Build varve and show it at work: an image is made, pushed, pulled, saved and
                         loaded, without a network
+  bench                 Measure a store of 10,000 images and the pull of a large layer
   help                  This text
 
 `cargo demo` is `cargo xtask demo`.
@@ -32,6 +35,7 @@ fn main() -> ExitCode {
         ["test", options @ ..] => suite::test(options),
         ["tidy"] => suite::tidy(),
         ["demo"] => demo::demo(),
+        ["bench"] => bench::bench(),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");
             Ok(true)
