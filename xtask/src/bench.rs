@@ -91,7 +91,7 @@ impl Bench {
     }
 
     fn large_layer(&self) -> Result<()> {
-        let address = self.loopback()?;
+        let address = loopback()?;
         let _registry = self.registry(&address)?;
         std::fs::write(self.directory.join("large.tar"), layer(LAYER_SIZE_BYTES)?)?;
         std::fs::write(self.directory.join("small.tar"), layer(1 << 20)?)?;
@@ -117,10 +117,6 @@ impl Bench {
             if under_way { "  rmi of another image meanwhile" } else { "  rmi (pull was over)" };
         row(note, removal, Some(100));
         Ok(())
-    }
-
-    fn loopback(&self) -> Result<String> {
-        Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.to_string())
     }
 
     fn registry(&self, address: &str) -> Result<Background> {
@@ -149,6 +145,10 @@ impl Bench {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command
     }
+}
+
+fn loopback() -> Result<String> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.to_string())
 }
 
 /// The most memory that a process ever held, in KiB, as the kernel last said while it ran.
