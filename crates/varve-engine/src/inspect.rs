@@ -36,7 +36,7 @@ impl Engine {
         let (names, found) = self.find(image)?;
         let opened = self.open_row(&found.row, platform, &found.shown)?;
         let id = found.image();
-        let of_image = varve_store::Names { rows: names.of_image(id).cloned().collect() };
+        let of_image = varve_store::Names::new(names.of_image(id).cloned().collect());
         let summary = list::summaries(&of_image).into_iter().next();
         let (tags, digests) = summary.map(|s| (s.tags, s.digests)).unwrap_or_default();
         let config = opened.config.value().clone();

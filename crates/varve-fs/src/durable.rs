@@ -1,56 +1,390 @@
 //! Durable writes: write, sync, rename, sync the directory. Every other crate that wants bytes
 //! to survive a crash comes through here.
+//!
+//! Each function here that changes a file system is one *point*: it tells the [`Observer`] of
+//! the process what it is about to do and does it only when the observer agrees. Tests install
+//! an observer to kill the process at the n-th point or to make a call fail; without one a point
+//! costs one atomic load. Nothing that must survive a crash is written past this module.
 
 use std::{
-    fs::File,
-    io,
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
-/// Replaces the file at `path` by `bytes`, or leaves it as it was: never a mixture.
-pub fn replace(_path: &Path, _bytes: &[u8], _mode: u32) -> io::Result<()> {
-    todo!()
+use rustix::fs::{CWD, RenameFlags};
+
+/// What a point is about to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Call {
+    /// Create a file.
+    Create,
+    /// Create a directory.
+    CreateDirectory,
+    /// Write bytes into a file.
+    Write,
+    /// Change a file's length.
+    Truncate,
+    /// Change a file's mode.
+    SetMode,
+    /// Sync a file.
+    Sync,
+    /// Sync a directory.
+    SyncDirectory,
+    /// Rename or exchange names.
+    Rename,
+    /// Give a file another name.
+    Link,
+    /// Remove a file's name.
+    Unlink,
+    /// Remove an empty directory.
+    RemoveDirectory,
 }
 
-/// Syncs `file` and gives it its name by rename; replaces what had that name.
-pub fn publish(_file: &File, _from: &Path, _to: &Path) -> io::Result<()> {
-    todo!()
+/// Hears of every point before it happens; an error is returned in place of doing it.
+pub trait Observer: Send + Sync {
+    /// Called before the call on `path` (empty where only an open file is known).
+    fn before(&self, call: Call, path: &Path) -> io::Result<()>;
+}
+
+static OBSERVER: OnceLock<Box<dyn Observer>> = OnceLock::new();
+
+/// Installs the observer of this process, once; for tests. Returns whether it was the first.
+pub fn observe(observer: Box<dyn Observer>) -> bool {
+    OBSERVER.set(observer).is_ok()
+}
+
+fn point(call: Call, path: &Path) -> io::Result<()> {
+    match OBSERVER.get() {
+        None => Ok(()),
+        Some(observer) => observer.before(call, path),
+    }
+}
+
+/// Creates a file that must not exist, open for reading and writing, with `mode` (less the umask).
+pub fn create_new(path: &Path, mode: u32) -> io::Result<File> {
+    point(Call::Create, path)?;
+    OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(path)
+}
+
+/// Opens a file for reading and writing, creating it when it is absent.
+pub fn open_or_create(path: &Path, mode: u32) -> io::Result<File> {
+    point(Call::Create, path)?;
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(mode).open(path)
+}
+
+/// Writes all of `bytes` where `file` stands.
+pub fn write_all(mut file: &File, bytes: &[u8]) -> io::Result<()> {
+    point(Call::Write, Path::new(""))?;
+    file.write_all(bytes)
+}
+
+/// Writes all of `bytes` at `offset`.
+pub fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    point(Call::Write, Path::new(""))?;
+    file.write_all_at(bytes, offset)
+}
+
+/// Cuts or extends `file` to `length_bytes`.
+pub fn truncate(file: &File, length_bytes: u64) -> io::Result<()> {
+    point(Call::Truncate, Path::new(""))?;
+    file.set_len(length_bytes)
+}
+
+/// Sets the mode of an open file, whatever the umask.
+pub fn set_mode(file: &File, mode: u32) -> io::Result<()> {
+    point(Call::SetMode, Path::new(""))?;
+    file.set_permissions(fs::Permissions::from_mode(mode))
+}
+
+/// Syncs a file's bytes and what is needed to read them.
+pub fn sync(file: &File) -> io::Result<()> {
+    point(Call::Sync, Path::new(""))?;
+    file.sync_data()
 }
 
 /// Syncs a directory's entries.
-pub fn sync_directory(_path: &Path) -> io::Result<()> {
-    todo!()
+pub fn sync_directory(path: &Path) -> io::Result<()> {
+    point(Call::SyncDirectory, path)?;
+    File::open(path)?.sync_all()
+}
+
+/// Syncs the directory that `path` lies in.
+fn sync_parent(path: &Path) -> io::Result<()> {
+    sync_directory(parent(path))
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Renames; replaces a file of that name, or an empty directory by a directory.
+pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    point(Call::Rename, to)?;
+    fs::rename(from, to)
+}
+
+/// Lets two existing names change places in one step.
+pub fn exchange(one: &Path, other: &Path) -> io::Result<()> {
+    point(Call::Rename, other)?;
+    Ok(rustix::fs::renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)?)
+}
+
+/// Gives a file a second name, which must be free.
+pub fn link(existing: &Path, new: &Path) -> io::Result<()> {
+    point(Call::Link, new)?;
+    fs::hard_link(existing, new)
+}
+
+/// Removes a file's name. A name that is missing already is fine; returns whether it was there.
+pub fn unlink(path: &Path) -> io::Result<bool> {
+    point(Call::Unlink, path)?;
+    found(fs::remove_file(path))
+}
+
+/// Removes an empty directory. Missing is fine; returns whether it was there.
+pub fn remove_directory(path: &Path) -> io::Result<bool> {
+    point(Call::RemoveDirectory, path)?;
+    found(fs::remove_dir(path))
+}
+
+fn found(result: io::Result<()>) -> io::Result<bool> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Creates one directory; one that exists is fine. Returns whether it was made. Not synced.
+pub fn create_directory(path: &Path, mode: u32) -> io::Result<bool> {
+    point(Call::CreateDirectory, path)?;
+    match fs::DirBuilder::new().mode(mode).create(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Creates a directory and its parents, synced, with `mode`.
-pub fn create_directories(_path: &Path, _mode: u32) -> io::Result<()> {
-    todo!()
+pub fn create_directories(path: &Path, mode: u32) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let above = parent(path);
+    if above != path {
+        create_directories(above, mode)?;
+    }
+    if create_directory(path, mode)? {
+        sync_parent(path)?;
+    }
+    Ok(())
 }
 
-/// Removes a tree by renaming it away first, so that no reader sees half of it. Missing is fine.
-pub fn remove_tree(_path: &Path, _trash: &Path) -> io::Result<()> {
-    todo!()
+/// Replaces the file at `path` by `bytes`, or leaves it as it was: never a mixture.
+pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let mut pending = Pending::create(path, mode)?;
+    pending.write_all(bytes)?;
+    pending.commit()
+}
+
+/// Like [`replace`], writing to `temporary` first. For callers that hold a lock: whoever holds it
+/// next reuses that name, so a crash leaves at most one file behind.
+pub fn replace_through(temporary: &Path, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let file = open_or_create(temporary, mode)?;
+    let written = truncate(&file, 0)
+        .and_then(|()| write_all(&file, bytes))
+        .and_then(|()| set_mode(&file, mode))
+        .and_then(|()| publish(&file, temporary, path));
+    if written.is_err() {
+        let _ = unlink(temporary);
+    }
+    written
+}
+
+/// Syncs `file` and gives it its name by rename; replaces what had that name.
+pub fn publish(file: &File, from: &Path, to: &Path) -> io::Result<()> {
+    sync(file)?;
+    rename(from, to)?;
+    sync_parent(to)
+}
+
+/// Removes a tree by renaming it to `trash` (which must be free) first, so that no reader sees
+/// half of it. Missing is fine.
+pub fn remove_tree(path: &Path, trash: &Path) -> io::Result<()> {
+    match rename(path, trash) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => discard_tree(trash),
+    }
+}
+
+/// Removes a tree where it lies, piece by piece. Missing is fine, also while it goes on.
+pub fn discard_tree(path: &Path) -> io::Result<()> {
+    let kind = match fs::symlink_metadata(path) {
+        Ok(metadata) => metadata.file_type(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    if !kind.is_dir() {
+        return unlink(path).map(drop);
+    }
+    match fs::read_dir(path) {
+        Ok(entries) => {
+            for entry in entries {
+                discard_tree(&entry?.path())?;
+            }
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    }
+    remove_directory(path).map(drop)
 }
 
 /// A file being written beside its final name; dropped without [`commit`](Pending::commit) it is gone.
 #[derive(Debug)]
 pub struct Pending {
-    _path: PathBuf,
+    file: File,
+    path: PathBuf,
+    target: PathBuf,
+    committed: bool,
 }
 
 impl Pending {
     /// Creates a file with an unpredictable name in the directory of `target`.
-    pub fn create(_target: &Path, _mode: u32) -> io::Result<Self> {
-        todo!()
+    pub fn create(target: &Path, mode: u32) -> io::Result<Self> {
+        let name = target.file_name().unwrap_or_default().to_string_lossy();
+        let path = parent(target).join(format!(".{name}.{}", random_name()?));
+        let file = create_new(&path, mode)?;
+        let pending = Self { file, path, target: target.to_owned(), committed: false };
+        set_mode(&pending.file, mode)?;
+        Ok(pending)
     }
 
     /// The open file.
     pub fn file(&mut self) -> &mut File {
-        todo!()
+        &mut self.file
     }
 
     /// Syncs and gives the file its final name.
-    pub fn commit(self) -> io::Result<()> {
-        todo!()
+    pub fn commit(mut self) -> io::Result<()> {
+        publish(&self.file, &self.path, &self.target)?;
+        self.committed = true;
+        Ok(())
+    }
+
+    /// Like [`commit`](Self::commit), but keeps a file that has the final name already. Returns
+    /// whether this one got it.
+    pub fn commit_new(self) -> io::Result<bool> {
+        sync(&self.file)?;
+        match link(&self.path, &self.target) {
+            Ok(()) => sync_parent(&self.target).map(|()| true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Write for Pending {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        point(Call::Write, &self.path)?;
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if !self.committed {
+            // Nothing can be told to anybody here; a name that stays is only litter.
+            let _ = unlink(&self.path);
+        }
+    }
+}
+
+/// Sixteen hexadecimal digits that nobody can predict, for names of temporary things.
+pub fn random_name() -> io::Result<String> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+    Ok(format!("{:016x}", u64::from_ne_bytes(bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(directory: &Path) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(directory)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn replacing_a_file_leaves_the_new_bytes_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        replace(&path, b"one", 0o600).unwrap();
+        replace(&path, b"two", 0o644).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
+        assert_eq!(names(directory.path()), ["file"]);
+    }
+
+    #[test]
+    fn a_pending_file_that_is_dropped_never_was() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        let mut pending = Pending::create(&path, 0o600).unwrap();
+        pending.write_all(b"half").unwrap();
+        drop(pending);
+        assert!(names(directory.path()).is_empty());
+    }
+
+    #[test]
+    fn commit_new_keeps_what_is_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        let pending = |bytes: &[u8]| {
+            let mut pending = Pending::create(&path, 0o600).unwrap();
+            pending.write_all(bytes).unwrap();
+            pending.commit_new().unwrap()
+        };
+        assert!(pending(b"first"));
+        assert!(!pending(b"second"));
+        assert_eq!(fs::read(&path).unwrap(), b"first");
+        assert_eq!(names(directory.path()), ["file"]);
+    }
+
+    #[test]
+    fn removing_a_tree_takes_all_of_it_and_a_missing_one_is_fine() {
+        let directory = tempfile::tempdir().unwrap();
+        let (tree, trash) = (directory.path().join("tree"), directory.path().join("trash"));
+        create_directories(&tree.join("a/b"), 0o700).unwrap();
+        fs::write(tree.join("a/b/c"), b"x").unwrap();
+        std::os::unix::fs::symlink("/", tree.join("a/link")).unwrap();
+        remove_tree(&tree, &trash).unwrap();
+        remove_tree(&tree, &trash).unwrap();
+        assert!(names(directory.path()).is_empty());
+    }
+
+    #[test]
+    fn exchanged_names_change_places() {
+        let directory = tempfile::tempdir().unwrap();
+        let (one, other) = (directory.path().join("one"), directory.path().join("other"));
+        fs::write(&one, b"1").unwrap();
+        fs::write(&other, b"2").unwrap();
+        exchange(&one, &other).unwrap();
+        assert_eq!(fs::read(&one).unwrap(), b"2");
     }
 }

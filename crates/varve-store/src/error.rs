@@ -1,6 +1,9 @@
 //! Why the store did not do what was asked.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use varve_types::{DiffId, Digest, Kind};
 
@@ -13,6 +16,9 @@ pub enum Error {
     /// The layer has not been indexed here and its blob is gone.
     #[error("layer {0} is not in the store")]
     LayerNotFound(DiffId),
+    /// A committed blob does not hash to its own name any more: the disk or somebody else changed it.
+    #[error("blob {0} in the store is damaged")]
+    Damaged(Digest),
     /// All bytes arrived but they are not the promised ones. Nothing was kept.
     #[error("expected blob {expected}, received {actual}")]
     Mismatch {
@@ -113,7 +119,8 @@ impl Error {
     pub fn kind(&self) -> Kind {
         match self {
             Self::BlobNotFound(_) | Self::LayerNotFound(_) => Kind::NotFound,
-            Self::Mismatch { .. }
+            Self::Damaged(_)
+            | Self::Mismatch { .. }
             | Self::Size { .. }
             | Self::DiffId { .. }
             | Self::Decompress { .. }
@@ -130,4 +137,9 @@ impl Error {
             },
         }
     }
+}
+
+/// Names what was tried and on what, for an error of the kernel.
+pub(crate) fn cannot(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    move |source| Error::Io { action, path: path.to_owned(), source }
 }

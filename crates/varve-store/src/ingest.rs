@@ -1,11 +1,22 @@
 //! Bytes on their way in.
 
-use std::io::Read;
+use std::{
+    io::{self, Read},
+    sync::atomic::{AtomicU64, Ordering},
+};
 
-use varve_fs::compression::Compression;
-use varve_types::{Descriptor, DiffId};
+use varve_fs::{compression::Compression, durable};
+use varve_types::{Descriptor, DiffId, Digest, media_type};
 
-use crate::{LayerRecord, Lease, Result, Store};
+use crate::{
+    Error, LayerRecord, Lease, Result, Store,
+    arrival::{self, Arrival},
+    error::cannot,
+    layers::{Built, check_diff_id, link},
+    lease::Pin,
+    pipeline::{self, Intake, Outcome, Promise, Unpack},
+    store::BLOB_MODE,
+};
 
 /// A layer to take in.
 #[derive(Debug, Clone, Default)]
@@ -43,7 +54,12 @@ pub struct StoredLayer {
 /// waits in [`Store::ingest_layer`] and then finds it present.
 #[derive(Debug)]
 pub struct LayerIngest {
-    _private: (),
+    store: Store,
+    lease: Lease,
+    request: LayerRequest,
+    /// `None` once everything is published.
+    arrival: Option<Arrival>,
+    stored: Option<StoredLayer>,
 }
 
 /// What [`Store::ingest_layer`] found.
@@ -58,43 +74,197 @@ pub enum LayerState {
 impl LayerIngest {
     /// How many of the blob's bytes are here already: the source must begin behind them.
     pub fn resume_from(&self) -> u64 {
-        todo!()
+        self.arrival.as_ref().map_or(0, Arrival::length_bytes)
     }
 
     /// Forgets the bytes that are here already (the source cannot continue, or they were damaged).
     pub fn restart(&mut self) -> Result<()> {
-        todo!()
+        self.arrival.as_mut().map_or(Ok(()), discard)
     }
 
     /// Takes all of `body`, in one pass: hash, file, inflate, hash, tar, tree; then publishes
     /// blob and layer. `body` begins at [`resume_from`](Self::resume_from). When reading `body`
     /// fails ([`crate::Error::Source`]) the bytes that came are kept and synced: `self` may be
-    /// asked again, now or by another process. When the bytes are wrong, nothing is kept.
-    pub fn receive(&mut self, _body: &mut dyn Read) -> Result<StoredLayer> {
-        todo!()
+    /// asked again, now or by another process. When the bytes are wrong, nothing is kept: after
+    /// [`crate::Error::Mismatch`] on a resumed ingest, asking again with the whole body may help.
+    pub fn receive(&mut self, body: &mut dyn Read) -> Result<StoredLayer> {
+        let Some(arrival) = &mut self.arrival else {
+            return self.stored.clone().ok_or_else(|| {
+                Error::Source(io::Error::other("the layer has been received before"))
+            });
+        };
+        arrival.clear_layer()?;
+        arrival.make_layer_directory()?;
+        let tar = arrival.layer_path().join("layer.tar");
+        let as_received = self.request.keep == Keep::AsReceived;
+        let unpack = Unpack { tar: &tar, even_if_plain: !as_received };
+        let promised = self.request.descriptor.as_ref().map(Promise::of);
+        let stored =
+            take_in(arrival, as_received, promised, Some(unpack), body).and_then(|outcome| {
+                publish_layer(&self.store, &self.lease, &self.request, arrival, outcome)
+                    .inspect_err(|_| drop(discard(arrival)))
+            })?;
+        if let Some(arrival) = self.arrival.take() {
+            arrival.finish()?;
+        }
+        self.stored = Some(stored.clone());
+        Ok(stored)
     }
+}
+
+impl Promise {
+    fn of(descriptor: &Descriptor) -> Self {
+        Self { digest: descriptor.digest, size_bytes: descriptor.size }
+    }
+}
+
+/// Removes all bytes of an arrival.
+fn discard(arrival: &mut Arrival) -> Result<()> {
+    arrival.clear_layer()?;
+    arrival.cut(0)?;
+    arrival.note_synced(0)
+}
+
+/// Runs the pipeline; afterwards the arrival holds what may be resumed, or nothing.
+fn take_in(
+    arrival: &mut Arrival,
+    keep: bool,
+    promised: Option<Promise>,
+    layer: Option<Unpack<'_>>,
+    body: &mut dyn Read,
+) -> Result<Outcome> {
+    let length_bytes = AtomicU64::new(arrival.length_bytes());
+    let intake = Intake { keep: keep.then_some(&*arrival), promised, layer };
+    let result = pipeline::run(&intake, body, &length_bytes);
+    let length_bytes = length_bytes.load(Ordering::Acquire);
+    match result {
+        Ok(outcome) => {
+            arrival.grown(length_bytes);
+            Ok(outcome)
+        }
+        Err(error @ Error::Source(_)) => {
+            arrival.clear_layer()?;
+            arrival.grown(length_bytes);
+            arrival.syncer().sync(length_bytes)?;
+            Err(error)
+        }
+        Err(error) => {
+            // The first error is the one to tell.
+            let _ = discard(arrival);
+            Err(error)
+        }
+    }
+}
+
+fn publish_layer(
+    store: &Store,
+    lease: &Lease,
+    request: &LayerRequest,
+    arrival: &Arrival,
+    outcome: Outcome,
+) -> Result<StoredLayer> {
+    let Some((compression, summary)) = outcome.layer else {
+        return Err(Error::Source(io::Error::other("the source is no layer")));
+    };
+    check_diff_id(request.diff_id.as_ref(), &summary)?;
+    let (data, tar) = (arrival.data_path(), arrival.layer_path().join("layer.tar"));
+    let (compression, digest, size) = match request.keep {
+        Keep::AsReceived => {
+            seal(arrival)?;
+            if compression == Compression::None {
+                link(&data, &tar)?;
+            }
+            (compression, outcome.digest, outcome.size_bytes)
+        }
+        Keep::Uncompressed => {
+            durable::unlink(&data).map_err(cannot("remove", &data))?;
+            link(&tar, &data)?;
+            let file = std::fs::File::open(&data).map_err(cannot("open", &data))?;
+            durable::set_mode(&file, BLOB_MODE).map_err(cannot("write", &data))?;
+            durable::sync(&file).map_err(cannot("sync", &data))?;
+            (Compression::None, summary.diff_id.0, summary.tar_size_bytes)
+        }
+    };
+    let built = Built { summary, blob: digest };
+    let record = store.finish_layer(arrival, &built, compression == Compression::None)?;
+    publish_blob(store, lease, arrival, &digest, Some(&record))?;
+    Ok(StoredLayer { blob: layer_descriptor(compression, digest, size), compression, record })
+}
+
+/// Makes the arrived bytes fit to be a blob.
+fn seal(arrival: &Arrival) -> Result<()> {
+    let path = arrival.data_path();
+    durable::set_mode(arrival.data(), BLOB_MODE).map_err(cannot("write", &path))?;
+    durable::sync(arrival.data()).map_err(cannot("sync", &path))
+}
+
+fn publish_blob(
+    store: &Store,
+    lease: &Lease,
+    arrival: &Arrival,
+    digest: &Digest,
+    record: Option<&LayerRecord>,
+) -> Result<()> {
+    let (from, to) = (arrival.data_path(), store.blob_path(digest));
+    {
+        let publishing = store.publishing()?;
+        let layer = record.map(|record| Pin::Layer(record.summary.diff_id));
+        let pins: Vec<Pin> = std::iter::once(Pin::Blob(*digest)).chain(layer).collect();
+        lease.pin(&publishing, &pins)?;
+        durable::rename(&from, &to).map_err(cannot("rename", &from))?;
+        if let Some(record) = record {
+            store.publish_layer(arrival, record, &publishing)?;
+        }
+    }
+    store.sync_blobs()
+}
+
+/// Describes a layer's blob by the media type of the OCI image specification.
+pub(crate) fn layer_descriptor(compression: Compression, digest: Digest, size: u64) -> Descriptor {
+    let media_type = match compression {
+        Compression::None => media_type::OCI_LAYER,
+        Compression::Gzip => media_type::OCI_LAYER_GZIP,
+        Compression::Zstd => media_type::OCI_LAYER_ZSTD,
+        // Not in the specification; spelled as it would be.
+        Compression::Bzip2 => "application/vnd.oci.image.layer.v1.tar+bzip2",
+        Compression::Xz => "application/vnd.oci.image.layer.v1.tar+xz",
+    };
+    Descriptor::new(media_type, digest, size)
 }
 
 /// A blob that is not a layer being taken in (an artifact's content, for instance).
 #[derive(Debug)]
 pub struct BlobIngest {
-    _private: (),
+    store: Store,
+    lease: Lease,
+    descriptor: Descriptor,
+    /// `None` once it is published.
+    arrival: Option<Arrival>,
 }
 
 impl BlobIngest {
     /// How many bytes are here already.
     pub fn resume_from(&self) -> u64 {
-        todo!()
+        self.arrival.as_ref().map_or(0, Arrival::length_bytes)
     }
 
     /// Forgets the bytes that are here already.
     pub fn restart(&mut self) -> Result<()> {
-        todo!()
+        self.arrival.as_mut().map_or(Ok(()), discard)
     }
 
-    /// Takes all of `body` and publishes the blob.
-    pub fn receive(&mut self, _body: &mut dyn Read) -> Result<Descriptor> {
-        todo!()
+    /// Takes all of `body` and publishes the blob. Fails and resumes as
+    /// [`LayerIngest::receive`] does.
+    pub fn receive(&mut self, body: &mut dyn Read) -> Result<Descriptor> {
+        let Some(arrival) = &mut self.arrival else { return Ok(self.descriptor.clone()) };
+        let promise = Promise::of(&self.descriptor);
+        let outcome = take_in(arrival, true, Some(promise), None, body)?;
+        seal(arrival)?;
+        publish_blob(&self.store, &self.lease, arrival, &outcome.digest, None)?;
+        if let Some(arrival) = self.arrival.take() {
+            arrival.finish()?;
+        }
+        Ok(self.descriptor.clone())
     }
 }
 
@@ -102,16 +272,86 @@ impl Store {
     /// Begins to take a layer in, waiting while another process takes the same one.
     /// Where blob or layer are here already, only what is missing is made (a layer is rebuilt
     /// from its blob without the source).
-    pub fn ingest_layer(&self, _lease: &Lease, _request: LayerRequest) -> Result<LayerState> {
-        todo!()
+    pub fn ingest_layer(&self, lease: &Lease, request: LayerRequest) -> Result<LayerState> {
+        if let Some(stored) = self.present_layer(lease, &request)? {
+            return Ok(LayerState::Present(stored));
+        }
+        let arrival = match &request.descriptor {
+            Some(descriptor) if request.keep == Keep::AsReceived => {
+                // It has the right size and is of no use: it is replaced.
+                let damaged = self.is_blob_whole(descriptor)?;
+                let arrival = Arrival::enter(self, &arrival::blob_name(&descriptor.digest))?;
+                if !damaged && self.is_blob_whole(descriptor)? {
+                    // Another process was quicker.
+                    arrival.finish()?;
+                    return self.ingest_layer(lease, request);
+                }
+                arrival
+            }
+            _ => Arrival::unnamed(self)?,
+        };
+        let (store, lease) = (self.clone(), lease.clone());
+        let arrival = Some(arrival);
+        Ok(LayerState::Wanted(LayerIngest { store, lease, request, arrival, stored: None }))
     }
 
     /// Begins to take in a blob that is not a layer; `None` when it is here already (and now pinned).
     pub fn ingest_blob(
         &self,
-        _lease: &Lease,
-        _descriptor: &Descriptor,
+        lease: &Lease,
+        descriptor: &Descriptor,
     ) -> Result<Option<BlobIngest>> {
-        todo!()
+        if self.pin_blob(lease, &descriptor.digest)? == Some(descriptor.size) {
+            return Ok(None);
+        }
+        let arrival = Arrival::enter(self, &arrival::blob_name(&descriptor.digest))?;
+        if self.pin_blob(lease, &descriptor.digest)? == Some(descriptor.size) {
+            arrival.finish()?;
+            return Ok(None);
+        }
+        let (store, lease, descriptor) = (self.clone(), lease.clone(), descriptor.clone());
+        Ok(Some(BlobIngest { store, lease, descriptor, arrival: Some(arrival) }))
+    }
+
+    fn is_blob_whole(&self, descriptor: &Descriptor) -> Result<bool> {
+        Ok(self.blob_size(&descriptor.digest)? == Some(descriptor.size))
+    }
+
+    /// A layer whose blob is here, pinned; the indexed layer is made when it is not.
+    fn present_layer(&self, lease: &Lease, request: &LayerRequest) -> Result<Option<StoredLayer>> {
+        let blob = match (&request.descriptor, &request.diff_id) {
+            (Some(descriptor), _) if request.keep == Keep::AsReceived => {
+                if !self.is_blob_whole(descriptor)? {
+                    return Ok(None);
+                }
+                descriptor.digest
+            }
+            (_, Some(diff_id)) if request.keep == Keep::Uncompressed => diff_id.0,
+            (None, Some(diff_id)) => match self.layer(diff_id)? {
+                Some(record) => record.blob,
+                None => return Ok(None),
+            },
+            _ => return Ok(None),
+        };
+        let Some(size) = self.pin_blob(lease, &blob)? else { return Ok(None) };
+        let layer = match &request.diff_id {
+            Some(diff_id) => self.pin_layer(lease, diff_id)?,
+            None => None,
+        };
+        let (compression, record) = match layer {
+            Some(record) => (self.compression_of(&blob)?, record),
+            None => match self.rebuild_layer(lease, &blob, request.diff_id.as_ref()) {
+                // Bytes that are wanted anew.
+                Err(Error::Damaged(_) | Error::Size { .. } | Error::BlobNotFound(_)) => {
+                    return Ok(None);
+                }
+                other => other?,
+            },
+        };
+        Ok(Some(StoredLayer {
+            blob: layer_descriptor(compression, blob, size),
+            compression,
+            record,
+        }))
     }
 }

@@ -1,12 +1,30 @@
-//! Indexed layers.
+//! Indexed layers: `varve/layers/<diffid>/`, a cache of the blobs.
+//!
+//! A layer is put together in an arrival's directory and gets its place by one rename, but it is
+//! not synced: its record holds the boot ID instead. In the same boot it is whole, because every
+//! process sees what was written. After a restart the first use hashes the tar and writes the
+//! record anew, without the boot ID; a layer that does not hash right is as good as absent, and is
+//! rebuilt from its blob by whoever needs it.
 
-use std::fs::File;
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+    path::{Path, PathBuf},
+    sync::atomic::AtomicU64,
+};
 
 use serde::{Deserialize, Serialize};
-use varve_fs::layer::LayerSummary;
-use varve_types::DiffId;
+use varve_fs::{compression::Compression, durable, layer::LayerSummary};
+use varve_types::{DiffId, Digest, Hasher, ImageId, ManifestKind, limits};
 
-use crate::{Lease, Result, Store};
+use crate::{
+    Error, Lease, Result, Store,
+    arrival::{self, Arrival},
+    error::cannot,
+    lease::Pin,
+    pipeline::{self, Intake, Promise, Unpack},
+    store::{BLOB_MODE, LAYOUT_MODE, Publishing},
+};
 
 /// What is written beside an indexed layer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,21 +33,288 @@ pub struct LayerRecord {
     /// What the parser found.
     #[serde(flatten)]
     pub summary: LayerSummary,
+    /// The blob that the layer was made from.
+    pub blob: Digest,
+    /// In which run of the machine the tar was written, until it is known to be on disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot: Option<String>,
+}
+
+/// What an intake made of a layer, before it is published.
+pub(crate) struct Built {
+    pub(crate) summary: LayerSummary,
+    /// The blob it belongs to.
+    pub(crate) blob: Digest,
 }
 
 impl Store {
     /// The record of an indexed layer, or `None` when it is not here.
-    pub fn layer(&self, _diff_id: &DiffId) -> Result<Option<LayerRecord>> {
-        todo!()
+    pub fn layer(&self, diff_id: &DiffId) -> Result<Option<LayerRecord>> {
+        let Some(mut record) = self.read_layer_record(diff_id)? else { return Ok(None) };
+        if record.boot.is_some() && record.boot.as_deref() != self.boot() {
+            let tar = self.layer_path(diff_id).join("layer.tar");
+            if !is_tar_of(&tar, diff_id).map_err(cannot("read", &tar))? {
+                return Ok(None);
+            }
+            record.boot = None;
+            // Where this fails (a store that may only be read) the next command hashes again.
+            let _ = self.settle(diff_id, &record);
+        }
+        Ok(Some(record))
+    }
+
+    /// The record as it is in the file, if the tar beside it has the right size.
+    pub(crate) fn read_layer_record(&self, diff_id: &DiffId) -> Result<Option<LayerRecord>> {
+        let directory = self.layer_path(diff_id);
+        let path = directory.join("record.json");
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(cannot("read", &path)(source)),
+        };
+        // After a power loss the record may be empty or garbage.
+        let Ok(record) = serde_json::from_slice::<LayerRecord>(&bytes) else { return Ok(None) };
+        let tar = fs::metadata(directory.join("layer.tar"));
+        let whole = tar.is_ok_and(|tar| tar.len() == record.summary.tar_size_bytes);
+        Ok((whole && record.summary.diff_id == *diff_id).then_some(record))
+    }
+
+    fn settle(&self, diff_id: &DiffId, record: &LayerRecord) -> Result<()> {
+        let directory = self.layer_path(diff_id);
+        let tar = directory.join("layer.tar");
+        let file = File::open(&tar).map_err(cannot("open", &tar))?;
+        durable::sync(&file).map_err(cannot("sync", &tar))?;
+        let path = directory.join("record.json");
+        durable::replace(&path, &record_text(record), LAYOUT_MODE).map_err(cannot("write", &path))
     }
 
     /// Pins an indexed layer under a lease if it is present.
-    pub fn pin_layer(&self, _lease: &Lease, _diff_id: &DiffId) -> Result<Option<LayerRecord>> {
-        todo!()
+    pub fn pin_layer(&self, lease: &Lease, diff_id: &DiffId) -> Result<Option<LayerRecord>> {
+        {
+            let publishing = self.publishing()?;
+            if self.read_layer_record(diff_id)?.is_none() {
+                return Ok(None);
+            }
+            lease.pin(&publishing, &[Pin::Layer(*diff_id)])?;
+        }
+        self.layer(diff_id)
     }
 
     /// Opens a layer's uncompressed tar; rebuilds it from its blob where it was dropped.
-    pub fn open_layer_tar(&self, _diff_id: &DiffId) -> Result<File> {
-        todo!()
+    pub fn open_layer_tar(&self, diff_id: &DiffId) -> Result<File> {
+        let path = self.layer_path(diff_id).join("layer.tar");
+        if self.layer(diff_id)?.is_none() {
+            let lease = self.lease()?;
+            let blob = self.blob_of(diff_id)?.ok_or(Error::LayerNotFound(*diff_id))?;
+            self.rebuild_layer(&lease, &blob, Some(diff_id))?;
+            return File::open(&path).map_err(cannot("open", &path));
+        }
+        File::open(&path).map_err(cannot("open", &path))
     }
+
+    /// A blob that holds this layer: the plain tar itself, the one that the layer's record names,
+    /// or the one at its place in the manifest of an image in the table.
+    pub(crate) fn blob_of(&self, diff_id: &DiffId) -> Result<Option<Digest>> {
+        if self.blob_size(&diff_id.0)?.is_some() {
+            return Ok(Some(diff_id.0));
+        }
+        let path = self.layer_path(diff_id).join("record.json");
+        let recorded = fs::read(path).ok();
+        let recorded = recorded.and_then(|it| serde_json::from_slice::<LayerRecord>(&it).ok());
+        if let Some(record) = recorded
+            && self.blob_size(&record.blob)?.is_some()
+        {
+            return Ok(Some(record.blob));
+        }
+        for row in self.names()?.rows {
+            let mut pending = vec![(row.target.digest, 0)];
+            while let Some((digest, depth)) = pending.pop() {
+                match self.manifest(&digest) {
+                    Ok(ManifestKind::Manifest(manifest)) => {
+                        let Ok(config) = self.config(&ImageId(manifest.config.digest)) else {
+                            continue;
+                        };
+                        let place = config.diff_ids().iter().position(|it| it == diff_id);
+                        if let Some(layer) = place.and_then(|place| manifest.layers.get(place))
+                            && self.blob_size(&layer.digest)?.is_some()
+                        {
+                            return Ok(Some(layer.digest));
+                        }
+                    }
+                    Ok(ManifestKind::Index(index)) if depth < limits::INDEX_DEPTH_MAX => {
+                        pending.extend(index.manifests.iter().map(|it| (it.digest, depth + 1)));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Makes a layer of a blob that is here; blob and layer are then pinned.
+    pub(crate) fn rebuild_layer(
+        &self,
+        lease: &Lease,
+        blob: &Digest,
+        diff_id: Option<&DiffId>,
+    ) -> Result<(Compression, LayerRecord)> {
+        let arrival = Arrival::enter(self, &arrival::blob_name(blob))?;
+        let Some(size_bytes) = self.pin_blob(lease, blob)? else {
+            return Err(Error::BlobNotFound(*blob));
+        };
+        if let Some(diff_id) = diff_id
+            && let Some(record) = self.pin_layer(lease, diff_id)?
+        {
+            let compression = self.compression_of(blob)?;
+            return Ok((compression, record));
+        }
+        arrival.make_layer_directory()?;
+        let path = self.blob_path(blob);
+        let mut file = File::open(&path).map_err(cannot("open", &path))?;
+        let tar = arrival.layer_path().join("layer.tar");
+        let intake = Intake {
+            keep: None,
+            promised: Some(Promise { digest: *blob, size_bytes }),
+            layer: Some(Unpack { tar: &tar, even_if_plain: false }),
+        };
+        let outcome = match pipeline::run(&intake, &mut file, &AtomicU64::new(0)) {
+            Err(Error::Mismatch { .. }) => return Err(Error::Damaged(*blob)),
+            Err(Error::Source(source)) => return Err(cannot("read", &path)(source)),
+            other => other?,
+        };
+        let Some((compression, summary)) = outcome.layer else {
+            return Err(Error::BlobNotFound(*blob));
+        };
+        check_diff_id(diff_id, &summary)?;
+        if compression == Compression::None {
+            link(&path, &tar)?;
+        }
+        let built = Built { summary, blob: *blob };
+        let record = self.finish_layer(&arrival, &built, compression == Compression::None)?;
+        {
+            let publishing = self.publishing()?;
+            lease.pin(&publishing, &[Pin::Layer(record.summary.diff_id)])?;
+            self.publish_layer(&arrival, &record, &publishing)?;
+        }
+        // Bytes of the blob that were still arriving are not wanted any more.
+        arrival.finish()?;
+        Ok((compression, record))
+    }
+
+    /// Writes the record beside a finished tar. `synced` tells that the tar is on disk.
+    pub(crate) fn finish_layer(
+        &self,
+        arrival: &Arrival,
+        built: &Built,
+        synced: bool,
+    ) -> Result<LayerRecord> {
+        let tar = arrival.layer_path().join("layer.tar");
+        let file = File::open(&tar).map_err(cannot("open", &tar))?;
+        durable::set_mode(&file, BLOB_MODE).map_err(cannot("write", &tar))?;
+        let boot = match self.boot() {
+            _ if synced => None,
+            Some(boot) => Some(boot.to_owned()),
+            None => {
+                durable::sync(&file).map_err(cannot("sync", &tar))?;
+                None
+            }
+        };
+        let record = LayerRecord { summary: built.summary.clone(), blob: built.blob, boot };
+        let path = arrival.layer_path().join("record.json");
+        let file = durable::create_new(&path, LAYOUT_MODE).map_err(cannot("create", &path))?;
+        durable::write_all(&file, &record_text(&record)).map_err(cannot("write", &path))?;
+        Ok(record)
+    }
+
+    /// Gives a finished layer its place, unless a good one has it.
+    pub(crate) fn publish_layer(
+        &self,
+        arrival: &Arrival,
+        record: &LayerRecord,
+        _publishing: &Publishing,
+    ) -> Result<()> {
+        let (from, to) = (arrival.layer_path(), self.layer_path(&record.summary.diff_id));
+        match durable::rename(&from, &to) {
+            Ok(()) => Ok(()),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists
+                ) =>
+            {
+                let there = self.read_layer_record(&record.summary.diff_id)?;
+                if there.is_some_and(|it| it.boot.is_none() || it.boot.as_deref() == self.boot()) {
+                    return Ok(());
+                }
+                durable::exchange(&from, &to).map_err(cannot("rename", &to))
+            }
+            Err(source) => Err(cannot("rename", &from)(source)),
+        }
+    }
+
+    /// How a blob is compressed, by its first bytes.
+    pub(crate) fn compression_of(&self, blob: &Digest) -> Result<Compression> {
+        let path = self.blob_path(blob);
+        let prefix = crate::blob::prefix(&path, varve_fs::compression::MAGIC_SIZE_BYTES)
+            .map_err(cannot("read", &path))?;
+        Ok(varve_fs::compression::detect(&prefix))
+    }
+}
+
+pub(crate) fn check_diff_id(expected: Option<&DiffId>, summary: &LayerSummary) -> Result<()> {
+    match expected {
+        Some(expected) if *expected != summary.diff_id => {
+            Err(Error::DiffId { expected: *expected, actual: summary.diff_id })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Gives a file a second name; copies it where the file system cannot.
+pub(crate) fn link(existing: &Path, new: &Path) -> Result<()> {
+    match durable::link(existing, new) {
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::Unsupported
+                    | io::ErrorKind::PermissionDenied
+                    | io::ErrorKind::TooManyLinks
+            ) =>
+        {
+            copy(existing, new)
+        }
+        other => other.map_err(cannot("link", new)),
+    }
+}
+
+fn copy(existing: &Path, new: &Path) -> Result<()> {
+    let mut source = File::open(existing).map_err(cannot("open", existing))?;
+    let target = durable::create_new(new, LAYOUT_MODE).map_err(cannot("create", new))?;
+    let mut buffer = vec![0; 128 << 10];
+    loop {
+        let count = source.read(&mut buffer).map_err(cannot("read", existing))?;
+        if count == 0 {
+            return durable::sync(&target).map_err(cannot("sync", new));
+        }
+        durable::write_all(&target, &buffer[..count]).map_err(cannot("write", new))?;
+    }
+}
+
+fn record_text(record: &LayerRecord) -> Vec<u8> {
+    // A record is made of strings and numbers only; there is nothing that JSON cannot say.
+    let mut text = serde_json::to_vec(record).unwrap_or_default();
+    text.push(b'\n');
+    text
+}
+
+/// Whether a file hashes to a diff ID. A missing one does not.
+pub(crate) fn is_tar_of(path: &PathBuf, diff_id: &DiffId) -> io::Result<bool> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let mut hasher = Hasher::new();
+    io::copy(&mut file, &mut hasher)?;
+    Ok(hasher.finish() == diff_id.0)
 }

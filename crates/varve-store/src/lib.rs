@@ -1,6 +1,8 @@
 //! The local store: blobs, names, layers and leases in one directory that is an OCI image layout.
 //! (Skeleton: signatures are agreed, bodies and the full module comment follow.)
 
+mod adopt;
+mod arrival;
 pub mod blob;
 pub mod check;
 pub mod compressed;
@@ -8,14 +10,17 @@ pub mod error;
 pub mod ingest;
 pub mod layers;
 pub mod lease;
+mod mark;
 pub mod names;
+mod pipeline;
 pub mod store;
 pub mod sweep;
+mod table;
 
 pub use blob::BlobReader;
 pub use check::Finding;
 pub use error::Error;
-pub use ingest::{BlobIngest, Keep, LayerIngest, LayerRequest, StoredLayer};
+pub use ingest::{BlobIngest, Keep, LayerIngest, LayerRequest, LayerState, StoredLayer};
 pub use layers::LayerRecord;
 pub use lease::Lease;
 pub use names::{Names, Row};

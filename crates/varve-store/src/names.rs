@@ -1,11 +1,22 @@
 //! The image table: `index.json`.
+//!
+//! Readers take no lock: the file is only ever replaced as a whole. Writers hold
+//! `varve/index.lock` from reading to renaming.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs, io, path::PathBuf};
 
 use jiff::Timestamp;
+use serde_json::value::RawValue;
+use varve_fs::{durable, lock::FileLock};
 use varve_types::{Descriptor, Digest, ImageId, Platform, Reference};
 
-use crate::{Result, Store};
+use crate::{
+    Error, Result, Store, Swept,
+    adopt::{self, Adopted},
+    error::cannot,
+    store::LAYOUT_MODE,
+    table::{self, Entry, Table, Text},
+};
 
 /// One descriptor of `index.json`: a reference (`name:tag` or `name@digest`, never both and
 /// never neither) or, without one, a dangling image.
@@ -67,29 +78,72 @@ impl Row {
 pub struct Names {
     /// The rows, in the file's order.
     pub rows: Vec<Row>,
+    /// What is in the file and no image of ours: names that are no references, artifacts. Written
+    /// back as it was, and everything it reaches is kept.
+    pub(crate) others: Vec<Entry<'static>>,
+    /// Adopted rows as they were in the file; written back so while their row is unchanged and not
+    /// everything about them is known.
+    pub(crate) unsettled: Vec<(Row, Entry<'static>)>,
+    /// The file's other members.
+    pub(crate) members: Vec<(Text<'static>, Box<RawValue>)>,
 }
 
 impl Names {
+    /// A table of these rows alone.
+    pub fn new(rows: Vec<Row>) -> Self {
+        Self { rows, ..Self::default() }
+    }
+
     /// The row of a reference.
     pub fn get(&self, reference: &Reference) -> Option<&Row> {
         self.rows.iter().find(|row| row.reference.as_ref() == Some(reference))
     }
 
     /// Puts a row in: the one of the same reference is replaced and returned. A dangling row of
-    /// the same image is dropped when a named row comes. When the replaced row was the last of
-    /// its image, the image stays as a dangling row.
-    pub fn put(&mut self, _row: Row) -> Option<Row> {
-        todo!()
+    /// the same image is dropped when a named row comes, and does not come in beside another row
+    /// of its image. When the replaced row was the last of its image, the image stays as a
+    /// dangling row.
+    pub fn put(&mut self, row: Row) -> Option<Row> {
+        let Some(reference) = &row.reference else {
+            if let Some(old) = self.dangling(row.image) {
+                return Some(std::mem::replace(&mut self.rows[old], row));
+            }
+            if self.of_image(row.image).next().is_none() {
+                self.rows.push(row);
+            }
+            return None;
+        };
+        let image = row.image;
+        let place = self.rows.iter().position(|old| old.reference.as_ref() == Some(reference));
+        let replaced = if let Some(place) = place {
+            let old = std::mem::replace(&mut self.rows[place], row);
+            if self.of_image(old.image).next().is_none() {
+                self.rows.push(Row { reference: None, ..old.clone() });
+            }
+            Some(old)
+        } else {
+            self.rows.push(row);
+            None
+        };
+        if let Some(dangling) = self.dangling(image) {
+            self.rows.remove(dangling);
+        }
+        replaced
     }
 
     /// Takes the row of a reference out. Leaves no dangling row.
-    pub fn take(&mut self, _reference: &Reference) -> Option<Row> {
-        todo!()
+    pub fn take(&mut self, reference: &Reference) -> Option<Row> {
+        let place = self.rows.iter().position(|row| row.reference.as_ref() == Some(reference))?;
+        Some(self.rows.remove(place))
     }
 
     /// All rows of an image.
     pub fn of_image(&self, image: ImageId) -> impl Iterator<Item = &Row> {
         self.rows.iter().filter(move |row| row.image == image)
+    }
+
+    fn dangling(&self, image: ImageId) -> Option<usize> {
+        self.rows.iter().position(|row| row.image == image && row.reference.is_none())
     }
 }
 
@@ -97,7 +151,8 @@ impl Store {
     /// Reads the image table. Takes no lock. Rows that other tools added are adopted: what their
     /// annotations lack is filled in from the manifest and config.
     pub fn names(&self) -> Result<Names> {
-        todo!()
+        let text = self.read_table()?;
+        self.parse_names(&text)
     }
 
     /// Changes the image table under its lock: read, `change`, write, sync, rename. Nothing is
@@ -105,17 +160,107 @@ impl Store {
     /// pinned under a live lease or reached by another row.
     pub fn update_names<T, E: From<crate::Error>>(
         &self,
-        _change: impl FnOnce(&mut Names) -> Result<T, E>,
+        change: impl FnOnce(&mut Names) -> Result<T, E>,
     ) -> Result<T, E> {
-        todo!()
+        self.make()?;
+        let _lock = self.lock_table()?;
+        self.change_names(change).map(|(value, _)| value)
     }
 
     /// Like [`update_names`](Self::update_names), holding the store exclusively, and then sweeps:
     /// for `rmi` and `prune`.
     pub fn remove_names<T, E: From<crate::Error>>(
         &self,
-        _change: impl FnOnce(&mut Names) -> Result<T, E>,
-    ) -> Result<(T, crate::Swept), E> {
-        todo!()
+        change: impl FnOnce(&mut Names) -> Result<T, E>,
+    ) -> Result<(T, Swept), E> {
+        self.make()?;
+        let sweeping = self.sweeping()?;
+        let lock = self.lock_table()?;
+        let (value, names) = self.change_names(change)?;
+        // Whoever adds a row now has pinned what it reaches, and the lease is still there while
+        // the table is locked; so rows and leases must be read before it is let go.
+        let doomed = self.doomed(&names, &sweeping)?;
+        drop(lock);
+        Ok((value, self.remove(doomed, sweeping)?))
+    }
+
+    pub(crate) fn lock_table(&self) -> Result<FileLock> {
+        let path = self.root().join("varve/index.lock");
+        FileLock::exclusive(&path).map_err(cannot("lock", &path))
+    }
+
+    fn change_names<T, E: From<crate::Error>>(
+        &self,
+        change: impl FnOnce(&mut Names) -> Result<T, E>,
+    ) -> Result<(T, Names), E> {
+        let text = self.read_table()?;
+        let mut names = self.parse_names(&text)?;
+        let before = names.rows.clone();
+        let value = change(&mut names)?;
+        if names.rows != before {
+            self.write_table(&names)?;
+        }
+        Ok((value, names))
+    }
+
+    fn table_path(&self) -> PathBuf {
+        self.root().join("index.json")
+    }
+
+    pub(crate) fn read_table(&self) -> Result<String> {
+        let path = self.table_path();
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(text),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !self.is_made() => {
+                Ok(String::new())
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::NotAStore {
+                path: self.root().to_owned(),
+                reason: "index.json is missing".to_owned(),
+            }),
+            Err(source) => Err(cannot("read", &path)(source)),
+        }
+    }
+
+    pub(crate) fn parse_names(&self, text: &str) -> Result<Names> {
+        if text.is_empty() && !self.is_made() {
+            return Ok(Names::default());
+        }
+        let table: Table<'_> = serde_json::from_str(text).map_err(|error| Error::NotAStore {
+            path: self.root().to_owned(),
+            reason: format!("index.json is not valid: {error}"),
+        })?;
+        let mut names = Names { rows: Vec::with_capacity(table.entries.len()), ..Names::default() };
+        for entry in table.entries {
+            match adopt::row(self, entry) {
+                Adopted::Known(row) => names.rows.push(row),
+                Adopted::Settled(row) => names.rows.push(row),
+                Adopted::Unsettled(row, entry) => {
+                    names.unsettled.push((row.clone(), entry));
+                    names.rows.push(row);
+                }
+                Adopted::Other(entry) => names.others.push(entry),
+            }
+        }
+        names.members =
+            table.others.into_iter().map(|(n, v)| (Text(n.0.into_owned().into()), v)).collect();
+        Ok(names)
+    }
+
+    fn write_table(&self, names: &Names) -> Result<()> {
+        let path = self.table_path();
+        let rows: Vec<Entry<'_>> = names
+            .rows
+            .iter()
+            .map(|row| match names.unsettled.iter().find(|(unsettled, _)| unsettled == row) {
+                Some((_, entry)) => entry.clone(),
+                None => adopt::entry(row),
+            })
+            .collect();
+        let text = table::write(rows.iter().chain(&names.others), &names.members)
+            .map_err(|error| cannot("write", &path)(error.into()))?;
+        let temporary = self.root().join("varve/index.json.new");
+        durable::replace_through(&temporary, &path, &text, LAYOUT_MODE)
+            .map_err(cannot("write", &path))
     }
 }

@@ -1,8 +1,30 @@
 //! Mark and sweep.
+//!
+//! Marking reads rows, manifests and configs; what is not reached is moved or unlinked while the
+//! store is held exclusively, and large files are freed after it was let go.
 
-use varve_types::{DiffId, Digest};
+use std::{
+    collections::HashSet,
+    ffi::OsString,
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
 
-use crate::{Result, Store};
+use varve_fs::{durable, lock::FileLock};
+use varve_types::{DiffId, Digest, ManifestKind, limits};
+
+use crate::{
+    Names, Result, Store, arrival,
+    error::cannot,
+    lease::{self, Pin},
+    mark,
+    store::Sweeping,
+    table::Entry,
+};
+
+/// Files from this size on are freed after the store was let go.
+const LARGE_SIZE_BYTES: u64 = 1 << 20;
 
 /// What a sweep removed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,9 +37,265 @@ pub struct Swept {
     pub freed_bytes: u64,
 }
 
+/// What no root reaches.
+#[derive(Debug, Default)]
+pub(crate) struct Doomed {
+    blobs: Vec<Digest>,
+    layers: Vec<(DiffId, u64)>,
+}
+
+/// A thing that roots reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Node {
+    /// A manifest or index: whatever it points at is reached too.
+    Manifest(Digest),
+    /// An image config: its layers are reached too.
+    Config(Digest),
+    Blob(Digest),
+    Layer(DiffId),
+}
+
 impl Store {
     /// Removes everything that no name, container, cache record or live lease reaches.
     pub fn sweep(&self) -> Result<Swept> {
-        todo!()
+        if !self.is_made() {
+            return Ok(Swept::default());
+        }
+        let sweeping = self.sweeping()?;
+        let doomed = {
+            let _lock = self.lock_table()?;
+            let names = self.parse_names(&self.read_table()?)?;
+            self.doomed(&names, &sweeping)?
+        };
+        self.remove(doomed, sweeping)
     }
+
+    /// Removes what is left of transfers that no process works on, also those that could be
+    /// resumed. Returns the bytes freed.
+    pub fn sweep_ingests(&self) -> Result<u64> {
+        self.remove_ingests(|_| true)
+    }
+
+    /// Finds what may go. The image table must be locked, so that rows and leases agree.
+    pub(crate) fn doomed(&self, names: &Names, sweeping: &Sweeping) -> Result<Doomed> {
+        let pins = lease::pinned(self, sweeping)?;
+        // Containers and cache records join the roots here.
+        let roots = roots(names).into_iter().chain(pins.iter().map(|pin| match pin {
+            Pin::Blob(digest) => Node::Blob(*digest),
+            Pin::Layer(diff_id) => Node::Layer(*diff_id),
+        }));
+        let reached = mark::reached(roots, |node| self.points_at(node))?;
+        let blobs: HashSet<Digest> = reached
+            .iter()
+            .filter_map(|node| match node {
+                Node::Manifest(digest) | Node::Config(digest) | Node::Blob(digest) => Some(*digest),
+                Node::Layer(_) => None,
+            })
+            .collect();
+        let mut doomed = Doomed::default();
+        for digest in listed(&self.root().join("blobs/sha256"))? {
+            if !blobs.contains(&digest) {
+                doomed.blobs.push(digest);
+            }
+        }
+        for digest in listed(&self.root().join("varve/layers"))? {
+            let diff_id = DiffId(digest);
+            if !reached.contains(&Node::Layer(diff_id)) {
+                let record = self.read_layer_record(&diff_id)?;
+                let size = record.map_or(0, |record| record.summary.content_size_bytes);
+                doomed.layers.push((diff_id, size));
+            }
+        }
+        Ok(doomed)
+    }
+
+    /// What a thing points at. What is not here points at nothing; what cannot be read for
+    /// another reason stops the sweep, because nobody knows what it would keep.
+    fn points_at(&self, node: Node) -> Result<Vec<Node>> {
+        let read = |digest: &Digest, limit: u64| -> Result<Option<Vec<u8>>> {
+            let path = self.blob_path(digest);
+            match fs::metadata(&path) {
+                Ok(metadata) if metadata.len() > limit => Ok(None),
+                Ok(_) => fs::read(&path).map(Some).map_err(cannot("read", &path)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+                Err(source) => Err(cannot("read", &path)(source)),
+            }
+        };
+        Ok(match node {
+            Node::Blob(_) | Node::Layer(_) => Vec::new(),
+            Node::Config(digest) => {
+                let config = read(&digest, limits::CONFIG_SIZE_BYTES_MAX)?;
+                config.map_or_else(Vec::new, |bytes| diff_ids(&bytes))
+            }
+            Node::Manifest(digest) => {
+                let bytes = read(&digest, limits::MANIFEST_SIZE_BYTES_MAX)?;
+                match bytes.map(|bytes| ManifestKind::parse(bytes, "")) {
+                    Some(Ok(ManifestKind::Manifest(manifest))) => {
+                        let layers = manifest.layers.iter().map(|layer| Node::Blob(layer.digest));
+                        std::iter::once(Node::Config(manifest.config.digest))
+                            .chain(layers)
+                            .collect()
+                    }
+                    Some(Ok(ManifestKind::Index(index))) => {
+                        index.manifests.iter().map(|child| Node::Manifest(child.digest)).collect()
+                    }
+                    _ => Vec::new(),
+                }
+            }
+        })
+    }
+
+    /// Removes what may go, and what processes that died left behind.
+    pub(crate) fn remove(&self, doomed: Doomed, sweeping: Sweeping) -> Result<Swept> {
+        let mut trash = Trash::new(self);
+        for (diff_id, _) in &doomed.layers {
+            trash.throw_directory(&self.layer_path(diff_id))?;
+        }
+        for digest in &doomed.blobs {
+            trash.throw_file(&self.blob_path(digest))?;
+        }
+        drop(sweeping);
+        let freed_bytes = mark::freed_bytes(std::mem::take(&mut trash.files));
+        empty(&self.root().join("varve/trash"))?;
+        self.remove_ingests(|name| !arrival::is_resumable(name))?;
+        Ok(Swept { blobs: doomed.blobs, layers: doomed.layers, freed_bytes })
+    }
+
+    fn remove_ingests(&self, condemned: impl Fn(&str) -> bool) -> Result<u64> {
+        let ingest = self.ingest_path("");
+        let mut freed_bytes = 0;
+        for (name, path) in entries(&ingest)? {
+            if name.to_str().is_some_and(&condemned) {
+                freed_bytes += remove_if_dead(&path)?;
+            }
+        }
+        Ok(freed_bytes)
+    }
+}
+
+/// Removes an arrival, or the temporary file of a small blob, unless somebody holds its lock.
+fn remove_if_dead(path: &Path) -> Result<u64> {
+    let lock_path = if path.is_dir() { path.join("lock") } else { path.to_owned() };
+    let lock = match fs::File::open(&lock_path) {
+        Ok(file) => FileLock::try_exclusive_on(file).map_err(cannot("lock", &lock_path))?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // Made and not locked yet, or half removed: an empty directory goes, nothing else.
+            let _ = durable::remove_directory(path);
+            return Ok(0);
+        }
+        Err(source) => return Err(cannot("open", &lock_path)(source)),
+    };
+    let Some(lock) = lock else { return Ok(0) };
+    if !lock.is_at(&lock_path).map_err(cannot("lock", &lock_path))? {
+        return Ok(0);
+    }
+    let freed_bytes = size_of(path);
+    durable::discard_tree(path).map_err(cannot("remove", path))?;
+    Ok(freed_bytes)
+}
+
+fn size_of(path: &Path) -> u64 {
+    let Ok(metadata) = fs::symlink_metadata(path) else { return 0 };
+    if !metadata.is_dir() {
+        return if metadata.nlink() > 1 { 0 } else { metadata.len() };
+    }
+    let Ok(entries) = fs::read_dir(path) else { return 0 };
+    entries.flatten().map(|entry| size_of(&entry.path())).sum()
+}
+
+fn roots(names: &Names) -> Vec<Node> {
+    let mut roots = Vec::new();
+    for row in &names.rows {
+        roots.push(Node::Manifest(row.target.digest));
+        roots.push(Node::Config(row.image.0));
+        // Its children may be absent, and those that are here belong to other rows.
+        roots.extend(row.index.map(Node::Blob));
+    }
+    let digest = |entry: &Entry<'_>| entry.digest.as_ref()?.0.parse().ok();
+    roots.extend(names.others.iter().filter_map(digest).map(Node::Manifest));
+    roots
+}
+
+fn diff_ids(config: &[u8]) -> Vec<Node> {
+    #[derive(serde::Deserialize)]
+    struct Config {
+        rootfs: RootFs,
+    }
+    #[derive(serde::Deserialize)]
+    struct RootFs {
+        #[serde(default)]
+        diff_ids: Option<Vec<DiffId>>,
+    }
+    let config = serde_json::from_slice::<Config>(config).ok();
+    let diff_ids = config.and_then(|config| config.rootfs.diff_ids).unwrap_or_default();
+    diff_ids.into_iter().map(Node::Layer).collect()
+}
+
+/// The entries of a directory that are named by a digest.
+fn listed(path: &Path) -> Result<Vec<Digest>> {
+    let names = entries(path)?;
+    Ok(names.into_iter().filter_map(|(name, _)| Digest::from_hex(name.to_str()?).ok()).collect())
+}
+
+pub(crate) fn entries(path: &Path) -> Result<Vec<(OsString, PathBuf)>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(path).map_err(cannot("read", path))? {
+        let entry = entry.map_err(cannot("read", path))?;
+        names.push((entry.file_name(), entry.path()));
+    }
+    Ok(names)
+}
+
+/// Takes things out of sight at once and lets them be freed later.
+struct Trash<'a> {
+    store: &'a Store,
+    /// Inode, number of names and size of each name that went.
+    files: Vec<(u64, u64, u64)>,
+}
+
+impl<'a> Trash<'a> {
+    fn new(store: &'a Store) -> Self {
+        Self { store, files: Vec::new() }
+    }
+
+    fn throw_file(&mut self, path: &Path) -> Result<()> {
+        let Some(size) = self.count(path)? else { return Ok(()) };
+        if size >= LARGE_SIZE_BYTES {
+            return self.rename(path);
+        }
+        durable::unlink(path).map_err(cannot("remove", path))?;
+        Ok(())
+    }
+
+    fn throw_directory(&mut self, path: &Path) -> Result<()> {
+        for (_, inside) in entries(path)? {
+            self.count(&inside)?;
+        }
+        self.rename(path)
+    }
+
+    fn count(&mut self, path: &Path) -> Result<Option<u64>> {
+        match fs::symlink_metadata(path) {
+            Ok(metadata) => {
+                self.files.push((metadata.ino(), metadata.nlink(), metadata.len()));
+                Ok(Some(metadata.len()))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(cannot("read", path)(source)),
+        }
+    }
+
+    fn rename(&self, path: &Path) -> Result<()> {
+        let trash = self.store.root().join("varve/trash");
+        let name = durable::random_name().map_err(cannot("name", &trash))?;
+        durable::rename(path, &trash.join(name)).map_err(cannot("remove", path))
+    }
+}
+
+/// Frees what lies in the trash. Another process may be doing the same.
+fn empty(trash: &Path) -> Result<()> {
+    for (_, path) in entries(trash)? {
+        durable::discard_tree(&path).map_err(cannot("remove", &path))?;
+    }
+    Ok(())
 }
