@@ -255,7 +255,8 @@ mod tests {
 
     #[test]
     fn times_before_1970_and_fractions_are_exact() {
-        let cases: [(&[u8], Option<(i64, u32)>); 10] = [
+        type Case<'a> = (&'a [u8], Option<(i64, u32)>);
+        let cases: [Case; 10] = [
             (b"0", Some((0, 0))),
             (b"1.5", Some((1, 500_000_000))),
             (b"1.", Some((1, 0))),

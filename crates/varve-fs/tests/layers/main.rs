@@ -1,6 +1,7 @@
 //! Tars of every kind, parsed in pieces of every size, compared with what other programs make
 //! and read.
 
+mod cuts;
 mod faults;
 mod parser;
 mod raw;

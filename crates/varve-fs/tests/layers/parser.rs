@@ -31,7 +31,7 @@ fn every_type_of_entry_is_told() {
         .header_with("socket", b'0', 0, &[(MODE, b"0140777\0")]);
     check(
         tar.end(),
-        expect![[r#"
+        expect![[r"
         file `file` 644 0:0 1 4@512 data 4
         dir `dir` 755 0:0 1
         hard `hard` 644 0:0 1 -> `dir/file`
@@ -41,7 +41,7 @@ fn every_type_of_entry_is_told() {
         fifo `fifo` 644 0:0 1
         file `contiguous` 644 0:0 1 0@4608
         socket `socket` 777 0:0 1
-    "#]],
+    "]],
     );
 }
 
@@ -53,11 +53,11 @@ fn seventh_edition_header_knows_directories_by_their_slash() {
         .header("a file/", b'0', 0);
     check(
         tar.end(),
-        expect![[r#"
+        expect![[r"
         dir `old` 644 0:0 1
         file `old/file` 644 0:0 1 0@1024
         file `a file` 644 0:0 1 0@1536
-    "#]],
+    "]],
     );
 }
 
@@ -70,12 +70,12 @@ fn only_files_have_data_whatever_the_size_says() {
         .file("next", b"data");
     check(
         tar.end(),
-        expect![[r#"
+        expect![[r"
         dir `dir` 644 0:0 1
         hard `hard` 644 0:0 1 -> `target`
         fifo `fifo` 644 0:0 1
         file `next` 644 0:0 1 4@2048 data 4
-    "#]],
+    "]],
     );
 }
 
@@ -88,12 +88,12 @@ fn prefix_counts_in_ustar_and_not_in_gnu() {
         .header_with("name", b'0', 0, &[(PREFIX, b"star"), (508..512, b"tar\0")]);
     check(
         tar.end(),
-        expect![[r#"
+        expect![[r"
         file `some/prefix/name` 644 0:0 1 0@512
         file `name` 644 0:0 1 0@1024
         file `written/by/go/1.7/name` 644 0:0 1 0@1536
         file `star/name` 644 0:0 1 0@2048
-    "#]],
+    "]],
     );
 }
 
@@ -108,11 +108,11 @@ fn base_256_numbers_are_read_negative_ones_too() {
         .header_with("c", b'3', 0, &[(DEVICE, b"\x80\0\0\0\0\x20\0\0\x80\0\0\0\0\x30\0\0"), GNU]);
     check(
         tar.end(),
-        expect![[r#"
+        expect![[r"
         file `a` 644 4294967294:0 1 4@512 data 4
         file `b` 644 0:0 -1 0@1536
         char `c` 644 0:0 1 2097152,3145728
-    "#]],
+    "]],
     );
 }
 
@@ -126,10 +126,10 @@ fn gnu_long_names_and_links_are_put_together() {
         .file("next", b"");
     check(
         tar.end(),
-        expect![[r#"
+        expect![[r"
         symlink `long/long/long/long/long/long/long/long/long/long/long/long/long/long/long/long/long/long/long/long/long/long/long/long/long/long/long/long/long/long/long/long/long/long/long/long/long/long/long/long` 644 0:0 1 -> `target/target/target/target/target/target/target/target/target/target/target/target/target/target/target/target/target/target/target/target/target/target/target/target/target/target/target/target/target/target/`
         file `next` 644 0:0 1 0@3072
-    "#]],
+    "]],
     );
 }
 
@@ -153,11 +153,11 @@ fn pax_records_win_over_the_header() {
         .file("next", b"x");
     check(
         tar.end(),
-        expect![[r#"
+        expect![[r"
         file `pax/ä\x0a=name` 644 4294967294:70000 -2+750000000 4@1536 user.a= user.b=\x0abinary\x00=\xff data 4
         hard `kept` 644 0:0 1 -> `somewhere/else`
         file `next` 644 0:0 1 1@4096 data 1
-    "#]],
+    "]],
     );
 }
 
@@ -172,11 +172,11 @@ fn global_pax_header_holds_for_all_that_follow() {
         .file("own", b"");
     check(
         tar.end(),
-        expect![[r#"
+        expect![[r"
         file `before` 644 0:0 1 0@512
         file `after` 644 0:0 77+500000000 0@2048 user.g=v
         file `own` 644 0:9 88 0@4608 user.g=v
-    "#]],
+    "]],
     );
 }
 
@@ -191,14 +191,14 @@ fn names_are_bytes() {
         .directory("");
     check(
         tar.end(),
-        expect![[r#"
+        expect![[r"
         file `\xff\xfea\x0a` 644 0:0 1 0@512
         file `dot` 644 0:0 1 0@1024
         file `up` 644 0:0 1 0@1536
         dir `` 755 0:0 1
         dir `` 755 0:0 1
         dir `` 755 0:0 1
-    "#]],
+    "]],
     );
 }
 
@@ -254,14 +254,14 @@ fn sparse_files_of_all_formats_are_the_same() {
         .file("only a hole", b"");
     check(
         tar.end(),
-        expect![[r#"
+        expect![[r"
         file `old` 644 0:0 1 2148@512 [512+512] [2048+100] data 612
         file `old, extended` 644 0:0 1 2148@2560 [512+512] [2048+100] data 612
         file `0.0` 644 0:0 1 2148@5120 [512+512] [2048+100] data 612
         file `0.1` 644 0:0 1 2148@7680 [512+512] [2048+100] data 612
         file `1.0` 644 0:0 1 2148@10752 [512+512] [2048+100] data 612
         file `only a hole` 644 0:0 1 5000@13312
-    "#]],
+    "]],
     );
 }
 
@@ -283,14 +283,14 @@ fn end_may_be_marked_or_not_and_what_follows_is_not_looked_at() {
     unpadded.truncate(512 + 4);
     check(
         unpadded,
-        expect![[r#"
+        expect![[r"
         file `a` 644 0:0 1 4@512 data 4 unclean
-    "#]],
+    "]],
     );
     check(
         Raw::new().header("a", b'0', 4).data_padded_with(b"data", 1).end(),
-        expect![[r#"
+        expect![[r"
         file `a` 644 0:0 1 4@512 data 4 unclean
-    "#]],
+    "]],
     );
 }

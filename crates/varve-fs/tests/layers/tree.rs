@@ -21,11 +21,11 @@ fn last_entry_of_a_name_wins_and_is_counted_once() {
         .link(b'2', "b", "kept text");
     check(
         tar,
-        expect![[r#"
+        expect![[r"
         a file 10@1536
         b -> kept text
         2 entries, 19 bytes
-    "#]],
+    "]],
     );
 }
 
@@ -41,12 +41,12 @@ fn file_replaces_a_directory_with_all_in_it_and_the_reverse() {
         .directory("f");
     check(
         tar,
-        expect![[r#"
+        expect![[r"
         d file 10@2048
         f dir
         f/x file 1@4608
         3 entries, 11 bytes
-    "#]],
+    "]],
     );
 }
 
@@ -55,14 +55,14 @@ fn directories_left_out_are_implied_until_they_come() {
     let tar = Raw::new().file("a/b/c", b"").file("x/y", b"").directory("x").directory("./");
     check(
         tar,
-        expect![[r#"
+        expect![[r"
         a dir implied
         a/b dir implied
         a/b/c file 0@512
         x dir
         x/y file 0@1024
         5 entries, 0 bytes
-    "#]],
+    "]],
     );
 }
 
@@ -77,14 +77,14 @@ fn hard_links_are_names_of_one_inode() {
         .link(b'1', "t", "s");
     check(
         tar,
-        expect![[r#"
+        expect![[r"
         a file 3@2560
         b file 5@512 links 2
         c file 5@512 links 2
         s -> b links 2
         t -> b links 2
         5 entries, 9 bytes
-    "#]],
+    "]],
     );
 }
 
@@ -98,14 +98,14 @@ fn hard_link_to_what_is_not_here_is_foreign_unless_it_comes_later() {
         .link(b'1', "self", "self");
     check(
         tar,
-        expect![[r#"
+        expect![[r"
         a link to lower/file links 2
         b link to lower/file links 2
         c file 3@2048 links 2
         later file 3@2048 links 2
         self link to self
         5 entries, 3 bytes
-    "#]],
+    "]],
     );
 }
 
@@ -127,7 +127,7 @@ fn whiteouts_hide_what_is_below_and_never_what_is_here() {
         .file(".wh.late", b"");
     check(
         tar,
-        expect![[r#"
+        expect![[r"
         back file 5@3584
         d dir implied
         d/gone whiteout
@@ -139,7 +139,7 @@ fn whiteouts_hide_what_is_below_and_never_what_is_here() {
         implied/x file 0@6656
         late dir opaque
         10 entries, 10 bytes
-    "#]],
+    "]],
     );
 }
 
@@ -153,12 +153,12 @@ fn opaque_marker_may_come_before_or_after_its_directory() {
         .file(".wh..wh..opq", b"");
     check(
         tar,
-        expect![[r#"
+        expect![[r"
         a dir opaque
         b dir opaque
         root opaque
         2 entries, 0 bytes
-    "#]],
+    "]],
     );
 }
 
@@ -173,11 +173,11 @@ fn notes_of_the_aufs_driver_are_dropped_but_its_links_hold() {
         .link(b'1', "b", ".wh..wh.plnk/123.456");
     check(
         tar,
-        expect![[r#"
+        expect![[r"
         a file 6@1024 links 2
         b file 6@1024 links 2
         2 entries, 6 bytes
-    "#]],
+    "]],
     );
 }
 
@@ -194,7 +194,7 @@ fn symbolic_links_on_the_way_lead_within_the_layer() {
         .link(b'1', "d", "lib/a");
     check(
         tar,
-        expect![[r#"
+        expect![[r"
         c file 1@4608
         d file 1@1536 links 2
         lib -> usr/lib
@@ -207,7 +207,7 @@ fn symbolic_links_on_the_way_lead_within_the_layer() {
         usr/lib/a file 1@1536 links 2
         usr/up -> ../../../../new/place
         11 entries, 32 bytes
-    "#]],
+    "]],
     );
 }
 
@@ -215,46 +215,46 @@ fn symbolic_links_on_the_way_lead_within_the_layer() {
 fn places_that_cannot_be_are_refused() {
     check(
         Raw::new().file("a", b"").file("a/b", b""),
-        expect![[r#"
+        expect![[r"
         error: `a` is not a directory, but something lies in it
-    "#]],
+    "]],
     );
     check(
         Raw::new().file("./", b"x"),
-        expect![[r#"
+        expect![[r"
         error: `/` is not a directory, but something lies in it
-    "#]],
+    "]],
     );
     let round = Raw::new().link(b'2', "a", "b").link(b'2', "b", "a").file("a/x", b"");
     check(
         round,
-        expect![[r#"
+        expect![[r"
         error: too many levels of symbolic links in `a/x`
-    "#]],
+    "]],
     );
     check(
         Raw::new().directory("d").link(b'1', "h", "d"),
-        expect![[r#"
+        expect![[r"
         error: hard link `h` points at the directory `d`
-    "#]],
+    "]],
     );
     check(
         Raw::new().link(b'1', "h", "./"),
-        expect![[r#"
+        expect![[r"
         error: hard link `h` points at the directory ``
-    "#]],
+    "]],
     );
     check(
         Raw::new().file("d/.wh...", b""),
-        expect![[r#"
+        expect![[r"
         error: path `d/.wh...` leaves the root of the archive
-    "#]],
+    "]],
     );
     check(
         Raw::new().file("d/.wh.", b""),
-        expect![[r#"
+        expect![[r"
         error: path `d/.wh.` leaves the root of the archive
-    "#]],
+    "]],
     );
 }
 
@@ -272,7 +272,7 @@ fn what_will_not_do_as_meant_is_warned_of() {
         .directory("d");
     check(
         tar,
-        expect![[r#"
+        expect![[r"
         d dir
         dev dir implied
         dev/\xc2\x9b31m char 0,0
@@ -281,7 +281,7 @@ fn what_will_not_do_as_meant_is_warned_of() {
         warning: /socket: a socket cannot be part of a layer and is left out
         warning: /d: the attribute security.selinux is dropped
         warning: /d: an attribute named for overlayfs will be escaped
-    "#]],
+    "]],
     );
 }
 
