@@ -1,9 +1,13 @@
 //! The strict parser: bytes in, events out.
 
+mod sparse;
+
 use varve_types::limits;
 
+use sparse::{Sparse, SparseText};
+
 use super::{
-    Device, Entry, EntryKind, Region, Time,
+    Device, Entry, EntryKind, Time,
     header::{self, BLOCK_SIZE_BYTES, Block, Header},
     lossy,
     path::normalise,
@@ -90,22 +94,6 @@ struct Pending {
     long_name: Option<Vec<u8>>,
     long_link: Option<Vec<u8>>,
     pax: Option<Pax>,
-}
-
-/// A sparse file whose map is not complete.
-#[derive(Debug)]
-struct Sparse {
-    entry: Box<Entry>,
-    map: Vec<(u64, u64)>,
-}
-
-/// A map in decimal lines: how many regions, then offset and length of each.
-#[derive(Debug)]
-struct SparseText {
-    sparse: Sparse,
-    number: Vec<u8>,
-    regions: Option<u64>,
-    offset: Option<u64>,
 }
 
 impl Default for Parser {
@@ -208,11 +196,7 @@ impl Parser {
     fn block_complete(&mut self) -> Result<Option<Box<Entry>>, LayerError> {
         let is_zero = self.block.iter().all(|&byte| byte == 0);
         match std::mem::replace(&mut self.state, State::Header) {
-            State::MoreSparse(mut sparse) => {
-                let more = header::more_gnu_sparse(&self.block, &mut sparse.map);
-                let more = more.map_err(|fault| self.invalid(fault))?;
-                self.gnu_sparse(*sparse, more)
-            }
+            State::MoreSparse(sparse) => self.more_sparse(*sparse),
             State::SparseText(text) => self.sparse_text(text),
             State::AfterZeroBlock if !is_zero => Err(self.invalid(HeaderFault::LoneZeroBlock)),
             State::AfterZeroBlock => {
@@ -382,117 +366,6 @@ impl Parser {
         })
     }
 
-    /// Decides whether the entry is sparse, and where its map and its data are.
-    fn begin_data(
-        &mut self,
-        mut entry: Box<Entry>,
-        header: &Header,
-        sparse: pax::Sparse,
-    ) -> Result<Option<Box<Entry>>, LayerError> {
-        let is_sparse = sparse != pax::Sparse::default();
-        if header.type_flag() == b'S' {
-            let mut map = Vec::new();
-            let (size, more) = header.gnu_sparse(&mut map).map_err(|fault| self.invalid(fault))?;
-            entry.size = size;
-            if is_sparse {
-                return Err(self.invalid(HeaderFault::Contradiction));
-            }
-            return self.gnu_sparse(Sparse { entry, map }, more);
-        }
-        if !is_sparse {
-            return Ok(Some(self.data_follows(entry)));
-        }
-        let real_size = sparse.real_size.filter(|_| entry.kind == EntryKind::File);
-        entry.size = real_size.ok_or_else(|| self.invalid(HeaderFault::Sparse))?;
-        match (sparse.major.unwrap_or(0), sparse.minor.unwrap_or(0)) {
-            (1, 0) if sparse.map.is_empty() && sparse.regions.is_none() => {
-                let sparse = Sparse { entry, map: Vec::new() };
-                let number = Vec::new();
-                let text = SparseText { sparse, number, regions: None, offset: None };
-                self.sparse_block_or_end(Box::new(text))
-            }
-            (0, 0 | 1) if sparse.regions.is_none_or(|count| count == sparse.map.len() as u64) => {
-                self.map_complete(entry, &sparse.map)
-            }
-            _ => Err(self.invalid(HeaderFault::Sparse)),
-        }
-    }
-
-    fn gnu_sparse(&mut self, sparse: Sparse, more: bool) -> Result<Option<Box<Entry>>, LayerError> {
-        check_regions(sparse.map.len() as u64)?;
-        if more {
-            self.state = State::MoreSparse(Box::new(sparse));
-            return Ok(None);
-        }
-        self.map_complete(sparse.entry, &sparse.map)
-    }
-
-    /// Asks for another block of the map, which counts as part of the entry's data.
-    fn sparse_block_or_end(
-        &mut self,
-        mut text: Box<SparseText>,
-    ) -> Result<Option<Box<Entry>>, LayerError> {
-        let entry = &mut text.sparse.entry;
-        let left = entry.stored_size.checked_sub(BLOCK_SIZE_BYTES as u64);
-        entry.stored_size = left.ok_or_else(|| self.invalid(HeaderFault::Sparse))?;
-        self.state = State::SparseText(text);
-        Ok(None)
-    }
-
-    fn sparse_text(&mut self, mut text: Box<SparseText>) -> Result<Option<Box<Entry>>, LayerError> {
-        for byte in self.block {
-            if byte != b'\n' {
-                // Twenty digits are enough for any number.
-                if text.number.len() >= 20 {
-                    return Err(self.invalid(HeaderFault::Sparse));
-                }
-                text.number.push(byte);
-                continue;
-            }
-            let number = pax::decimal(&text.number);
-            let number = number.ok_or_else(|| self.invalid(HeaderFault::Sparse))?;
-            text.number.clear();
-            match (text.regions, text.offset.take()) {
-                (None, _) => {
-                    check_regions(number)?;
-                    text.regions = Some(number);
-                }
-                (Some(_), None) => text.offset = Some(number),
-                (Some(_), Some(offset)) => text.sparse.map.push((offset, number)),
-            }
-            if text.regions == Some(text.sparse.map.len() as u64) {
-                let Sparse { entry, map } = text.sparse;
-                return self.map_complete(entry, &map);
-            }
-        }
-        self.sparse_block_or_end(text)
-    }
-
-    /// Checks that the regions are in order, inside the file, and exactly what is stored.
-    fn map_complete(
-        &mut self,
-        mut entry: Box<Entry>,
-        map: &[(u64, u64)],
-    ) -> Result<Option<Box<Entry>>, LayerError> {
-        let (mut end, mut stored) = (0_u64, 0_u64);
-        let mut regions = Vec::new();
-        for &(offset, length) in map {
-            let next_end = offset
-                .checked_add(length)
-                .filter(|&next_end| offset >= end && next_end <= entry.size);
-            end = next_end.ok_or_else(|| self.invalid(HeaderFault::Sparse))?;
-            stored += length;
-            if length > 0 {
-                regions.push(Region { offset, length });
-            }
-        }
-        if stored != entry.stored_size || i64::try_from(entry.size).is_err() {
-            return Err(self.invalid(HeaderFault::Sparse));
-        }
-        entry.sparse = Some(regions);
-        Ok(Some(self.data_follows(entry)))
-    }
-
     fn data_follows(&mut self, mut entry: Box<Entry>) -> Box<Entry> {
         entry.data_offset = self.offset;
         let left = entry.stored_size;
@@ -527,14 +400,6 @@ fn agreed(gnu: Option<Vec<u8>>, pax: Option<Vec<u8>>) -> Result<Option<Vec<u8>>,
         (Some(gnu), Some(pax)) if gnu != pax => Err(HeaderFault::Contradiction),
         (gnu, pax) => Ok(gnu.or(pax)),
     }
-}
-
-fn check_regions(count: u64) -> Result<(), LayerError> {
-    let limit = limits::SPARSE_REGIONS_MAX as u64;
-    if count > limit {
-        return Err(LayerError::Limit { what: "regions of a sparse file", limit });
-    }
-    Ok(())
 }
 
 fn take<'a>(input: &mut &'a [u8], count: usize) -> &'a [u8] {

@@ -40,8 +40,8 @@ fn sample() -> Vec<u8> {
             b'S',
             612,
             &[
-                (386..410, b"00000001000\000000001000\0"),
-                (410..434, b"00000004000\000000000144\0"),
+                (386..410, b"00000001000\x0000000001000\0"),
+                (410..434, b"00000004000\x0000000000144\0"),
                 (482..495, b"\x0100000004144\0"),
                 (MAGIC, b"ustar  \0"),
             ],
@@ -96,16 +96,13 @@ fn tar_cut_off_anywhere_is_an_error_or_a_part_of_the_whole() {
         for end in [boundary.saturating_sub(1), boundary, boundary + 1] {
             let part = &tar[..end.min(tar.len())];
             let shown = shown::parse(part, || 333);
-            let entries = match shown.split_once("error: ") {
-                Some((entries, error)) => {
-                    assert_eq!(error, "unexpected EOF\n", "{end}");
-                    // An entry that is cut off has no end of line.
-                    entries
-                }
-                None => {
-                    clean_ends += 1;
-                    shown.trim_end_matches(" unclean\n")
-                }
+            let entries = if let Some((entries, error)) = shown.split_once("error: ") {
+                assert_eq!(error, "unexpected EOF\n", "{end}");
+                // An entry that is cut off has no end of line.
+                entries
+            } else {
+                clean_ends += 1;
+                shown.trim_end_matches(" unclean\n")
             };
             assert!(whole.starts_with(entries), "{end}: {shown}");
             layer(part);
@@ -120,7 +117,7 @@ fn damaged_tars_never_panic_and_never_depend_on_the_cuts() {
     let tar = sample();
     let mut random = Random(7);
     let mut sound = 0;
-    for _ in 0..6000 {
+    for _ in 0..3000 {
         let mut damaged = tar.clone();
         for _ in 0..=random.below(3) {
             let block = random.below(damaged.len() / 512) * 512;
@@ -146,7 +143,7 @@ fn damaged_tars_never_panic_and_never_depend_on_the_cuts() {
         assert_eq!(shown::parse(&damaged, || 1 + random.below(700)), whole);
         layer(&damaged);
     }
-    assert!(sound > 100, "the damage is too heavy to test anything: {sound}");
+    assert!(sound > 50, "the damage is too heavy to test anything: {sound}");
 }
 
 #[test]
@@ -169,7 +166,7 @@ fn reader_gives_what_was_written_and_skips_what_is_not_read() {
         writer.append_bytes(&NewEntry::file(name.as_bytes(), 200_000), &big).unwrap();
     }
     let mut tar = writer.finish().unwrap();
-    tar.extend_from_slice(&[1; 100_000]);
+    tar.resize(tar.len() + 100_000, 1);
     for (case, most) in [1, 1000, 64 << 10, usize::MAX].into_iter().enumerate() {
         let mut reader = Reader::new(Trickle(&tar, most));
         let mut names = Vec::new();

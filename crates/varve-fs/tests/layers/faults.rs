@@ -149,7 +149,7 @@ fn pax_records_that_make_no_sense() {
     "]],
     );
     check(
-        with(&[("SCHILY.xattr.user.a", &[1; 65_537])]),
+        with(&[("SCHILY.xattr.user.a", &vec![1; 65_537])]),
         expect![[r"
         error: bytes of an extended attribute: more than 65536
     "]],

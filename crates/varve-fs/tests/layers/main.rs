@@ -3,6 +3,7 @@
 
 mod cuts;
 mod faults;
+mod others;
 mod parser;
 mod raw;
 mod round_trip;

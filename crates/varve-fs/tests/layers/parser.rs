@@ -18,7 +18,7 @@ const GNU: (std::ops::Range<usize>, &[u8]) = (MAGIC, b"ustar  \0");
 
 #[test]
 fn every_type_of_entry_is_told() {
-    let device = (DEVICE, &b"0000010\00000003\0"[..]);
+    let device = (DEVICE, &b"0000010\x000000003\0"[..]);
     let tar = Raw::new()
         .file("file", b"data")
         .directory("dir/")
@@ -83,7 +83,7 @@ fn only_files_have_data_whatever_the_size_says() {
 fn prefix_counts_in_ustar_and_not_in_gnu() {
     let tar = Raw::new()
         .header_with("name", b'0', 0, &[(PREFIX, b"some/prefix")])
-        .header_with("name", b'0', 0, &[(PREFIX, b"00000000017\000000000017\0"), GNU])
+        .header_with("name", b'0', 0, &[(PREFIX, b"00000000017\x0000000000017\0"), GNU])
         .header_with("name", b'0', 0, &[(PREFIX, b"written/by/go/1.7"), GNU])
         .header_with("name", b'0', 0, &[(PREFIX, b"star"), (508..512, b"tar\0")]);
     check(
@@ -206,17 +206,17 @@ fn names_are_bytes() {
 fn sparse_files_of_all_formats_are_the_same() {
     let data = [&[b'a'; 512][..], &[b'b'; 100]].concat();
     let old = |extended: u8| {
-        let mut fields = vec![(386..410, &b"00000001000\000000001000\0"[..]), GNU];
+        let mut fields = vec![(386..410, &b"00000001000\x0000000001000\0"[..]), GNU];
         fields.push((483..495, b"00000004144\0"));
         if extended == 0 {
-            fields.push((410..434, b"00000004000\000000000144\0"));
+            fields.push((410..434, b"00000004000\x0000000000144\0"));
         } else {
             fields.push((482..483, b"\x01"));
         }
         fields
     };
     let mut more = [0; 512];
-    more[..24].copy_from_slice(b"00000004000\000000000144\0");
+    more[..24].copy_from_slice(b"00000004000\x0000000000144\0");
     let real: &[u8] = b"2148";
     let tar = Raw::new()
         .header_with("old", b'S', 612, &old(0))

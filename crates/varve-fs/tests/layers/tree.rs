@@ -260,7 +260,7 @@ fn places_that_cannot_be_are_refused() {
 
 #[test]
 fn what_will_not_do_as_meant_is_warned_of() {
-    let zero: (_, &[u8]) = (DEVICE, b"0000000\00000000\0");
+    let zero: (_, &[u8]) = (DEVICE, b"0000000\x000000000\0");
     let tar = Raw::new()
         .header_with("dev/\u{9b}31m", b'3', 0, &[zero])
         .header_with("socket", b'0', 0, &[(MODE, b"0140777\0")])
