@@ -24,7 +24,7 @@ fn every_type_of_entry_is_told() {
         .directory("dir/")
         .link(b'1', "hard", "./dir//file")
         .link(b'2', "soft", "../any/./text")
-        .header_with("char", b'3', 0, &[device.clone()])
+        .header_with("char", b'3', 0, std::slice::from_ref(&device))
         .header_with("block", b'4', 0, &[device])
         .header("fifo", b'6', 0)
         .header("contiguous", b'7', 0)

@@ -9,7 +9,7 @@ use varve_fs::{
 };
 
 /// Parses a tar in pieces whose sizes `next_size` tells.
-pub fn parse(tar: &[u8], mut next_size: impl FnMut() -> usize) -> String {
+pub(crate) fn parse(tar: &[u8], mut next_size: impl FnMut() -> usize) -> String {
     let mut shown = String::new();
     if let Err(error) = parse_into(tar, &mut next_size, &mut shown) {
         writeln!(shown, "{}", show_error(&error)).unwrap();
@@ -87,7 +87,7 @@ fn show_entry(entry: &Entry, shown: &mut String) {
     }
 }
 
-pub fn show_error(error: &LayerError) -> String {
+pub(crate) fn show_error(error: &LayerError) -> String {
     match error {
         LayerError::InvalidHeader { offset, fault } => format!("error: {error}: {fault} @{offset}"),
         error => format!("error: {error}"),
@@ -95,7 +95,7 @@ pub fn show_error(error: &LayerError) -> String {
 }
 
 /// Parses a layer at once and shows its tree and what its summary says.
-pub fn layer(tar: &[u8]) -> String {
+pub(crate) fn layer(tar: &[u8]) -> String {
     let mut parser = LayerParser::new();
     let parsed = parser.update(tar).and_then(|()| parser.finish());
     let (summary, tree) = match parsed {

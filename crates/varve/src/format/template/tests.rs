@@ -66,20 +66,37 @@ fn value(source: &str, expected: Expect) {
 
 #[test]
 fn dockers_functions_are_there() {
-    row("{{upper .Repository}} {{lower .ID}} {{title .ID}}", expect!["127.0.0.1:5000/LIBRARY/DEBIAN fbe3b1ec3e5c Fbe3b1ec3e5c"]);
+    row(
+        "{{upper .Repository}} {{lower .ID}} {{title .ID}}",
+        expect!["127.0.0.1:5000/LIBRARY/DEBIAN fbe3b1ec3e5c Fbe3b1ec3e5c"],
+    );
     row(r#"{{join (split .Repository "/") "+"}}"#, expect!["127.0.0.1:5000+library+debian"]);
     row("{{truncate .ID 6}}|{{pad .ID 1 2}}|", expect!["fbe3b1| fbe3b1ec3e5c  |"]);
-    row(r#"{{range $k := split .Repository "/"}}[{{$k}}]{{end}}"#, expect!["[127.0.0.1:5000][library][debian]"]);
+    row(
+        r#"{{range $k := split .Repository "/"}}[{{$k}}]{{end}}"#,
+        expect!["[127.0.0.1:5000][library][debian]"],
+    );
     row(r#"{{index (split .Repository "/") 0}}"#, expect!["127.0.0.1:5000"]);
-    row("{{json .Digest}} {{json .}}", expect![[r#""<none>" {"Digest":"\u003cnone\u003e","ID":"fbe3b1ec3e5c","Repository":"127.0.0.1:5000/library/debian","Tag":"book\u001b[31m\nworm"}"#]]);
-    row("{{println .ID}}", expect![[r#"
+    row(
+        "{{json .Digest}} {{json .}}",
+        expect![[
+            r#""<none>" {"Digest":"\u003cnone\u003e","ID":"fbe3b1ec3e5c","Repository":"127.0.0.1:5000/library/debian","Tag":"book\u001b[31m\nworm"}"#
+        ]],
+    );
+    row(
+        "{{println .ID}}",
+        expect![[r#"
         fbe3b1ec3e5c
-    "#]]);
+    "#]],
+    );
     row(
         r#"{{printf "%-15s|%.3s|%q|%5d|%05d|%x|%v" .ID .ID .ID 42 -42 "hi" true}}"#,
         expect![[r#"fbe3b1ec3e5c   |fbe|"fbe3b1ec3e5c"|   42|-0042|6869|true"#]],
     );
-    row(r#"{{printf "%d %s" "x"}} {{printf "a" 1}}"#, expect!["%!d(string=x) %!s(MISSING) a%!(EXTRA int=1)"]);
+    row(
+        r#"{{printf "%d %s" "x"}} {{printf "a" 1}}"#,
+        expect!["%!d(string=x) %!s(MISSING) a%!(EXTRA int=1)"],
+    );
 }
 
 #[test]
@@ -90,8 +107,16 @@ fn gos_functions_are_there() {
         r#"{{slice .ID 2 4}} {{html "<a&b>"}} {{urlquery "a b&c"}} {{js "a'b"}}"#,
         expect![[r#"e3 &lt;a&amp;b&gt; a+b%26c a\'b"#]],
     );
-    row(r#"{{print 1 2 "a" 3 4.5}} {{lt 1 2}} {{ge "b" "a"}} {{ne 1 1}}"#, expect!["1 2a3 4.5 true true false"]);
-    row("{{.ID | truncate 3}}", expect![[r#"error: template: :1:8: executing "" at <truncate>: wrong type for value; expected int; got string"#]]);
+    row(
+        r#"{{print 1 2 "a" 3 4.5}} {{lt 1 2}} {{ge "b" "a"}} {{ne 1 1}}"#,
+        expect!["1 2a3 4.5 true true false"],
+    );
+    row(
+        "{{.ID | truncate 3}}",
+        expect![[
+            r#"error: template: :1:8: executing "" at <truncate>: wrong type for value; expected int; got string"#
+        ]],
+    );
     row(r#"{{"x" | printf "%s-%s" "y"}}"#, expect!["y-x"]);
 }
 
@@ -103,7 +128,12 @@ fn blocks_variables_and_trimming_work() {
         r#"{{define "t"}}<{{.}}>{{end}}{{template "t" .ID}}{{block "b" .}}{{.ID}}{{end}}"#,
         expect!["<fbe3b1ec3e5c>fbe3b1ec3e5c"],
     );
-    row("{{with .Nothing}}{{end}}", expect![[r#"error: template: :1:7: executing "" at <.Nothing>: can't evaluate field Nothing in type *formatter.imageContext"#]]);
+    row(
+        "{{with .Nothing}}{{end}}",
+        expect![[
+            r#"error: template: :1:7: executing "" at <.Nothing>: can't evaluate field Nothing in type *formatter.imageContext"#
+        ]],
+    );
     row("{{with $y := .ID}}{{$y}}{{else}}-{{end}}", expect!["fbe3b1ec3e5c"]);
     row(
         r#"{{range $i, $e := split "a,b,c" ","}}{{if eq $i 1}}{{continue}}{{end}}{{$i}}{{$e}}{{end}}"#,
@@ -111,13 +141,24 @@ fn blocks_variables_and_trimming_work() {
     );
     row(r#"{{range split "a,b" "," }}{{.}}{{break}}{{end}}"#, expect!["a"]);
     row("{{if false}}1{{else if true}}2{{else}}3{{end}}", expect!["2"]);
-    row("{{(index (split .Repository \":\") 1) | upper}} {{$.ID}}", expect!["5000/LIBRARY/DEBIAN fbe3b1ec3e5c"]);
+    row(
+        "{{(index (split .Repository \":\") 1) | upper}} {{$.ID}}",
+        expect!["5000/LIBRARY/DEBIAN fbe3b1ec3e5c"],
+    );
 }
 
 #[test]
 fn values_print_as_in_go() {
-    value("{{.Cmd}} {{.Env}} {{.Labels}} {{.Deep}} {{.Size}}", expect!["[sh -c] [] map[] {true} 42"]);
-    value("{{json .}}", expect![[r#"{"Id":"sha256:2b5c865de752","Cmd":["sh","-c"],"Env":null,"Labels":null,"Size":42,"Deep":{"On":true}}"#]]);
+    value(
+        "{{.Cmd}} {{.Env}} {{.Labels}} {{.Deep}} {{.Size}}",
+        expect!["[sh -c] [] map[] {true} 42"],
+    );
+    value(
+        "{{json .}}",
+        expect![[
+            r#"{"Id":"sha256:2b5c865de752","Cmd":["sh","-c"],"Env":null,"Labels":null,"Size":42,"Deep":{"On":true}}"#
+        ]],
+    );
     value("{{.Labels.foo}} {{index .Labels \"foo\"}}.", expect!["<no value> ."]);
     value("{{.Deep.On}} {{len .Env}} {{range .Env}}x{{else}}none{{end}}", expect!["true 0 none"]);
 }
@@ -144,17 +185,72 @@ fn wrong_templates_are_refused_in_gos_words() {
 
 #[test]
 fn failing_templates_fail_in_gos_words() {
-    row("{{.Nope}}", expect![[r#"error: template: :1:2: executing "" at <.Nope>: can't evaluate field Nope in type *formatter.imageContext"#]]);
-    row("a\n  {{.ID}} {{.Nope.More}}", expect![[r#"error: template: :2:17: executing "" at <.Nope.More>: can't evaluate field Nope in type *formatter.imageContext"#]]);
-    value("{{index .Cmd 5}}", expect![[r#"error: template: :1:2: executing "" at <index .Cmd 5>: error calling index: index out of range: 5"#]]);
-    value("{{.Deep.Nope}}", expect![[r#"error: template: :1:7: executing "" at <.Deep.Nope>: can't evaluate field Nope in type x.Y"#]]);
-    value("{{upper .Size}}", expect![[r#"error: template: :1:2: executing "" at <upper>: wrong type for value; expected string; got int"#]]);
-    value("{{upper}}", expect![[r#"error: template: :1:2: executing "" at <upper>: wrong number of args for upper: want 1 got 0"#]]);
-    value("{{eq .Size \"a\"}}", expect![[r#"error: template: :1:2: executing "" at <eq .Size "a">: error calling eq: incompatible types for comparison"#]]);
-    value("{{template \"t\"}}", expect![[r#"error: template: :1:2: executing "" at <{{template "t"}}>: template "t" not defined"#]]);
-    value("{{range .Size}}{{.Nope}}{{end}}", expect![[r#"error: template: :1:17: executing "" at <.Nope>: can't evaluate field Nope in type int"#]]);
-    value("{{.ID 5}}", expect![[r#"error: template: :1:2: executing "" at <.ID>: ID has arguments but cannot be invoked as function"#]]);
-    value("{{define \"t\"}}{{template \"t\"}}{{end}}{{template \"t\"}}", expect![[r#"error: template: :1:16: executing "t" at <{{template "t"}}>: exceeded maximum template depth (500)"#]]);
+    row(
+        "{{.Nope}}",
+        expect![[
+            r#"error: template: :1:2: executing "" at <.Nope>: can't evaluate field Nope in type *formatter.imageContext"#
+        ]],
+    );
+    row(
+        "a\n  {{.ID}} {{.Nope.More}}",
+        expect![[
+            r#"error: template: :2:17: executing "" at <.Nope.More>: can't evaluate field Nope in type *formatter.imageContext"#
+        ]],
+    );
+    value(
+        "{{index .Cmd 5}}",
+        expect![[
+            r#"error: template: :1:2: executing "" at <index .Cmd 5>: error calling index: index out of range: 5"#
+        ]],
+    );
+    value(
+        "{{.Deep.Nope}}",
+        expect![[
+            r#"error: template: :1:7: executing "" at <.Deep.Nope>: can't evaluate field Nope in type x.Y"#
+        ]],
+    );
+    value(
+        "{{upper .Size}}",
+        expect![[
+            r#"error: template: :1:2: executing "" at <upper>: wrong type for value; expected string; got int"#
+        ]],
+    );
+    value(
+        "{{upper}}",
+        expect![[
+            r#"error: template: :1:2: executing "" at <upper>: wrong number of args for upper: want 1 got 0"#
+        ]],
+    );
+    value(
+        "{{eq .Size \"a\"}}",
+        expect![[
+            r#"error: template: :1:2: executing "" at <eq .Size "a">: error calling eq: incompatible types for comparison"#
+        ]],
+    );
+    value(
+        "{{template \"t\"}}",
+        expect![[
+            r#"error: template: :1:2: executing "" at <{{template "t"}}>: template "t" not defined"#
+        ]],
+    );
+    value(
+        "{{range .Size}}{{.Nope}}{{end}}",
+        expect![[
+            r#"error: template: :1:17: executing "" at <.Nope>: can't evaluate field Nope in type int"#
+        ]],
+    );
+    value(
+        "{{.ID 5}}",
+        expect![[
+            r#"error: template: :1:2: executing "" at <.ID>: ID has arguments but cannot be invoked as function"#
+        ]],
+    );
+    value(
+        "{{define \"t\"}}{{template \"t\"}}{{end}}{{template \"t\"}}",
+        expect![[
+            r#"error: template: :1:16: executing "t" at <{{template "t"}}>: exceeded maximum template depth (500)"#
+        ]],
+    );
 }
 
 #[test]
@@ -179,10 +275,13 @@ fn raw_json_has_no_missing_keys() {
 
 #[test]
 fn foreign_texts_cannot_drive_the_terminal() {
-    row("{{.Tag}} {{json .Tag}} {{upper .Tag}} {{\"\x1b[1m\"}}", expect![[r#"
+    row(
+        "{{.Tag}} {{json .Tag}} {{upper .Tag}} {{\"\x1b[1m\"}}",
+        expect![[r#"
         book\x1b[31m
         worm "book\u001b[31m\nworm" BOOK\x1b[31M
-        WORM [1m"#]]);
+        WORM [1m"#]],
+    );
     let cell = Template::parse("{{.Tag}}").unwrap();
     assert_eq!(
         cell.run(&Value::Row(Rc::new(Image)), Escape::Cell).unwrap(),
