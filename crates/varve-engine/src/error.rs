@@ -124,6 +124,12 @@ pub enum Error {
     /// The registry wants credentials for a push, and there are none.
     #[error("no basic auth credentials")]
     NoCredentials(#[source] varve_distribution::client::Error),
+    /// An archive cannot be read or written.
+    #[error(transparent)]
+    Archive(#[from] varve_distribution::archive::Error),
+    /// Registry access failed outside of a copy.
+    #[error(transparent)]
+    Registry(#[from] varve_distribution::client::Error),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] varve_store::Error),
@@ -272,6 +278,8 @@ impl Error {
             | Self::Reserved => Kind::Invalid,
             Self::Conflict { .. } => Kind::Conflict,
             Self::Transfer(error) => error.kind(),
+            Self::Archive(error) => error.kind(),
+            Self::Registry(error) => error.kind(),
             Self::PullDenied { source, .. }
             | Self::ManifestNotFound { source, .. }
             | Self::RepositoryNotFound { source, .. }

@@ -18,13 +18,16 @@ mod error;
 pub mod filters;
 mod find;
 pub mod history;
+pub mod import;
 pub mod info;
 pub mod inspect;
 pub mod list;
+pub mod load;
 pub mod prune;
 pub mod pull;
 pub mod push;
 pub mod remove;
+pub mod save;
 pub mod tag;
 
 pub use df::{DiskUsage, ImageUsage};
@@ -32,13 +35,16 @@ pub use engine::Engine;
 pub use error::{Error, Origin};
 pub use filters::Filters;
 pub use history::HistoryEntry;
+pub use import::{Import, ImportSource};
 pub use info::SystemFacts;
 pub use inspect::ImageFacts;
 pub use list::{ImageSummary, List, PlatformSummary};
+pub use load::{Load, LoadSource};
 pub use prune::{Prune, Pruned};
 pub use pull::{Pull, PullPlatform, Pulled};
 pub use push::Push;
 pub use remove::{Remove, Removed};
+pub use save::Save;
 
 /// What the verbs return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

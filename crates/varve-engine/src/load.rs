@@ -52,7 +52,9 @@ impl Engine {
                     if names.of_image(image.image).next().is_none() {
                         names.put(row.clone());
                     }
-                    events.push(Event::LoadedId { id: image.image });
+                    if !image.is_silent {
+                        events.push(Event::LoadedId { id: image.image });
+                    }
                 }
                 for name in &image.names {
                     let familiar = name.familiar();
@@ -63,7 +65,9 @@ impl Engine {
                             before.image
                         )));
                     }
-                    events.push(Event::LoadedName { name: familiar });
+                    if !image.is_silent {
+                        events.push(Event::LoadedName { name: familiar });
+                    }
                 }
             }
             Ok::<_, Error>(events)

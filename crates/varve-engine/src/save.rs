@@ -55,7 +55,12 @@ impl Engine {
         Ok(archive::save(&self.store, &saving.images, None, output)?)
     }
 
-    fn save_target(&self, row: &Row, platform: Option<&Platform>, text: &str) -> Result<Descriptor> {
+    fn save_target(
+        &self,
+        row: &Row,
+        platform: Option<&Platform>,
+        text: &str,
+    ) -> Result<Descriptor> {
         let Some(wanted) = platform else { return Ok(row.target.clone()) };
         let opened = self.open_row(row, platform, text).map_err(|error| match error {
             Error::OtherPlatform { .. } => Error::NoExportTarget(wanted.clone()),
