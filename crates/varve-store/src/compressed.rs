@@ -1,18 +1,149 @@
 //! Compressed forms of layers that were made here.
+//!
+//! A layer that was built, committed or imported is a plain tar. What a push compresses it to
+//! is kept as a blob, and `layers/<diffid>/compressed.json` remembers by what it was made, so
+//! that the next push finds it, or makes the same bytes again.
 
-use varve_fs::compression::Compressor;
-use varve_types::{Descriptor, DiffId};
+use std::{
+    io::{self, Read, Write},
+    path::PathBuf,
+};
 
-use crate::{Lease, Result, Store};
+use serde::{Deserialize, Serialize};
+use varve_fs::{
+    compression::{Compression, Compressor},
+    durable,
+};
+use varve_types::{Descriptor, DiffId, Digest};
+
+use crate::{
+    Error, Lease, Result, Store,
+    error::cannot,
+    ingest::{layer_descriptor, take_unnamed},
+};
+
+/// One compressed form of a layer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Form {
+    /// What made it.
+    compressor: Compressor,
+    /// The blob.
+    digest: Digest,
+    /// Its size in bytes.
+    size: u64,
+}
 
 impl Store {
     /// The blob that `compressor` makes of a layer, pinned: the one that is here, else made now.
     pub fn compressed_layer(
         &self,
-        _lease: &Lease,
-        _diff_id: &DiffId,
-        _compressor: &Compressor,
+        lease: &Lease,
+        diff_id: &DiffId,
+        compressor: &Compressor,
     ) -> Result<Descriptor> {
-        todo!()
+        let compression =
+            if compressor.name == "zstd" { Compression::Zstd } else { Compression::Gzip };
+        let mut forms = self.forms(diff_id)?;
+        if let Some(form) = forms.iter().find(|form| form.compressor == *compressor)
+            && self.pin_blob(lease, &form.digest)? == Some(form.size)
+        {
+            return Ok(layer_descriptor(compression, form.digest, form.size));
+        }
+        let blob = self.compress(lease, diff_id, compressor, compression)?;
+        forms.retain(|form| form.compressor != *compressor);
+        let compressor = compressor.clone();
+        forms.push(Form { compressor, digest: blob.digest, size: blob.size });
+        let path = self.forms_path(diff_id);
+        let json = serde_json::to_vec(&forms).map_err(io::Error::from);
+        json.and_then(|json| durable::replace(&path, &json, 0o600))
+            .map_err(cannot("write", &path))?;
+        Ok(blob)
+    }
+
+    fn compress(
+        &self,
+        lease: &Lease,
+        diff_id: &DiffId,
+        compressor: &Compressor,
+        compression: Compression,
+    ) -> Result<Descriptor> {
+        let mut tar = io::BufReader::with_capacity(1 << 20, self.open_layer_tar(diff_id)?);
+        let path = self.forms_path(diff_id);
+        let (compressed, target) = io::pipe().map_err(cannot("create", &path))?;
+        std::thread::scope(|scope| {
+            let making = scope.spawn(move || {
+                let mut target = io::BufWriter::with_capacity(1 << 16, target);
+                compressor.compress(&mut tar, &mut target)?;
+                target.flush()
+            });
+            let mut body = Made { pipe: compressed, making: Some(making) };
+            let (digest, size) = take_unnamed(self, lease, &mut body)?;
+            Ok(layer_descriptor(compression, digest, size))
+        })
+    }
+
+    fn forms(&self, diff_id: &DiffId) -> Result<Vec<Form>> {
+        let path = self.forms_path(diff_id);
+        let mut json = Vec::new();
+        match std::fs::File::open(&path).and_then(|mut file| file.read_to_end(&mut json)) {
+            // Only a memory of what was made: without it, it is made again.
+            Ok(_) => Ok(serde_json::from_slice(&json).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(source) => Err(Error::Io { action: "read", path, source }),
+        }
+    }
+
+    fn forms_path(&self, diff_id: &DiffId) -> PathBuf {
+        self.layer_path(diff_id).join("compressed.json")
+    }
+}
+
+/// What another thread writes into a pipe. Its end is believed only when that thread succeeded.
+struct Made<'scope> {
+    pipe: io::PipeReader,
+    making: Option<std::thread::ScopedJoinHandle<'scope, io::Result<()>>>,
+}
+
+impl Read for Made<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.pipe.read(buffer)?;
+        if count == 0
+            && !buffer.is_empty()
+            && let Some(making) = self.making.take()
+        {
+            making.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        }
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use crate::{Keep, LayerRequest, LayerState, Store};
+    use varve_fs::compression::Compressor;
+
+    #[test]
+    fn a_layer_is_compressed_once_and_then_found() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::open(root.path()).unwrap();
+        let lease = store.lease().unwrap();
+        let request = LayerRequest { keep: Keep::Uncompressed, ..LayerRequest::default() };
+        let LayerState::Wanted(mut ingest) = store.ingest_layer(&lease, request).unwrap() else {
+            panic!("an empty store has no layer");
+        };
+        let layer = ingest.receive(&mut Cursor::new(vec![0; 10_240])).unwrap();
+        let diff_id = layer.record.summary.diff_id;
+        let gzip = Compressor::gzip();
+        let first = store.compressed_layer(&lease, &diff_id, &gzip).unwrap();
+        assert_eq!(store.blob_size(&first.digest).unwrap(), Some(first.size));
+        let zstd = store.compressed_layer(&lease, &diff_id, &Compressor::zstd(3)).unwrap();
+        assert_ne!(zstd.digest, first.digest);
+        assert_eq!(store.compressed_layer(&lease, &diff_id, &gzip).unwrap(), first);
+        // Without the blob it is made again, and is the same.
+        std::fs::remove_file(store.blob_path(&first.digest)).unwrap();
+        assert_eq!(store.compressed_layer(&lease, &diff_id, &gzip).unwrap(), first);
+        assert_eq!(store.blob_size(&first.digest).unwrap(), Some(first.size));
     }
 }

@@ -156,6 +156,20 @@ fn take_in(
     }
 }
 
+/// Takes in a blob of which nothing is known beforehand; returns its digest and size in bytes.
+pub(crate) fn take_unnamed(
+    store: &Store,
+    lease: &Lease,
+    body: &mut dyn Read,
+) -> Result<(Digest, u64)> {
+    let mut arrival = Arrival::unnamed(store)?;
+    let outcome = take_in(&mut arrival, true, None, None, body)?;
+    seal(&arrival)?;
+    publish_blob(store, lease, &arrival, &outcome.digest, None)?;
+    arrival.finish()?;
+    Ok((outcome.digest, outcome.size_bytes))
+}
+
 fn publish_layer(
     store: &Store,
     lease: &Lease,

@@ -109,7 +109,7 @@ impl Answer {
     }
 
     /// As much of an error's body as the limit allows; what cannot be read is not there.
-    fn read_beginning(self) -> Vec<u8> {
+    pub(crate) fn read_beginning(self) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut reader = self.into_reader().take(limits::ERROR_BODY_SIZE_BYTES_MAX);
         // A broken error body is no reason to report less than the status.

@@ -120,6 +120,19 @@ pub enum Error {
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
 
+    /// A web server did not give a file.
+    #[error("failed to GET {url} with status {status} {phrase}: {body}")]
+    Download {
+        /// Which file.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+        /// What the status means.
+        phrase: &'static str,
+        /// The beginning of what it said instead, safe to show.
+        body: String,
+    },
+
     /// A login was refused.
     #[error("login attempt to {url} failed with status: {status} {phrase}")]
     Login {
@@ -257,6 +270,7 @@ impl Error {
             },
             Self::Status { status, .. }
             | Self::Unexplained { status, .. }
+            | Self::Download { status, .. }
             | Self::Login { status, .. } => kind_of_status(*status),
             Self::Unmarshal { .. } => Kind::Invalid,
             Self::ManifestDigest(_) | Self::Size { .. } | Self::Range { .. } => Kind::Corrupt,

@@ -16,6 +16,7 @@ mod answer;
 mod auth;
 mod blob;
 mod challenge;
+mod download;
 mod error;
 mod exchange;
 mod host;
