@@ -205,7 +205,7 @@ fn check_adoptable(root: &Path) -> Result<()> {
     Ok(())
 }
 
-fn check_layout(root: &Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn check_layout(root: &Path, bytes: &[u8]) -> Result<()> {
     #[derive(serde::Deserialize)]
     struct Layout {
         #[serde(rename = "imageLayoutVersion")]

@@ -232,7 +232,7 @@ fn diff_ids(config: &[u8]) -> Vec<Node> {
 }
 
 /// The entries of a directory that are named by a digest.
-fn listed(path: &Path) -> Result<Vec<Digest>> {
+pub(crate) fn listed(path: &Path) -> Result<Vec<Digest>> {
     let names = entries(path)?;
     Ok(names.into_iter().filter_map(|(name, _)| Digest::from_hex(name.to_str()?).ok()).collect())
 }

@@ -1,5 +1,6 @@
 //! Stories about the store, told through its public functions.
 
+mod check;
 mod ingest;
 mod made;
 mod names;
