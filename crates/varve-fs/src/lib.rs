@@ -7,5 +7,6 @@ pub mod compression;
 pub mod durable;
 pub mod layer;
 pub mod lock;
+pub mod root;
 pub mod tar;
 pub mod tree;

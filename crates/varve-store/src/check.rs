@@ -116,10 +116,20 @@ impl Check<'_> {
         let known = ["oci-layout", "index.json", "blobs", "varve", "lost+found"];
         self.strays("", &known)?;
         self.strays("blobs", &["sha256"])?;
-        self.strays("varve", &[
-            "format", "lock", "gate", "index.lock", "index.json.new", "ingest", "layers", "leases",
-            "trash",
-        ])?;
+        self.strays(
+            "varve",
+            &[
+                "format",
+                "lock",
+                "gate",
+                "index.lock",
+                "index.json.new",
+                "ingest",
+                "layers",
+                "leases",
+                "trash",
+            ],
+        )?;
         #[derive(serde::Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Head {
@@ -158,7 +168,9 @@ impl Check<'_> {
     fn strays(&mut self, directory: &str, known: &[&str]) -> Result<()> {
         let path = self.store.root().join(directory);
         let there = match entries(&path) {
-            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                return Ok(());
+            }
             other => other?,
         };
         for (name, _) in there {

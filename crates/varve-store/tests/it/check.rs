@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use varve_store::{Store, LayerState};
+use varve_store::{LayerState, Store};
 
 use crate::made::{Layer, TempStore, add, noise};
 

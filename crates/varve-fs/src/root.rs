@@ -1,0 +1,144 @@
+//! A directory that paths cannot leave.
+//!
+//! Names that came from an image, an archive or a directory made by others are opened through
+//! [`Root`]: the kernel resolves them (`openat2`) as if the directory were the root of the file
+//! system, so that `..`, absolute names and symlinks stay inside, whatever anybody renames in the
+//! meantime.
+
+use std::{
+    ffi::OsString,
+    fs::File,
+    io,
+    os::{fd::OwnedFd, unix::ffi::OsStringExt},
+    path::Path,
+};
+
+use rustix::{
+    fs::{Dir, FileType, Mode, OFlags, ResolveFlags},
+    io::Errno,
+};
+
+/// Times that a resolution is tried again when somebody renamed something on its way.
+const TRIES_MAX: usize = 16;
+
+/// An open directory that paths cannot leave.
+#[derive(Debug)]
+pub struct Root {
+    directory: OwnedFd,
+}
+
+impl Root {
+    /// Opens a directory by a path that is trusted: it came from the user.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self { directory: rustix::fs::open(path, flags, Mode::empty())? })
+    }
+
+    /// Opens a regular file for reading. Anything else (a device, a pipe, a socket) is refused
+    /// with `InvalidInput`, and is not waited for.
+    pub fn open_file(&self, path: &Path) -> io::Result<File> {
+        // Without NONBLOCK, opening a pipe would wait for its other end.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let fd = self.resolve(path, flags)?;
+        match FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode) {
+            FileType::RegularFile => Ok(File::from(fd)),
+            FileType::Directory => Err(io::ErrorKind::IsADirectory.into()),
+            _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")),
+        }
+    }
+
+    /// Opens a directory inside as a root of its own.
+    pub fn open_directory(&self, path: &Path) -> io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self { directory: self.resolve(path, flags)? })
+    }
+
+    /// The names in a directory inside, sorted, without `.` and `..`.
+    pub fn names(&self, path: &Path) -> io::Result<Vec<OsString>> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let mut names = Vec::new();
+        for entry in Dir::new(self.resolve(path, flags)?)? {
+            let name = entry?.file_name().to_bytes().to_vec();
+            if name != b"." && name != b".." {
+                names.push(OsString::from_vec(name));
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    fn resolve(&self, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
+        let how = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        for _ in 1..TRIES_MAX {
+            match rustix::fs::openat2(&self.directory, path, flags, Mode::empty(), how) {
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                other => return Ok(other?),
+            }
+        }
+        Ok(rustix::fs::openat2(&self.directory, path, flags, Mode::empty(), how)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, io::Read, os::unix::fs::symlink};
+
+    use super::*;
+
+    #[track_caller]
+    fn reads(root: &Root, path: &str, expected: &str) {
+        let mut text = String::new();
+        root.open_file(Path::new(path)).unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(text, expected, "{path}");
+    }
+
+    #[test]
+    fn no_name_and_no_link_leaves_the_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        let inside = directory.path().join("inside");
+        fs::create_dir_all(inside.join("sub")).unwrap();
+        fs::write(directory.path().join("secret"), "outside").unwrap();
+        fs::write(inside.join("secret"), "inside").unwrap();
+        symlink("../../secret", inside.join("sub/up")).unwrap();
+        symlink("/secret", inside.join("sub/absolute")).unwrap();
+        symlink(directory.path().join("secret"), inside.join("sub/host")).unwrap();
+        let root = Root::open(&inside).unwrap();
+        for path in ["secret", "../secret", "/secret", "sub/up", "sub/absolute", "sub/../../secret"]
+        {
+            reads(&root, path, "inside");
+        }
+        let error = root.open_file(Path::new("sub/host")).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        // A root inside a root is no way out of it either.
+        let sub = root.open_directory(Path::new("sub")).unwrap();
+        assert!(sub.open_file(Path::new("up")).is_err());
+    }
+
+    #[test]
+    fn pipes_and_magic_links_are_refused_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            directory.path().join("pipe"),
+            FileType::Fifo,
+            Mode::RUSR,
+            0,
+        )
+        .unwrap();
+        let root = Root::open(directory.path()).unwrap();
+        let error = root.open_file(Path::new("pipe")).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        let proc = Root::open(Path::new("/proc")).unwrap();
+        assert!(proc.open_file(Path::new("self/exe")).is_err());
+    }
+
+    #[test]
+    fn names_are_listed_in_order() {
+        let directory = tempfile::tempdir().unwrap();
+        for name in ["b", "a"] {
+            fs::write(directory.path().join(name), "").unwrap();
+        }
+        let root = Root::open(directory.path()).unwrap();
+        assert_eq!(root.names(Path::new(".")).unwrap(), ["a", "b"]);
+    }
+}
