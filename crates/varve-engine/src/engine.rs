@@ -2,23 +2,21 @@
 
 use std::path::Path;
 
-use varve_distribution::{credentials::Credentials, hosts::HostsConfig};
 use varve_store::Store;
 
-use crate::Result;
+use crate::{Registries, Result};
 
 /// Does what the commands ask, on one store.
 #[derive(Debug)]
 pub struct Engine {
     pub(crate) store: Store,
-    pub(crate) hosts: HostsConfig,
-    pub(crate) credentials: Credentials,
+    pub(crate) registries: Registries,
 }
 
 impl Engine {
     /// Opens the store in `root`, making it where there is none.
-    pub fn open(root: &Path, hosts: HostsConfig, credentials: Credentials) -> Result<Self> {
-        Ok(Self { store: Store::open(root)?, hosts, credentials })
+    pub fn open(root: &Path, registries: Registries) -> Result<Self> {
+        Ok(Self { store: Store::open(root)?, registries })
     }
 
     /// The store.
@@ -27,12 +25,7 @@ impl Engine {
     }
 
     /// How registries are reached.
-    pub fn hosts(&self) -> &HostsConfig {
-        &self.hosts
-    }
-
-    /// What is presented to registries.
-    pub fn credentials(&self) -> &Credentials {
-        &self.credentials
+    pub fn registries(&self) -> &Registries {
+        &self.registries
     }
 }

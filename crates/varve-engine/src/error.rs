@@ -130,6 +130,12 @@ pub enum Error {
     /// Registry access failed outside of a copy.
     #[error(transparent)]
     Registry(#[from] varve_distribution::client::Error),
+    /// Credentials cannot be read, kept or removed.
+    #[error(transparent)]
+    Credentials(#[from] varve_distribution::credentials::CredentialsError),
+    /// The configuration of the registries cannot be read.
+    #[error(transparent)]
+    Hosts(#[from] varve_distribution::hosts::HostsError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] varve_store::Error),
@@ -243,14 +249,18 @@ impl Error {
                 Origin::Varve => Origin::Varve,
                 _ => Origin::Stream,
             },
-            Self::TagTarget { .. } | Self::TagDigest | Self::PushDigest | Self::File { .. } => {
-                Origin::Client
-            }
+            Self::TagTarget { .. }
+            | Self::TagDigest
+            | Self::PushDigest
+            | Self::File { .. }
+            | Self::Credentials(_) => Origin::Client,
             Self::NotLocal(_) | Self::NoSuchTag(_) | Self::PulledOtherPlatform { .. } => {
                 Origin::Stream
             }
             Self::Transfer(varve_distribution::copy::Error::Store(_))
             | Self::Store(_)
+            | Self::Archive(varve_distribution::archive::Error::Store(_))
+            | Self::Hosts(_)
             | Self::Output(_)
             | Self::Damaged { .. } => Origin::Varve,
             _ => Origin::Daemon,
@@ -280,6 +290,8 @@ impl Error {
             Self::Transfer(error) => error.kind(),
             Self::Archive(error) => error.kind(),
             Self::Registry(error) => error.kind(),
+            Self::Credentials(error) => error.kind(),
+            Self::Hosts(error) => error.kind(),
             Self::PullDenied { source, .. }
             | Self::ManifestNotFound { source, .. }
             | Self::RepositoryNotFound { source, .. }

@@ -54,7 +54,7 @@ impl Engine {
                 archive::import(&self.store, &lease, stream, &import, ctx)?
             }
             ImportSource::Url(url) => {
-                let mut body = self.client(ctx).download(url)?;
+                let mut body = self.registries.client(ctx).download(url)?;
                 archive::import(&self.store, &lease, &mut body, &import, ctx)?
             }
         };

@@ -26,6 +26,7 @@ pub mod load;
 pub mod prune;
 pub mod pull;
 pub mod push;
+pub mod registries;
 pub mod remove;
 pub mod save;
 pub mod tag;
@@ -43,6 +44,7 @@ pub use load::{Load, LoadSource};
 pub use prune::{Prune, Pruned};
 pub use pull::{Pull, PullPlatform, Pulled};
 pub use push::Push;
+pub use registries::{Credential, LoggedIn, Registries};
 pub use remove::{Remove, Removed};
 pub use save::Save;
 

@@ -1,7 +1,7 @@
 //! `image pull`: from a registry into the store.
 
 use varve_distribution::{
-    client::{Access, Client, Remote},
+    client::{Access, Remote},
     copy::{self, PlatformChoice},
 };
 use varve_store::Row;
@@ -46,7 +46,7 @@ impl Engine {
         if request.reference.repository().to_string() == "docker.io/library/scratch" {
             return Err(Error::Reserved);
         }
-        let client = self.client(ctx);
+        let client = self.registries.client(ctx);
         let repository = request.reference.repository();
         let remote = client.repository(repository, Access::Pull);
         if request.all_tags {
@@ -59,10 +59,6 @@ impl Engine {
         ctx.progress.event(Event::PullStatus { name: kept.familiar(), newer });
         self.check_platform(&kept, &request.platform)?;
         Ok(Pulled { name: reference.to_string() })
-    }
-
-    pub(crate) fn client(&self, ctx: &Ctx<'_>) -> Client {
-        Client::new(ctx, self.hosts.clone(), self.credentials.clone())
     }
 
     fn pull_all_tags(

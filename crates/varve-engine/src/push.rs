@@ -53,7 +53,7 @@ impl Engine {
             let row = names.get(&reference);
             vec![row.ok_or_else(|| Error::NoSuchTag(reference.familiar()))?]
         };
-        let client = self.client(ctx);
+        let client = self.registries.client(ctx);
         let remote = client.repository(repository, Access::PushPull);
         for row in wanted {
             self.push_row(ctx, &remote, &names, row, request.platform)?;
