@@ -25,7 +25,7 @@ pub enum Error {
     #[error("the archive cannot be decompressed")]
     Decompress(#[source] io::Error),
     /// Reading the archive failed.
-    #[error("cannot read the archive")]
+    #[error("cannot read the archive's content")]
     Read(#[source] io::Error),
     /// Writing the archive failed.
     #[error("cannot write the archive")]
