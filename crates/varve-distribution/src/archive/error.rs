@@ -149,13 +149,10 @@ impl Error {
     /// Tells why reading an archive's bytes failed. What a decompressor and the tar parser say
     /// arrives inside the error of a reader.
     pub(super) fn reading(error: io::Error) -> Self {
-        if error.get_ref().is_some_and(|inner| inner.is::<LayerError>()) {
-            let kind = error.kind();
-            return match error.into_inner().map(|inner| inner.downcast::<LayerError>()) {
-                Some(Ok(inner)) => Self::from(*inner),
-                _ => Self::Read(kind.into()),
-            };
-        }
+        let error = match error.downcast::<LayerError>() {
+            Ok(inner) => return Self::from(inner),
+            Err(error) => error,
+        };
         match error.kind() {
             io::ErrorKind::UnexpectedEof => Self::Truncated,
             io::ErrorKind::InvalidData => Self::Decompress(error),
@@ -168,8 +165,9 @@ impl Error {
     pub(super) fn receiving(error: varve_store::Error) -> Self {
         match error {
             varve_store::Error::Layer { source, .. } => Self::from(source),
-            varve_store::Error::Decompress { source, .. } => Self::reading(source),
-            varve_store::Error::Source(source) => Self::reading(source),
+            varve_store::Error::Decompress { source, .. } | varve_store::Error::Source(source) => {
+                Self::reading(source)
+            }
             varve_store::Error::Mismatch { expected, actual } => {
                 Self::BlobDigest { expected, actual }
             }

@@ -45,7 +45,16 @@ struct DockerEntry {
     repo_tags: Option<Vec<String>>,
     layers: Vec<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    layer_sources: BTreeMap<String, Descriptor>,
+    layer_sources: BTreeMap<String, LayerSource>,
+}
+
+/// A descriptor with its members in the order of Docker's own type.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LayerSource {
+    media_type: String,
+    size: u64,
+    digest: Digest,
 }
 
 #[derive(Debug, Serialize)]
@@ -135,7 +144,16 @@ fn docker_entries(images: &[Planned<'_>]) -> Vec<DockerEntry> {
                 layer_sources: docker
                     .layers
                     .iter()
-                    .map(|(diff_id, blob)| (diff_id.to_string(), blob.clone()))
+                    .map(|(diff_id, blob)| {
+                        (
+                            diff_id.to_string(),
+                            LayerSource {
+                                media_type: blob.media_type.clone(),
+                                size: blob.size,
+                                digest: blob.digest,
+                            },
+                        )
+                    })
                     .collect(),
             });
             entries.len() - 1

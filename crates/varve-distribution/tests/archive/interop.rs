@@ -35,7 +35,7 @@ fn two_images(store: &TempStore) -> (Vec<u8>, [Image; 2]) {
     let (plain, packed) = (Image::of(&["one", "two"]), Image::of(&["three"]));
     let mut members = Members::default();
     let layer = gzip(&packed.layers[0]);
-    let manifest = packed.manifest(&[layer.clone()], media_type::OCI_LAYER_GZIP);
+    let manifest = packed.manifest(std::slice::from_ref(&layer), media_type::OCI_LAYER_GZIP);
     members.blob(&packed.config).blob(&layer).blob(&manifest);
     members.index_json(&[(&manifest, media_type::OCI_MANIFEST, Some("packed:2"))]);
     let mut images = store.load(&Members::docker(&plain, Some("plain:1")).tar()).unwrap();

@@ -185,7 +185,7 @@ fn archive_of_the_first_format_is_converted_and_not_spoken_of() {
     let config = store.store.config(&loaded[0].image).unwrap();
     let image = Image::of(&["lower", "upper"]);
     let (lower, upper) = (digest(&image.layers[0]), digest(&image.layers[1]));
-    let step = r##"{"created":"2015-01-02T03:04:05.5Z","author":"Jane \u003cj@x\u003e","created_by":"/bin/sh -c #(nop) CMD"}"##;
+    let step = r#"{"created":"2015-01-02T03:04:05.5Z","author":"Jane \u003cj@x\u003e","created_by":"/bin/sh -c #(nop) CMD"}"#;
     let expected = format!(
         r##"{{"architecture":"amd64","author":"Jane \u003cj@x\u003e","config":{{"Cmd":["sh"]}},"container_config":{{"Cmd":["/bin/sh","-c","#(nop) CMD"]}},"created":"2015-01-02T03:04:05.5Z","docker_version":"1.9.0","history":[{step},{step}],"os":"linux","rootfs":{{"type":"layers","diff_ids":["{lower}","{upper}"]}}}}"##
     );

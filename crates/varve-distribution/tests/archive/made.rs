@@ -167,7 +167,7 @@ impl Image {
 }
 
 /// The members of an archive, to be altered before it is written.
-#[derive(Clone, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Members(pub(crate) BTreeMap<String, Vec<u8>>);
 
 impl Members {

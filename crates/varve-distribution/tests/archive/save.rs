@@ -40,7 +40,7 @@ fn members_stand_in_dockers_order_without_times_and_owners() {
     let loaded = store.load(&Members::docker(&image, Some("hello-world:latest")).tar()).unwrap();
     let (lines, members) = members(&store.save(&loaded));
     let manifest = image.manifest(&image.layers, media_type::OCI_LAYER);
-    let mut blobs = vec![&image.config, &image.layers[0], &manifest];
+    let mut blobs = [&image.config, &image.layers[0], &manifest];
     blobs.sort_by_key(|blob| digest(blob));
     let mut expected = vec!["755 0/0 0 0 blobs".to_owned(), "755 0/0 0 0 blobs/sha256".to_owned()];
     expected
@@ -116,9 +116,9 @@ fn an_archive_survives_another_store_byte_for_byte() {
     let manifest = image.manifest(&packed, media_type::OCI_LAYER_GZIP);
     let mut source = Members::default();
     source.blob(&image.config).blob(&manifest);
-    packed.iter().for_each(|layer| {
+    for layer in &packed {
         source.blob(layer);
-    });
+    }
     source.index_json(&[(&manifest, media_type::OCI_MANIFEST, Some("team/app:2"))]);
     let (first, second) = (TempStore::new(), TempStore::new());
     let archive = first.save(&first.load(&source.tar()).unwrap());

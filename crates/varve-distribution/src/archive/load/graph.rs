@@ -202,7 +202,6 @@ impl Graph<'_> {
         let mut images = Vec::new();
         for child in index.manifests.iter().filter(|child| !child.is_attestation()) {
             match self.manifest(child)? {
-                None => {}
                 Some(ManifestKind::Index(inner)) => {
                     images.extend(self.images_of(&inner, depth + 1)?);
                 }
@@ -213,7 +212,7 @@ impl Graph<'_> {
                     };
                     images.push((platform, manifest));
                 }
-                Some(ManifestKind::Manifest(_)) => {}
+                Some(ManifestKind::Manifest(_)) | None => {}
             }
         }
         Ok(images)
