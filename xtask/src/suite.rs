@@ -1,6 +1,7 @@
 //! `cargo xtask test`: packages, formatting, lints, every test, one closing line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Result, bail};
 
@@ -10,6 +11,10 @@ use crate::{packages, run};
 
 /// Tests append a line `capability: reason` here when they skip; `varve_testkit` does it.
 const SKIPS_VARIABLE: &str = "VARVE_TEST_SKIPS";
+/// What may be skipped where `CI=true`, for `varve_testkit`.
+const MAY_LACK_VARIABLE: &str = "VARVE_TEST_MAY_LACK";
+/// Where the tests look for a real root file system, under cargo's target directory.
+const ROOT: &str = "tmp/debian-root.tar";
 
 /// Runs everything. `Ok(false)` when something is wrong and has been said.
 pub(crate) fn test(options: &[&str]) -> Result<bool> {
@@ -20,6 +25,7 @@ pub(crate) fn test(options: &[&str]) -> Result<bool> {
     };
     let mut skipped = packages::install(may_install);
     let skips = skips_file()?;
+    skipped.extend(debian_root(may_install)?);
 
     let format = step("format", &mut cargo(&["fmt", "--all", "--check"]))?.passed;
     let lint = ["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"];
@@ -54,22 +60,46 @@ pub(crate) fn tidy() -> Result<bool> {
     Ok(step("tidy", &mut cargo(&["test", "--quiet", "--package", "xtask"]))?.passed)
 }
 
-fn tests(skips: &PathBuf, counts: &mut Counts, skipped: &mut Vec<String>) -> Result<bool> {
+fn tests(skips: &Path, counts: &mut Counts, skipped: &mut Vec<String>) -> Result<bool> {
     let main = if succeeds(&mut cargo(&["nextest", "--version"])) {
         let arguments = ["nextest", "run", "--workspace", "--no-fail-fast"];
-        step("tests", cargo(&arguments).env(SKIPS_VARIABLE, skips))?
+        step("tests", with_skips(&mut cargo(&arguments), skips)?)?
     } else {
         skipped.push("cargo-nextest: not installed, using `cargo test`".to_owned());
         let arguments = ["test", "--workspace", "--all-targets", "--no-fail-fast"];
-        step("tests", cargo(&arguments).env(SKIPS_VARIABLE, skips))?
+        step("tests", with_skips(&mut cargo(&arguments), skips)?)?
     };
     counts.add(&main.output);
-    let documentation = step(
-        "documentation tests",
-        cargo(&["test", "--workspace", "--doc", "--no-fail-fast"]).env(SKIPS_VARIABLE, skips),
-    )?;
+    let arguments = ["test", "--workspace", "--doc", "--no-fail-fast"];
+    let documentation = step("documentation tests", with_skips(&mut cargo(&arguments), skips)?)?;
     counts.add(&documentation.output);
     Ok(main.passed && documentation.passed)
+}
+
+fn with_skips<'a>(command: &'a mut Command, skips: &Path) -> Result<&'a mut Command> {
+    Ok(command.env(SKIPS_VARIABLE, skips).env(MAY_LACK_VARIABLE, may_skip()?.join(",")))
+}
+
+/// Makes a Debian root for the tests once, where packages may be fetched. Says what is skipped.
+fn debian_root(may_fetch: bool) -> Result<Option<String>> {
+    let (root, draft) = (run::target(ROOT)?, run::target(&format!("{ROOT}.draft"))?);
+    if root.is_file() {
+        return Ok(None);
+    }
+    std::fs::create_dir_all(root.parent().unwrap_or(&root))?;
+    let skipped = "debian-root: not made, a smaller root takes its place".to_owned();
+    if !may_fetch || !run::is_installed("mmdebstrap") {
+        return Ok(Some(skipped));
+    }
+    // Offline it would try for a long time.
+    let mut command = Command::new("timeout");
+    command.args(["240", "mmdebstrap", "--variant=minbase", "--quiet", "stable"]).arg(&draft);
+    if step("a Debian root for the tests", &mut command)?.passed {
+        std::fs::rename(draft, root)?;
+        return Ok(None);
+    }
+    let _ = std::fs::remove_file(draft);
+    Ok(Some(skipped))
 }
 
 /// The licence test of this crate covers licences and refused crates; the advisory database
@@ -93,20 +123,22 @@ fn skips_file() -> Result<PathBuf> {
 
 /// Says what was skipped. With `CI=true`, whatever `.ci/may-skip` does not name is a failure.
 fn report_skipped(skipped: &[String]) -> Result<bool> {
-    let list = std::fs::read_to_string(workspace().join(".ci/may-skip"))?;
-    let allowed: Vec<&str> = list
-        .lines()
-        .filter(|line| !line.starts_with('#'))
-        .filter_map(|line| line.split_whitespace().next())
-        .collect();
+    let allowed = may_skip()?;
     let strict = std::env::var("CI").is_ok_and(|value| value == "true");
     let mut fine = true;
     println!();
     for line in skipped {
         let capability = line.split(':').next().unwrap_or_default();
-        let refused = strict && !allowed.contains(&capability);
+        let refused = strict && !allowed.iter().any(|name| name == capability);
         fine &= !refused;
         println!("skipped {line}{}", if refused { " [not in .ci/may-skip]" } else { "" });
     }
     Ok(fine)
+}
+
+/// The names that `.ci/may-skip` lists.
+fn may_skip() -> Result<Vec<String>> {
+    let list = std::fs::read_to_string(workspace().join(".ci/may-skip"))?;
+    let lines = list.lines().filter(|line| !line.starts_with('#'));
+    Ok(lines.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect())
 }

@@ -2,8 +2,8 @@
 
 use crate::source::{find_words, line_of, none, sources};
 
-const FILES: &[&str] = &["util", "utils", "common", "misc", "helper", "helpers", "shared"];
-const TYPE_ENDINGS: &[&str] = &["Manager", "Handler", "Info", "Data", "Util", "Utils", "Helper"];
+const FILES: &[&str] = &["util", "utils", "common", "misc"];
+const TYPE_ENDINGS: &[&str] = &["Manager", "Handler", "Info", "Data", "Util", "Utils"];
 const FUNCTION_STARTS: &[&str] = &["do_", "process_", "handle_"];
 
 /// Types whose ending is the word of a specification or of the kernel.
