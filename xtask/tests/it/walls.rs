@@ -29,7 +29,6 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("hyper", &["varve-serve"]),
     ("axum", &["varve-serve"]),
     ("ureq", &["varve-distribution"]),
-    ("tar-core", &["varve-fs"]),
     ("zstd", &["varve-fs", "varve-testkit"]),
     ("bzip2", &["varve-fs", "varve-testkit"]),
     ("liblzma", &["varve-fs", "varve-testkit"]),

@@ -67,6 +67,41 @@ fn every_format_of_gnu_tar_is_read_as_the_files_it_was_made_of() {
     }
 }
 
+#[test]
+fn sparse_file_of_ten_gigabytes_is_read_in_every_format() {
+    if !have("tar", "--version") {
+        return;
+    }
+    let formats: [&[&str]; 4] = [
+        &["--format=gnu"],
+        &["--format=posix", "--sparse-version=0.0"],
+        &["--format=posix", "--sparse-version=0.1"],
+        &["--format=posix", "--sparse-version=1.0"],
+    ];
+    let dir = tempfile::tempdir().unwrap();
+    let file = fs::File::create(dir.path().join("huge")).unwrap();
+    file.set_len(10 << 30).unwrap();
+    file.write_all_at(b"far out", 9 << 30).unwrap();
+    for options in formats {
+        let archive = dir.path().join("a.tar");
+        let mut tar = Command::new("tar");
+        tar.args(["--create", "--sparse", "--file"]).arg(&archive).args(options);
+        assert!(tar.arg("--directory").arg(dir.path()).arg("huge").status().unwrap().success());
+        let tar = fs::read(&archive).unwrap();
+        compare_with_python(&archive, &tar);
+        let mut parser = LayerParser::new();
+        parser.update(&tar).unwrap();
+        let (summary, tree) = parser.finish().unwrap();
+        assert_eq!(summary.content_size_bytes, 10 << 30);
+        let Content::File(data) = &tree.inode(tree.lookup(b"huge").unwrap()).content else {
+            panic!("not a file");
+        };
+        let extent = data.extents().next().unwrap();
+        let at = extent.tar_offset + (9 << 30) - extent.offset;
+        assert_eq!(&tar[at as usize..][..7], b"far out");
+    }
+}
+
 const HOLDS_ALL: Holds = Holds::AttributesAndFractions;
 
 #[test]
