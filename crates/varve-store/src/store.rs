@@ -117,9 +117,12 @@ impl Store {
         Ok(())
     }
 
-    /// Whether the store has been made. A store that has not is empty, or an OCI layout of another
-    /// tool that was only read so far.
+    /// Whether the store has been made, by us or by another process since. A store that has not is
+    /// empty, or an OCI layout of another tool that was only read so far.
     pub(crate) fn is_made(&self) -> bool {
+        if !self.shared.made.load(Ordering::Acquire) && self.root().join("varve/format").exists() {
+            self.shared.made.store(true, Ordering::Release);
+        }
         self.shared.made.load(Ordering::Acquire)
     }
 

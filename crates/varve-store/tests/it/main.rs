@@ -4,3 +4,4 @@ mod check;
 mod ingest;
 mod made;
 mod names;
+mod processes;
