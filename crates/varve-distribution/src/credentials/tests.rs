@@ -1,3 +1,5 @@
+//! Credentials in files and helpers, found, kept and erased.
+
 use std::{
     fs,
     os::unix::fs::PermissionsExt as _,

@@ -1,3 +1,5 @@
+//! Streams of every compression, whole, cut off and damaged.
+
 use std::io::Write as _;
 
 use super::*;

@@ -300,10 +300,16 @@ fn sizes_beyond_eight_gigabytes_are_read() {
     let pax = Raw::new().pax(&[("size", b"10737418240")]).header("pax", b'0', 0);
     let base_256: &[u8] = b"\x80\0\0\0\0\0\0\x02\x80\0\0\0";
     let gnu = Raw::new().header_with("gnu", b'0', 0, &[(SIZE, base_256), GNU]);
-    check(pax.bytes(b"data").0, expect![[r"
+    check(
+        pax.bytes(b"data").0,
+        expect![[r"
         file `pax` 644 0:0 1 10737418240@1536error: unexpected EOF
-    "]]);
-    check(gnu.bytes(b"data").0, expect![[r"
+    "]],
+    );
+    check(
+        gnu.bytes(b"data").0,
+        expect![[r"
         file `gnu` 644 0:0 1 10737418240@512error: unexpected EOF
-    "]]);
+    "]],
+    );
 }

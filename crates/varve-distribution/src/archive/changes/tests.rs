@@ -1,3 +1,5 @@
+//! What `--change` instructions come out as.
+
 use super::*;
 
 #[track_caller]
