@@ -58,7 +58,7 @@ pub struct Inode {
 #[derive(Debug, Clone)]
 pub enum Content {
     /// A regular file.
-    File(Content),
+    File(FileBytes),
     /// A directory.
     Directory(Directory),
     /// A symbolic link and its text.
@@ -77,7 +77,7 @@ pub enum Content {
 
 /// Where a file's bytes are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Content {
+pub struct FileBytes {
     /// Bytes of the file, holes included.
     pub size: u64,
     /// Where in the uncompressed tar the stored bytes begin; a multiple of 512.
@@ -164,7 +164,7 @@ impl InodeId {
     }
 }
 
-impl Content {
+impl FileBytes {
     /// The runs of the file that are in the tar, in order; between them are holes.
     pub fn extents(&self) -> impl Iterator<Item = Extent> {
         let whole = Region { offset: 0, length: self.size };

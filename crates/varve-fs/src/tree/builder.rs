@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use varve_types::limits;
 
-use super::{Content, Directory, Inode, InodeId, Tree};
+use super::{Content, Directory, FileBytes, Inode, InodeId, Tree};
 use crate::{
     layer::LayerError,
     tar::{Entry, EntryKind, Time, lossy},
@@ -389,7 +389,7 @@ fn implied_directory() -> Inode {
 
 fn new_inode(entry: &mut Entry) -> Inode {
     let content = match entry.kind {
-        EntryKind::File => Content::File(Content {
+        EntryKind::File => Content::File(FileBytes {
             size: entry.size,
             data_offset: entry.data_offset,
             sparse: entry.sparse.take().map(Vec::into_boxed_slice),

@@ -15,7 +15,7 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, Timestamps, XattrFlags};
 use varve_fs::{
     layer::LayerParser,
     tar::{Device, Event, NewEntry, Parser, Time, Writer},
-    tree::{Content, Inode, Tree},
+    tree::{Content, FileBytes, Inode, Tree},
 };
 
 /// Of each path, everything that a tar keeps, as text.
@@ -358,7 +358,7 @@ fn fact_of_inode(inode: &Inode, tar: &[u8]) -> String {
 }
 
 /// A file's bytes, from where the tree says that they are.
-fn content(data: &Content, tar: &[u8]) -> Vec<u8> {
+fn content(data: &FileBytes, tar: &[u8]) -> Vec<u8> {
     let mut content = vec![0; data.size as usize];
     for extent in data.extents() {
         let stored = &tar[extent.tar_offset as usize..][..extent.length as usize];
