@@ -92,7 +92,7 @@ pub fn load(
         LoadInput::Stream(stream) => read_archive(stream, &mut contents)?,
         LoadInput::Directory(path) => directory::read(path, platform, &mut contents)?,
     }
-    let graph = Graph { store, lease, contents: &contents };
+    let graph = Graph::new(store, lease, &contents);
     let images = if contents.has("manifest.json") {
         let images = docker::images(&graph, platform)?;
         match images {

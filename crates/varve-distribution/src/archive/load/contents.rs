@@ -27,6 +27,7 @@ pub(super) struct Contents<'a> {
     lease: &'a Lease,
     ctx: &'a Ctx<'a>,
     members: BTreeMap<Vec<u8>, Member>,
+    members_read: u64,
     paths_size_bytes: u64,
     in_memory_size_bytes: usize,
 }
@@ -69,6 +70,7 @@ impl<'a> Contents<'a> {
             lease,
             ctx,
             members: BTreeMap::new(),
+            members_read: 0,
             paths_size_bytes: 0,
             in_memory_size_bytes: 0,
         }
@@ -160,8 +162,12 @@ impl<'a> Contents<'a> {
             self.paths_size_bytes,
             limits::ARCHIVE_PATHS_SIZE_BYTES_MAX,
         )?;
-        let count = self.members.len() as u64 + 1;
-        within("number of members in the archive", count, limits::ARCHIVE_MEMBERS_MAX as u64)?;
+        self.members_read += 1;
+        within(
+            "number of members in the archive",
+            self.members_read,
+            limits::ARCHIVE_MEMBERS_MAX as u64,
+        )?;
         if let Some(Member::Document(Document::InMemory(old))) = self.members.insert(path, member) {
             self.in_memory_size_bytes -= old.len();
         }

@@ -45,7 +45,8 @@ impl Layout<'_, '_> {
         if depth > limits::INDEX_DEPTH_MAX {
             return Err(Error::IndexDepth(limits::INDEX_DEPTH_MAX));
         }
-        if !self.take_blob(&descriptor.digest)? {
+        // What was seen is not walked again: indexes that share children would have no end.
+        if self.seen.contains(&descriptor.digest) || !self.take_blob(&descriptor.digest)? {
             return Ok(());
         }
         let bytes = self.contents.document(&blob_path(&descriptor.digest))?;

@@ -1,14 +1,16 @@
 //! Docker archives: `manifest.json` says what is an image.
 
+use std::collections::{BTreeMap, HashSet};
+
 use serde::{Deserialize, de::DeserializeOwned};
 use varve_types::{
-    Descriptor, DiffId, Document, ImageConfig, Index, Manifest, ManifestKind, Platform, Reference,
+    Descriptor, DiffId, Digest, Document, ImageConfig, ImageId, ManifestKind, Platform, Reference,
     limits, media_type,
 };
 
 use super::{
     LoadedImage,
-    graph::{Graph, Taken, check_count, check_operating_system, fits, image_id},
+    graph::{Graph, check_count, check_operating_system, fits},
 };
 use crate::{
     archive::{Error, Result},
@@ -42,9 +44,10 @@ pub(super) fn images(graph: &Graph<'_>, platform: Option<&Platform>) -> Result<I
     if entries.is_empty() {
         return Ok(Images::None);
     }
+    let originals = Originals::find(graph)?;
     let mut images = Vec::new();
     for entry in entries {
-        images.extend(image(graph, &entry, platform)?);
+        images.extend(image(graph, &originals, &entry, platform)?);
     }
     Ok(if images.is_empty() { Images::OtherPlatforms } else { Images::Found(images) })
 }
@@ -90,6 +93,7 @@ pub(super) fn in_scope(path: &str) -> Result<String> {
 /// One entry, checked in Docker's order. `None` when it is for another platform.
 fn image(
     graph: &Graph<'_>,
+    originals: &Originals,
     entry: &Entry,
     platform: Option<&Platform>,
 ) -> Result<Option<LoadedImage>> {
@@ -108,16 +112,8 @@ fn image(
         .map(|(at, (path, diff_id))| graph.layer_at(&in_scope(path)?, at, *diff_id))
         .collect::<Result<Vec<_>>>()?;
     let names = entry.repo_tags.iter().flatten().map(|tag| name(tag)).collect::<Result<_>>()?;
-    if let Some((taken, index)) = original(graph, &config)? {
-        let mut loaded = taken.into_loaded(names);
-        if let Some((index, is_complete)) = index {
-            loaded.index = Some(index.digest());
-            if is_complete && platform.is_none() {
-                let media_type = index.media_type.as_deref().unwrap_or(media_type::OCI_INDEX);
-                loaded.target = Descriptor::of(media_type, index.bytes());
-            }
-        }
-        return Ok(Some(loaded));
+    if let Some(loaded) = originals.take(graph, config.image_id(), platform.is_none())? {
+        return Ok(Some(LoadedImage { names, ..loaded }));
     }
     let loaded = graph.make_manifest(config, &layers)?.into_loaded(names);
     Ok(Some(LoadedImage { made_here: true, ..loaded }))
@@ -129,77 +125,94 @@ fn name(text: &str) -> Result<Reference> {
     Ok(reference.repository().with_tag(tag)?)
 }
 
-/// An index and whether all of it is here.
-type Through = Option<(Document<Index>, bool)>;
+/// The manifests that the OCI part of an archive has, by the image that each is of.
+struct Originals {
+    manifests: BTreeMap<ImageId, Vec<Original>>,
+}
 
-/// The manifest that the archive itself has for a config, whole and fitting, and the index that
-/// index.json reaches it through.
-fn original(graph: &Graph<'_>, config: &Document<ImageConfig>) -> Result<Option<(Taken, Through)>> {
-    if !graph.contents.has("index.json") {
-        return Ok(None);
+#[derive(Clone)]
+struct Original {
+    manifest: Descriptor,
+    /// The index that index.json reaches it through.
+    index: Option<Descriptor>,
+}
+
+impl Originals {
+    /// Looks through index.json. The Docker part is what counts: of a damaged OCI part no more
+    /// is used than makes sense.
+    fn find(graph: &Graph<'_>) -> Result<Self> {
+        let mut originals = Self { manifests: BTreeMap::new() };
+        if !graph.contents.has("index.json") {
+            return Ok(originals);
+        }
+        let Ok(bytes) = graph.contents.document("index.json") else { return Ok(originals) };
+        let Ok(ManifestKind::Index(top)) = ManifestKind::parse(bytes, media_type::OCI_INDEX) else {
+            return Ok(originals);
+        };
+        let mut seen = HashSet::new();
+        for descriptor in &top.manifests {
+            originals.add(graph, descriptor, None, 0, &mut seen)?;
+        }
+        Ok(originals)
     }
-    // The Docker part is sound; a damaged OCI part only means that there is no original.
-    let Ok(bytes) = graph.contents.document("index.json") else { return Ok(None) };
-    let Ok(ManifestKind::Index(top)) = ManifestKind::parse(bytes, media_type::OCI_INDEX) else {
-        return Ok(None);
-    };
-    for descriptor in &top.manifests {
-        let found = match graph.manifest(descriptor) {
+
+    fn add(
+        &mut self,
+        graph: &Graph<'_>,
+        descriptor: &Descriptor,
+        index: Option<&Descriptor>,
+        depth: usize,
+        seen: &mut HashSet<Digest>,
+    ) -> Result<()> {
+        if depth > limits::INDEX_DEPTH_MAX || !seen.insert(descriptor.digest) {
+            return Ok(());
+        }
+        match graph.manifest(descriptor) {
             Ok(Some(ManifestKind::Manifest(manifest))) => {
-                take_if_same(graph, &manifest, config)?.map(|taken| (taken, None))
+                let image = ImageId(manifest.config.digest);
+                let found = Original { manifest: descriptor.clone(), index: index.cloned() };
+                self.manifests.entry(image).or_default().push(found);
             }
-            Ok(Some(ManifestKind::Index(index))) => match find(graph, &index, config, 0)? {
-                Some(taken) => {
-                    let is_complete = matches!(graph.take_index(&index, 0), Ok(true));
-                    graph.store.put_blob(graph.lease, index.bytes())?;
-                    Some((taken, Some((index, is_complete))))
+            Ok(Some(ManifestKind::Index(inner))) => {
+                for child in &inner.manifests {
+                    self.add(graph, child, Some(index.unwrap_or(descriptor)), depth + 1, seen)?;
                 }
-                None => None,
-            },
+            }
             Err(Error::Store(error)) => return Err(error.into()),
-            _ => None,
-        };
-        if found.is_some() {
-            return Ok(found);
+            _ => {}
         }
+        Ok(())
     }
-    Ok(None)
-}
 
-fn find(
-    graph: &Graph<'_>,
-    index: &Index,
-    config: &Document<ImageConfig>,
-    depth: usize,
-) -> Result<Option<Taken>> {
-    if depth >= limits::INDEX_DEPTH_MAX {
-        return Ok(None);
-    }
-    for child in &index.manifests {
-        let found = match graph.manifest(child) {
-            Ok(Some(ManifestKind::Manifest(manifest))) => take_if_same(graph, &manifest, config)?,
-            Ok(Some(ManifestKind::Index(inner))) => find(graph, &inner, config, depth + 1)?,
-            Err(Error::Store(error)) => return Err(error.into()),
-            _ => None,
-        };
-        if found.is_some() {
-            return Ok(found);
+    /// The image with the manifest that came along, if there is one that is whole and fits.
+    fn take(
+        &self,
+        graph: &Graph<'_>,
+        image: ImageId,
+        whole_index: bool,
+    ) -> Result<Option<LoadedImage>> {
+        for original in self.manifests.get(&image).into_iter().flatten() {
+            let Some(ManifestKind::Manifest(manifest)) = graph.manifest(&original.manifest)? else {
+                continue;
+            };
+            let taken = match graph.take_image(&manifest) {
+                Ok(taken) => taken,
+                Err(Error::Store(error)) => return Err(error.into()),
+                Err(_) => continue,
+            };
+            let mut loaded = taken.into_loaded(Vec::new());
+            if let Some(descriptor) = &original.index
+                && let Some(ManifestKind::Index(index)) = graph.manifest(descriptor)?
+            {
+                graph.store.put_blob(graph.lease, index.bytes())?;
+                loaded.index = Some(index.digest());
+                if whole_index && matches!(graph.take_index(&index, 0), Ok(true)) {
+                    let media_type = index.media_type.as_deref().unwrap_or(media_type::OCI_INDEX);
+                    loaded.target = Descriptor::of(media_type, index.bytes());
+                }
+            }
+            return Ok(Some(loaded));
         }
-    }
-    Ok(None)
-}
-
-fn take_if_same(
-    graph: &Graph<'_>,
-    manifest: &Document<Manifest>,
-    config: &Document<ImageConfig>,
-) -> Result<Option<Taken>> {
-    if image_id(manifest) != config.image_id() {
-        return Ok(None);
-    }
-    match graph.take_image(manifest) {
-        Ok(taken) => Ok(Some(taken)),
-        Err(Error::Store(error)) => Err(error.into()),
-        Err(_) => Ok(None),
+        Ok(None)
     }
 }

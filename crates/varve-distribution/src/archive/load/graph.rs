@@ -1,10 +1,15 @@
 //! From documents to images: what belongs together, whether all of it came, and whether it fits.
 
+use std::{
+    cell::RefCell,
+    collections::{HashMap, HashSet},
+};
+
 use varve_fs::layer::{HeaderFault, LayerError};
 use varve_store::{LayerRequest, Lease, Store, StoredLayer, ingest};
 use varve_types::{
-    Descriptor, DiffId, Digest, Document, ImageConfig, ImageId, Index, Manifest, ManifestKind,
-    Platform, Reference, limits, media_type,
+    Descriptor, DiffId, Digest, Document, ImageConfig, Index, Manifest, ManifestKind, Platform,
+    Reference, limits, media_type,
 };
 
 use super::{
@@ -18,6 +23,9 @@ pub(super) struct Graph<'a> {
     pub(super) store: &'a Store,
     pub(super) lease: &'a Lease,
     pub(super) contents: &'a Contents<'a>,
+    /// Indexes and manifests that were taken, and whether all of each is here. Indexes may share
+    /// children, so nothing is walked twice.
+    taken: RefCell<HashMap<Digest, bool>>,
 }
 
 /// An image whose manifest, config and layers are all in the store.
@@ -44,7 +52,11 @@ impl Taken {
     }
 }
 
-impl Graph<'_> {
+impl<'a> Graph<'a> {
+    pub(super) fn new(store: &'a Store, lease: &'a Lease, contents: &'a Contents<'a>) -> Self {
+        Self { store, lease, contents, taken: RefCell::default() }
+    }
+
     /// The bytes of a document that is named by its digest, from the archive or the store.
     fn document(&self, digest: &Digest, size_bytes_max: u64) -> Result<Option<Vec<u8>>> {
         match self.contents.blob(digest)? {
@@ -171,6 +183,11 @@ impl Graph<'_> {
         }
         let mut complete = true;
         for child in &index.manifests {
+            let known = self.taken.borrow().get(&child.digest).copied();
+            if let Some(known) = known {
+                complete &= known;
+                continue;
+            }
             let taken = match self.manifest(child)? {
                 None => Err(Error::Missing(blob_path(&child.digest))),
                 Some(ManifestKind::Index(inner)) => self.take_index(&inner, depth + 1),
@@ -181,41 +198,57 @@ impl Graph<'_> {
                     self.take_artifact(&manifest).map(|()| true)
                 }
             };
-            complete &= match taken {
+            let taken = match taken {
                 Err(Error::Missing(_)) => false,
                 other => other?,
             };
+            self.taken.borrow_mut().insert(child.digest, taken);
+            complete &= taken;
         }
         self.store.put_blob(self.lease, index.bytes())?;
         Ok(complete)
     }
 
     /// The images of an index that are here, with their platforms, in order.
-    pub(super) fn images_of(
+    pub(super) fn images_of(&self, index: &Index) -> Result<Vec<(Platform, Document<Manifest>)>> {
+        let mut images = Vec::new();
+        self.add_images_of(index, 0, &mut HashSet::new(), &mut images)?;
+        Ok(images)
+    }
+
+    fn add_images_of(
         &self,
         index: &Index,
         depth: usize,
-    ) -> Result<Vec<(Platform, Document<Manifest>)>> {
+        seen: &mut HashSet<Digest>,
+        images: &mut Vec<(Platform, Document<Manifest>)>,
+    ) -> Result<()> {
         if depth >= limits::INDEX_DEPTH_MAX {
             return Err(Error::IndexDepth(limits::INDEX_DEPTH_MAX));
         }
-        let mut images = Vec::new();
         for child in index.manifests.iter().filter(|child| !child.is_attestation()) {
+            if !seen.insert(child.digest) {
+                continue;
+            }
             match self.manifest(child)? {
                 Some(ManifestKind::Index(inner)) => {
-                    images.extend(self.images_of(&inner, depth + 1)?);
+                    self.add_images_of(&inner, depth + 1, seen, images)?;
                 }
                 Some(ManifestKind::Manifest(manifest)) if is_image(&manifest, child) => {
                     let platform = match &child.platform {
                         Some(platform) => platform.clone(),
-                        None => self.platform_of(&manifest)?,
+                        // Without its config it is not here.
+                        None => match self.platform_of(&manifest) {
+                            Err(Error::Missing(_)) => continue,
+                            platform => platform?,
+                        },
                     };
                     images.push((platform, manifest));
                 }
                 Some(ManifestKind::Manifest(_)) | None => {}
             }
         }
-        Ok(images)
+        Ok(())
     }
 
     fn platform_of(&self, manifest: &Manifest) -> Result<Platform> {
@@ -283,9 +316,4 @@ fn check_size(descriptor: &Descriptor, actual: u64) -> Result<()> {
 
 fn not_a_tar() -> Error {
     Error::Tar(LayerError::InvalidHeader { offset: 0, fault: HeaderFault::Checksum })
-}
-
-/// The ID of a config's image, for those who have only the manifest.
-pub(super) fn image_id(manifest: &Manifest) -> ImageId {
-    ImageId(manifest.config.digest)
 }

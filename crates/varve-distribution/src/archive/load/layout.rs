@@ -80,32 +80,43 @@ fn image(
             Ok(Some(taken.into_loaded(Vec::new())))
         }
         ManifestKind::Index(index) => {
-            let images = graph.images_of(&index, 0)?;
-            let Some(manifest) = pick(&images, platform) else {
-                *is_other_platform |= !images.is_empty();
-                return match index.manifests.iter().find(|child| !child.is_attestation()) {
-                    Some(child) if images.is_empty() => {
-                        Err(Error::Missing(blob_path(&child.digest)))
-                    }
-                    _ => Ok(None),
-                };
-            };
-            through_index(graph, &index, manifest, platform).map(Some)
+            let images = graph.images_of(&index)?;
+            let candidates = candidates(&images, platform);
+            if candidates.is_empty() && !images.is_empty() {
+                *is_other_platform = true;
+                return Ok(None);
+            }
+            // The first whose parts came along; else it is said what the best one lacks.
+            let mut lacking = index
+                .manifests
+                .iter()
+                .find(|child| !child.is_attestation())
+                .map(|child| Error::Missing(blob_path(&child.digest)));
+            for (at, manifest) in candidates.into_iter().enumerate() {
+                match through_index(graph, &index, manifest, platform) {
+                    Err(error @ Error::Missing(_)) if at == 0 => lacking = Some(error),
+                    Err(Error::Missing(_)) => {}
+                    found => return found.map(Some),
+                }
+            }
+            lacking.map_or(Ok(None), Err)
         }
     }
 }
 
-/// The image for a platform; without one, the best for this host, else the first.
-fn pick<'a>(
+/// The images for a platform; without one, all, the best for this host first.
+fn candidates<'a>(
     images: &'a [(Platform, Document<Manifest>)],
     platform: Option<&Platform>,
-) -> Option<&'a Document<Manifest>> {
-    if let Some(wanted) = platform {
-        return images.iter().find(|(found, _)| wanted.matches(found)).map(|(_, image)| image);
-    }
+) -> Vec<&'a Document<Manifest>> {
     let host = Platform::host();
-    let best = images.iter().filter_map(|(found, image)| Some((host.rank(found)?, image)));
-    best.min_by_key(|(rank, _)| *rank).map(|(_, image)| image).or(images.first().map(|(_, i)| i))
+    let mut ranked: Vec<(u32, &Document<Manifest>)> = images
+        .iter()
+        .filter(|(found, _)| platform.is_none_or(|wanted| wanted.matches(found)))
+        .map(|(found, image)| (host.rank(found).unwrap_or(u32::MAX), image))
+        .collect();
+    ranked.sort_by_key(|(rank, _)| *rank);
+    ranked.into_iter().map(|(_, image)| image).collect()
 }
 
 fn through_index(

@@ -1,6 +1,6 @@
 //! What of an image goes into the archive, found before the first byte is written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use varve_store::Store;
 use varve_types::{
@@ -48,7 +48,7 @@ pub(super) fn plan<'a>(
         }
         ManifestKind::Index(index) => {
             let picked = pick(store, &index, image, platform)?;
-            let whole = platform.is_none() && is_complete(store, &index, 0)?;
+            let whole = platform.is_none() && is_complete(store, &index, 0, &mut HashSet::new())?;
             match picked {
                 Some(manifest) if !whole => {
                     (ManifestKind::Manifest(manifest.clone()), Some(manifest))
@@ -106,16 +106,25 @@ fn pick(
     }
 }
 
-fn is_complete(store: &Store, index: &Index, depth: usize) -> Result<bool> {
+/// Whether all that an index reaches is here. What was seen is not walked again.
+fn is_complete(
+    store: &Store,
+    index: &Index,
+    depth: usize,
+    seen: &mut HashSet<Digest>,
+) -> Result<bool> {
     if depth >= limits::INDEX_DEPTH_MAX {
         return Err(Error::IndexDepth(limits::INDEX_DEPTH_MAX));
     }
     for child in &index.manifests {
+        if !seen.insert(child.digest) {
+            continue;
+        }
         if store.blob_size(&child.digest)?.is_none() {
             return Ok(false);
         }
         let complete = match store.manifest(&child.digest)? {
-            ManifestKind::Index(index) => is_complete(store, &index, depth + 1)?,
+            ManifestKind::Index(index) => is_complete(store, &index, depth + 1, seen)?,
             ManifestKind::Manifest(manifest) => {
                 let mut parts = std::iter::once(&manifest.config).chain(&manifest.layers);
                 parts.try_fold(true, |all, part| -> Result<bool> {
