@@ -37,6 +37,10 @@ impl Engine {
         let now = ctx.now();
         let events = self.store.update_names(|names| {
             let mut events = Vec::new();
+            if loaded.is_empty() {
+                // Docker ends its answer to an empty manifest.json with an empty line.
+                events.push(Event::Note(String::new()));
+            }
             for image in &loaded {
                 let row = Row {
                     created: image.created,
