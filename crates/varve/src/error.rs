@@ -2,6 +2,10 @@
 
 use std::{error::Error, fmt::Write as _, io};
 
+use varve_engine::{Error as EngineError, Origin};
+
+use crate::format::template::print;
+
 /// Why a command ends with a code other than 0.
 #[derive(Debug)]
 pub(crate) enum CommandError {
@@ -40,7 +44,7 @@ impl CommandError {
     /// What to print on standard error, if anything.
     pub(crate) fn text(&self) -> Option<String> {
         match self {
-            Self::Plain { text, .. } => Some(text.clone()),
+            Self::Plain { text, .. } => Some(safe(text)),
             Self::Said { .. } => None,
             Self::Own { error, hint } => {
                 let mut text = format!("error: {error}");
@@ -52,10 +56,25 @@ impl CommandError {
                 if let Some(hint) = hint {
                     let _ = write!(text, "\nhint: {hint}");
                 }
-                Some(text)
+                Some(safe(&text))
             }
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => None,
             Self::Output(error) => Some(format!("error: cannot write to standard output: {error}")),
         }
     }
+}
+
+impl From<EngineError> for CommandError {
+    fn from(error: EngineError) -> Self {
+        match error.origin() {
+            Origin::Client | Origin::Stream => Self::plain(error.to_string(), 1),
+            Origin::Daemon => Self::daemon(error),
+            Origin::Varve => Self::Own { hint: error.hint(), error: Box::new(error) },
+        }
+    }
+}
+
+/// Makes a message safe to show: it may quote what a registry or an archive said.
+fn safe(text: &str) -> String {
+    print::lines(text)
 }

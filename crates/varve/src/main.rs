@@ -12,6 +12,7 @@ mod commands;
 mod error;
 mod format;
 mod process;
+mod report;
 mod role;
 mod ui;
 

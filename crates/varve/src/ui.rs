@@ -1,14 +1,24 @@
 //! Standard output, standard error and the terminal.
 
 use std::{
-    io::{self, IsTerminal as _, Write as _},
+    io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _},
+    path::Path,
     process::ExitCode,
     sync::{Mutex, MutexGuard},
 };
 
+use jiff::tz::TimeZone;
+use varve_engine::{Engine, Registries};
 use varve_types::{Clock, Ctx, Environment, Progress};
 
-use crate::{error::CommandError, process::SystemClock};
+use crate::{
+    error::CommandError,
+    format::template::print,
+    process::{self, SystemClock},
+};
+
+/// Bytes of an answer to a question.
+const ANSWER_SIZE_BYTES_MAX: u64 = 4096;
 
 /// Columns of a terminal that is none.
 const WIDTH_DEFAULT: usize = 80;
@@ -39,11 +49,6 @@ impl Ui {
         &self.globals
     }
 
-    /// The environment variables, with `--config` as `DOCKER_CONFIG`.
-    pub(crate) fn environment(&self) -> &Environment {
-        &self.environment
-    }
-
     /// The time now.
     pub(crate) fn now(&self) -> jiff::Timestamp {
         self.clock.now()
@@ -52,6 +57,43 @@ impl Ui {
     /// What the engine is handed.
     pub(crate) fn ctx<'a>(&'a self, progress: &'a dyn Progress) -> Ctx<'a> {
         Ctx { progress, clock: &self.clock, environment: &self.environment }
+    }
+
+    /// What the engine is handed when nobody is told how it goes on.
+    pub(crate) fn silent(&self) -> Ctx<'_> {
+        self.ctx(&varve_types::Silent)
+    }
+
+    /// Opens the store.
+    pub(crate) fn engine(&self) -> Result<Engine, CommandError> {
+        let root = process::store_root(&self.environment, self.globals.root.as_deref());
+        Ok(Engine::open(&root, self.registries()?)?)
+    }
+
+    /// The registries as the user reaches them.
+    pub(crate) fn registries(&self) -> Result<Registries, CommandError> {
+        let config = self.globals.config.as_deref().map(Path::new);
+        let (registries, warning) = Registries::load(&self.environment, config)?;
+        if let Some(warning) = warning {
+            self.complain(format_args!("WARNING: {}", print::lines(&warning)));
+        }
+        Ok(registries)
+    }
+
+    /// The zone in which times are shown.
+    pub(crate) fn zone(&self) -> TimeZone {
+        TimeZone::system()
+    }
+
+    /// Asks whether to go on. Everything but `y` and `Y` means no.
+    pub(crate) fn confirm(&self, warning: &str) -> Result<bool, CommandError> {
+        self.text(&format!("{warning}Are you sure you want to continue? [y/N] "))?;
+        self.flush()?;
+        let mut answer = String::new();
+        let limited = io::stdin().lock().take(ANSWER_SIZE_BYTES_MAX);
+        // Input that cannot be read is no answer.
+        let _ = io::BufReader::new(limited).read_line(&mut answer);
+        Ok(matches!(answer.trim(), "y" | "Y"))
     }
 
     /// Writes to standard output.

@@ -1,5 +1,10 @@
 //! Flags that several commands have: their help texts and values.
 
+use varve_engine::Filters;
+use varve_types::{Platform, platform::PlatformError};
+
+use crate::error::CommandError;
+
 /// Help of `--format` where there is a table.
 pub(crate) const FORMAT_TABLE_HELP: &str = "Format output using a custom template:
 'table':            Print output in table format with column headers (default)
@@ -33,10 +38,27 @@ pub(crate) fn filter(text: &str) -> Result<Filter, String> {
     Ok(Filter { name: name.trim().to_lowercase(), value: value.trim().to_owned() })
 }
 
-/// The conditions that are some, as pairs.
-pub(crate) fn conditions(filters: &[Filter]) -> Vec<(String, String)> {
-    let given = filters.iter().filter(|filter| !filter.name.is_empty());
-    given.map(|filter| (filter.name.clone(), filter.value.clone())).collect()
+/// The conditions as the engine takes them.
+pub(crate) fn filters(given: &[Filter]) -> Filters {
+    let mut filters = Filters::default();
+    for filter in given.iter().filter(|filter| !filter.name.is_empty()) {
+        filters.add(&filter.name, &filter.value);
+    }
+    filters
+}
+
+/// Reads a platform. An empty text is none, as in Docker.
+pub(crate) fn platform(text: Option<&str>) -> Result<Option<Platform>, CommandError> {
+    match text {
+        None | Some("") => Ok(None),
+        Some(text) => text.parse().map(Some).map_err(|error| {
+            // Docker leaves the quoted text out of the reason where its own words name it.
+            let reason = PlatformError::to_string(&error);
+            let quoted = format!("{text:?}: ");
+            let reason = reason.strip_prefix(&quoted).unwrap_or(&reason);
+            CommandError::plain(format!("invalid platform: {text:?}: {reason}"), 1)
+        }),
+    }
 }
 
 /// Reads a number as Go does, with its words for what is none.

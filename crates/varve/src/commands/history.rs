@@ -1,7 +1,11 @@
 //! `varve history`
 
 use super::flags;
-use crate::{error::CommandError, ui::Ui};
+use crate::{
+    error::CommandError,
+    report::history::{self, Layout},
+    ui::Ui,
+};
 
 pub(crate) const USAGE: &str = "[OPTIONS] IMAGE";
 pub(crate) const NAMES: &str = "varve image history, varve history";
@@ -32,6 +36,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
-    let _ = (ui, args);
-    Err(CommandError::plain("not yet", 1))
+    let platform = flags::platform(args.platform.as_deref())?;
+    let entries = ui.engine()?.history(&args.image, platform.as_ref())?;
+    let layout =
+        Layout { format: &args.format, quiet: args.quiet, human: args.human, whole: args.no_trunc };
+    ui.text(&history::list(&entries, layout, ui.now(), &ui.zone())?)
 }

@@ -1,7 +1,16 @@
 //! `varve images`
 
+use varve_engine::{Engine, ImageSummary, List};
+
 use super::flags;
-use crate::{error::CommandError, ui::Ui};
+use crate::{
+    error::CommandError,
+    report::{
+        images::{self, Layout},
+        tree::{self, Line, Tree},
+    },
+    ui::{self, Ui},
+};
 
 pub(crate) const USAGE: &str = "[OPTIONS] [REPOSITORY[:TAG]]";
 pub(crate) const NAMES: &str = "varve image ls, varve image list, varve images";
@@ -42,6 +51,73 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
-    let _ = (ui, args);
-    Err(CommandError::plain("not yet", 1))
+    if args.tree {
+        args.check_tree()?;
+    }
+    let mut filters = flags::filters(&args.filters);
+    if let Some(name) = &args.name {
+        filters.add("reference", name);
+    }
+    let engine = ui.engine()?;
+    let request = List { all: args.all, filters };
+    let images = engine.list(&ui.silent(), &request)?;
+    if args.tree {
+        return ui.text(&args.draw(&engine, &images)?);
+    }
+    let layout = Layout {
+        format: &args.format,
+        quiet: args.quiet,
+        digests: args.digests,
+        whole: args.no_trunc,
+    };
+    ui.text(&images::list(&images, layout, ui.now(), &ui.zone())?)
+}
+
+impl Args {
+    fn check_tree(&self) -> Result<(), CommandError> {
+        let others = [
+            (self.quiet, "--quiet"),
+            (self.no_trunc, "--no-trunc"),
+            (self.digests, "--show-digest"),
+            (!self.format.is_empty(), "--format"),
+        ];
+        match others.iter().find(|(given, _)| *given) {
+            Some((_, flag)) => {
+                let text = format!("{flag} is not yet supported with --tree");
+                Err(CommandError::plain(text, 1))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn draw(&self, engine: &Engine, images: &[ImageSummary]) -> Result<String, CommandError> {
+        let mut trees = Vec::with_capacity(images.len());
+        for image in images {
+            let platforms = engine.platforms(image)?;
+            let line = |id: String, size_bytes, content_size_bytes| Line {
+                id,
+                size_bytes,
+                content_size_bytes,
+                in_use: false,
+            };
+            let content = platforms.iter().map(|platform| platform.content_size_bytes).sum();
+            let mut names: Vec<String> = image.tags.iter().map(|name| name.familiar()).collect();
+            if names.is_empty() {
+                names.push("<untagged>".to_owned());
+            }
+            trees.push(Tree {
+                names,
+                line: line(image.id.to_string(), image.size_bytes, content),
+                platforms: platforms
+                    .iter()
+                    .map(|one| {
+                        let figures =
+                            line(one.id.to_string(), one.size_bytes, one.content_size_bytes);
+                        (one.platform.to_string(), figures)
+                    })
+                    .collect(),
+            });
+        }
+        Ok(tree::draw(&trees, ui::width(), ui::stdout_is_terminal()))
+    }
 }

@@ -1,7 +1,7 @@
 //! `varve info`
 
 use super::flags;
-use crate::{error::CommandError, ui::Ui};
+use crate::{error::CommandError, report::info, ui::Ui};
 
 pub(crate) const USAGE: &str = "[OPTIONS]";
 pub(crate) const NAMES: &str = "varve system info, varve info";
@@ -14,6 +14,17 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
-    let _ = (ui, args);
-    Err(CommandError::plain("not yet", 1))
+    let engine = ui.engine()?;
+    let facts = engine.info(&ui.silent())?;
+    let debug = ui.globals().debug;
+    match args.format.as_str() {
+        "" => {
+            // Credentials that cannot be read are the business of the commands that need them.
+            let kept = ui.registries()?.kept_credential("").ok().flatten();
+            let username = kept.as_ref().map(varve_engine::Credential::username);
+            let username = username.filter(|name| !name.is_empty());
+            ui.text(&info::text(&facts, debug, username))
+        }
+        format => ui.text(&crate::format::one(format, &info::value(&facts, debug))?),
+    }
 }

@@ -1,7 +1,9 @@
 //! `varve image prune`
 
+use varve_engine::Prune;
+
 use super::flags;
-use crate::{error::CommandError, ui::Ui};
+use crate::{error::CommandError, report::removal, ui::Ui};
 
 pub(crate) const USAGE: &str = "[OPTIONS]";
 
@@ -23,6 +25,14 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
-    let _ = (ui, args);
-    Err(CommandError::plain("not yet", 1))
+    let what = match args.all {
+        true => "all images without at least one container associated to them",
+        false => "all dangling images",
+    };
+    if !args.force && !ui.confirm(&format!("WARNING! This will remove {what}.\n"))? {
+        return Ok(());
+    }
+    let request = Prune { all: args.all, filters: flags::filters(&args.filters) };
+    let pruned = ui.engine()?.prune(&ui.silent(), &request)?;
+    ui.text(&removal::pruned(&pruned))
 }

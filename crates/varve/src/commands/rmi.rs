@@ -1,6 +1,10 @@
 //! `varve rmi`
 
-use crate::{error::CommandError, ui::Ui};
+use varve_engine::Remove;
+use varve_types::Kind;
+
+use super::flags;
+use crate::{error::CommandError, report::removal, ui::Ui};
 
 pub(crate) const USAGE: &str = "[OPTIONS] IMAGE [IMAGE...]";
 pub(crate) const NAMES: &str = "varve image rm, varve image remove, varve rmi";
@@ -25,6 +29,35 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
-    let _ = (ui, args);
-    Err(CommandError::plain("not yet", 1))
+    let mut platforms = Vec::new();
+    for text in args.platforms.iter().flat_map(|list| list.split(',')) {
+        platforms.extend(flags::platform(Some(text))?);
+    }
+    let engine = ui.engine()?;
+    let (mut errors, mut fatal) = (Vec::new(), false);
+    for image in &args.images {
+        if image.is_empty() {
+            errors.push("Error response from daemon: page not found".to_owned());
+            continue;
+        }
+        let request =
+            Remove { image, force: args.force, keep_parents: args.no_prune, platforms: &platforms };
+        match engine.remove(&request) {
+            Ok(removed) => ui.text(&removal::removed(&removed))?,
+            Err(error) => {
+                fatal |= error.kind() != Kind::NotFound;
+                errors.extend(CommandError::from(error).text());
+            }
+        }
+    }
+    if errors.is_empty() {
+        return Ok(());
+    }
+    let text = errors.join("\n");
+    if args.force && !fatal {
+        // By force, what is not there counts as removed.
+        ui.complain(text);
+        return Ok(());
+    }
+    Err(CommandError::plain(text, 1))
 }

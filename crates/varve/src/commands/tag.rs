@@ -13,6 +13,5 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
-    let _ = (ui, args);
-    Err(CommandError::plain("not yet", 1))
+    Ok(ui.engine()?.tag(&ui.silent(), &args.source, &args.target)?)
 }

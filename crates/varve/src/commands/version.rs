@@ -1,7 +1,7 @@
 //! `varve version`
 
 use super::flags;
-use crate::{error::CommandError, ui::Ui};
+use crate::{error::CommandError, report::version, ui::Ui};
 
 pub(crate) const USAGE: &str = "[OPTIONS]";
 
@@ -13,11 +13,14 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
-    let _ = (ui, args);
-    Err(CommandError::plain("not yet", 1))
+    let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
+    match args.format.as_str() {
+        "" => ui.text(&version::text(&kernel)),
+        format => ui.text(&crate::format::one(format, &version::value(&kernel))?),
+    }
 }
 
 /// The line that `--version` prints.
 pub(crate) fn one_line() -> String {
-    format!("Varve version {}, build {}", env!("CARGO_PKG_VERSION"), "unknown")
+    format!("Varve version {}, build {}", version::VERSION, version::commit())
 }

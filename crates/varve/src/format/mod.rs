@@ -52,6 +52,15 @@ impl Listing<'_> {
     }
 }
 
+/// Writes one value as JSON or through a template.
+pub(crate) fn one(format: &str, value: &Value) -> Result<String, CommandError> {
+    let source = if format == "json" { "{{json .}}" } else { format };
+    let parsed = Template::parse(source)
+        .map_err(|error| CommandError::plain(format!("template parsing error: {error}"), 64))?;
+    let text = parsed.run(value, Escape::Lines).map_err(|error| template_error(&error))?;
+    Ok(text + "\n")
+}
+
 /// What is wrong with a template, in Docker's words.
 pub(crate) fn template_error(error: &str) -> CommandError {
     CommandError::plain(format!("template parsing error: {error}"), 1)

@@ -15,7 +15,7 @@ pub(crate) fn size(bytes: u64, digits: usize) -> String {
 
 /// Go's `%.Ng`: significant digits without trailing zeros, with an exponent when rounding
 /// reaches past them.
-fn significant(number: f64, digits: usize) -> String {
+pub(crate) fn significant(number: f64, digits: usize) -> String {
     if number == 0.0 {
         return "0".to_owned();
     }

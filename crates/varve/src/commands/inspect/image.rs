@@ -1,7 +1,6 @@
 //! `varve image inspect`
 
-use crate::commands::flags;
-use crate::{error::CommandError, ui::Ui};
+use crate::{commands::flags, error::CommandError, report::inspect::Form, ui::Ui};
 
 pub(crate) const USAGE: &str = "[OPTIONS] IMAGE [IMAGE...]";
 
@@ -23,6 +22,20 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
-    let _ = (ui, args);
-    Err(CommandError::plain("not yet", 1))
+    let platform = flags::platform(args.platform.as_deref())?;
+    let form = Form::new(&args.format)?;
+    let (mut found, mut errors) = (Vec::new(), Vec::new());
+    let engine = ui.engine()?;
+    for image in &args.images {
+        if image.is_empty() {
+            errors.push("Error: No such image: ".to_owned());
+            continue;
+        }
+        match engine.inspect(image, platform.as_ref()) {
+            Ok(facts) => found.push(facts),
+            Err(error) => errors.extend(CommandError::from(error).text()),
+        }
+    }
+    let text = form.show(&found, &mut errors);
+    super::finish(ui, text, errors)
 }

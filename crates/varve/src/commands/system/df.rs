@@ -1,7 +1,6 @@
 //! `varve system df`
 
-use crate::commands::flags;
-use crate::{error::CommandError, ui::Ui};
+use crate::{commands::flags, error::CommandError, report::df, ui::Ui};
 
 pub(crate) const USAGE: &str = "[OPTIONS]";
 
@@ -17,6 +16,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
-    let _ = (ui, args);
-    Err(CommandError::plain("not yet", 1))
+    let usage = ui.engine()?.disk_usage()?;
+    match args.verbose {
+        true => ui.text(&df::details(&usage, &args.format, ui.now(), &ui.zone())?),
+        false => ui.text(&df::summary(&usage, &args.format)?),
+    }
 }

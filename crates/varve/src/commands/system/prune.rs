@@ -1,7 +1,8 @@
 //! `varve system prune`
 
-use crate::commands::flags;
-use crate::{error::CommandError, ui::Ui};
+use varve_engine::{Filters, Prune};
+
+use crate::{commands::flags, error::CommandError, report::removal, ui::Ui};
 
 pub(crate) const USAGE: &str = "[OPTIONS]";
 
@@ -27,6 +28,40 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
-    let _ = (ui, args);
-    Err(CommandError::plain("not yet", 1))
+    let filters = flags::filters(&args.filters);
+    if args.volumes && filters.has("until") {
+        let text = "ERROR: The \"until\" filter is not supported with \"--volumes\"";
+        return Err(CommandError::plain(text, 1));
+    }
+    if !args.force && !ui.confirm(&args.warning(&filters))? {
+        return Ok(());
+    }
+    let request = Prune { all: args.all, filters };
+    let pruned = ui.engine()?.prune(&ui.silent(), &request)?;
+    ui.text(&removal::pruned(&pruned))
+}
+
+impl Args {
+    fn warning(&self, filters: &Filters) -> String {
+        let mut items = vec!["all stopped containers"];
+        items.push("all networks not used by at least one container");
+        if self.volumes {
+            items.push("all anonymous volumes not used by at least one container");
+        }
+        items.push(match self.all {
+            true => "all images without at least one container associated to them",
+            false => "all dangling images",
+        });
+        items.push(if self.all { "all build cache" } else { "unused build cache" });
+        let list = |items: &[String]| items.concat();
+        let items: Vec<String> = items.iter().map(|item| format!("  - {item}\n")).collect();
+        let mut text = format!("WARNING! This will remove:\n{}\n", list(&items));
+        let filters: Vec<String> =
+            filters.iter().map(|(name, value)| format!("  - {name}={value}\n")).collect();
+        if !filters.is_empty() {
+            let filters = list(&filters);
+            text.push_str(&format!("  Items to be pruned will be filtered with:\n{filters}\n"));
+        }
+        text
+    }
 }

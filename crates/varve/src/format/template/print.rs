@@ -26,15 +26,18 @@ pub(crate) fn shown(text: &Text, escape: Escape) -> String {
     }
     match escape {
         Escape::Cell => Printable(&text.text).to_string(),
-        Escape::Lines => {
-            let mut out = String::with_capacity(text.text.len());
-            for piece in text.text.split_inclusive(['\n', '\t']) {
-                let body = piece.trim_end_matches(['\n', '\t']);
-                let _ = write!(out, "{}{}", Printable(body), &piece[body.len()..]);
-            }
-            out
-        }
+        Escape::Lines => lines(&text.text),
     }
+}
+
+/// A text with all that a terminal would obey escaped, apart from line breaks and tabs.
+pub(crate) fn lines(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for piece in text.split_inclusive(['\n', '\t']) {
+        let body = piece.trim_end_matches(['\n', '\t']);
+        let _ = write!(out, "{}{}", Printable(body), &piece[body.len()..]);
+    }
+    out
 }
 
 /// `%v`

@@ -1,0 +1,10 @@
+//! Reports: pure functions from what the engine knows to what Docker would print.
+
+pub(crate) mod df;
+pub(crate) mod history;
+pub(crate) mod images;
+pub(crate) mod info;
+pub(crate) mod inspect;
+pub(crate) mod removal;
+pub(crate) mod tree;
+pub(crate) mod version;
