@@ -6,3 +6,4 @@ pub mod copy;
 pub mod credentials;
 pub mod go_json;
 pub mod hosts;
+pub mod server;

@@ -1,1 +1,16 @@
-//! Under construction.
+//! For tests only: a registry on loopback that misbehaves when told to, images made to order,
+//! stores in temporary directories, and guards for what a machine may lack.
+
+mod connection;
+pub mod fault;
+pub mod guard;
+pub mod image;
+mod log;
+pub mod registry;
+mod tar;
+mod tls;
+
+pub use fault::{Fault, On};
+pub use image::Image;
+pub use log::Entry;
+pub use registry::Registry;

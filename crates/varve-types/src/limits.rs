@@ -56,3 +56,13 @@ pub const LINK_DEPTH_MAX: usize = 40;
 pub const LAYER_WARNINGS_MAX: usize = 50;
 /// Bytes of all paths of an image archive together: they are kept in memory.
 pub const ARCHIVE_PATHS_SIZE_BYTES_MAX: u64 = 16 << 20;
+/// Bytes of one blob that the registry takes.
+pub const BLOB_SIZE_BYTES_MAX: u64 = 1 << 40;
+/// Repositories or tags in one page of the registry's lists.
+pub const LIST_PAGE_ENTRIES_MAX: usize = 1_000;
+/// Uploads whose running hash the registry keeps in memory; the others are hashed again at their end.
+pub const UPLOAD_HASHES_MAX: usize = 1_024;
+/// Bytes of an htpasswd file.
+pub const HTPASSWD_SIZE_BYTES_MAX: u64 = 1 << 20;
+/// Bytes of a request's or response's line and headers together.
+pub const HTTP_HEAD_SIZE_BYTES_MAX: usize = 64 << 10;

@@ -230,8 +230,8 @@ fn is_image_id(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// `[\w][\w.-]{0,127}`
-fn is_tag(tag: &str) -> bool {
+/// Whether a text is a tag: `[\w][\w.-]{0,127}`.
+pub fn is_tag(tag: &str) -> bool {
     let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     let bytes = tag.as_bytes();
     (1..=128).contains(&bytes.len())
@@ -272,8 +272,8 @@ fn is_domain(domain: &str) -> bool {
     port_fits && (domain.starts_with('[') || host.split('.').all(component))
 }
 
-/// Components of `[a-z0-9]+` joined by `.`, `_`, `__` or any number of `-`.
-fn is_path(path: &str) -> bool {
+/// Whether a text is a repository's path: components of `[a-z0-9]+` joined by `.`, `_`, `__` or any number of `-`.
+pub fn is_path(path: &str) -> bool {
     path.split('/').all(is_path_component)
 }
 

@@ -1,0 +1,3 @@
+//! Tests of moving images, from outside.
+
+mod server;

@@ -1,0 +1,6 @@
+//! The registry, asked without a socket.
+
+mod conformance;
+mod session;
+mod storage;
+mod uploads;

@@ -1,0 +1,68 @@
+//! What a test needs and a machine may lack. A missing thing is said aloud; where `CI` is set it
+//! fails the test unless `VARVE_TEST_MAY_LACK` lists it (names separated by commas).
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
+
+/// A program on the `PATH`; `None` when the test must be skipped.
+#[track_caller]
+pub fn tool(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let sbin = ["/usr/sbin", "/sbin"].map(PathBuf::from);
+    let found = env::split_paths(&path)
+        .chain(sbin)
+        .map(|directory| directory.join(name))
+        .find(|candidate| candidate.is_file());
+    if found.is_none() {
+        lacks(name);
+    }
+    found
+}
+
+/// Whether this process is root.
+#[track_caller]
+pub fn root() -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let is_root = std::fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0);
+    if !is_root {
+        lacks("root");
+    }
+    is_root
+}
+
+/// Whether this process is *not* root, so that permissions mean something.
+#[track_caller]
+pub fn not_root() -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let is_root = std::fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0);
+    if is_root {
+        lacks("not-root");
+    }
+    !is_root
+}
+
+/// A file or directory that a test needs.
+#[track_caller]
+pub fn path(path: &str) -> Option<PathBuf> {
+    let found = Path::new(path).exists().then(|| PathBuf::from(path));
+    if found.is_none() {
+        lacks(path);
+    }
+    found
+}
+
+#[track_caller]
+fn lacks(name: &str) {
+    let at = std::panic::Location::caller();
+    // Straight to the terminal: the harness hides what a passing test prints.
+    let _ = std::io::Write::write_all(
+        &mut std::io::stderr(),
+        format!("SKIPPED {}:{}: this machine lacks {name}\n", at.file(), at.line()).as_bytes(),
+    );
+    let listed = env::var("VARVE_TEST_MAY_LACK").unwrap_or_default();
+    let allowed = listed.split(',').any(|allowed| allowed.trim() == name);
+    let strict = env::var("CI").is_ok_and(|value| value == "true");
+    assert!(allowed || !strict, "CI lacks {name}, and VARVE_TEST_MAY_LACK does not list it");
+}
