@@ -98,7 +98,7 @@ impl LayerParser {
             foreign_hard_links: Vec::new(),
             warnings: self.warnings,
         };
-        summarise(&tree, &mut summary);
+        summarise(&tree, &mut summary)?;
         Ok((summary, tree))
     }
 
@@ -150,17 +150,26 @@ impl LayerParser {
     }
 }
 
-fn summarise(tree: &Tree, summary: &mut LayerSummary) {
+fn summarise(tree: &Tree, summary: &mut LayerSummary) -> Result<(), LayerError> {
     let is_implied = |id| match &tree.inode(id).content {
         Content::Directory(directory) => directory.is_implied,
         _ => false,
+    };
+    let mut listed = 0;
+    let mut list = |path: &[u8]| {
+        listed += path.len() as u64;
+        let limit = limits::LAYER_RECORD_SIZE_BYTES_MAX;
+        if listed > limit {
+            return Err(LayerError::Limit { what: "bytes of a layer's record", limit });
+        }
+        Ok(text_of_path(path))
     };
     let mut counted = vec![false; tree.inode_count()];
     let mut walk = tree.walk();
     while let Some((path, id)) = walk.next() {
         summary.entries += 1;
         if is_implied(id) {
-            summary.implied_directories.push(text_of_path(path));
+            summary.implied_directories.push(list(path)?);
         }
         // A file with several names is counted once.
         let is_first = !std::mem::replace(&mut counted[id.index()], true);
@@ -168,7 +177,7 @@ fn summarise(tree: &Tree, summary: &mut LayerSummary) {
             Content::File(data) if is_first => data.size,
             Content::Symlink(target) if is_first => target.len() as u64,
             Content::ForeignHardLink(target) => {
-                let link = (text_of_path(path), text_of_path(target));
+                let link = (list(path)?, list(target)?);
                 summary.foreign_hard_links.push(link);
                 0
             }
@@ -179,6 +188,7 @@ fn summarise(tree: &Tree, summary: &mut LayerSummary) {
     if summary.entries > 0 && is_implied(Tree::ROOT) {
         summary.implied_directories.insert(0, String::new());
     }
+    Ok(())
 }
 
 /// Writes a path as text from which [`path_of_text`] gets its bytes back: what is readable UTF-8

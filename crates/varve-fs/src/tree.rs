@@ -17,6 +17,7 @@
 //! 3. Children are in the order of their names' bytes.
 
 mod builder;
+mod trail;
 
 use std::collections::{BTreeMap, btree_map};
 

@@ -49,7 +49,11 @@ pub const SPARSE_REGIONS_MAX: usize = 100_000;
 /// Extension headers in front of one entry of a tar.
 pub const TAR_EXTENSIONS_MAX: usize = 16;
 /// Bytes of names, link targets, attributes and sparse maps that one layer's tree may hold.
-pub const LAYER_TREE_SIZE_BYTES_MAX: u64 = 512 << 20;
+pub const LAYER_TREE_SIZE_BYTES_MAX: u64 = 1 << 30;
+/// Bytes of paths that one layer's record may list (implied directories, foreign hard links).
+pub const LAYER_RECORD_SIZE_BYTES_MAX: u64 = 16 << 20;
+/// Parts of symbolic links' texts gone through while the places of one layer's entries are found.
+pub const LAYER_LINK_STEPS_MAX: u64 = 8 << 20;
 /// Symbolic links followed to find one place in a layer (Linux `MAXSYMLINKS`).
 pub const LINK_DEPTH_MAX: usize = 40;
 /// Warnings kept of one layer.

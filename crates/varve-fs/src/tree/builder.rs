@@ -1,10 +1,10 @@
 //! Applying entries one after the other.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use varve_types::limits;
 
-use super::{Content, Directory, FileBytes, Inode, InodeId, Tree};
+use super::{Content, Directory, FileBytes, Inode, InodeId, Tree, trail::Trail};
 use crate::{
     layer::LayerError,
     tar::{Entry, EntryKind, Time, lossy},
@@ -14,7 +14,7 @@ const WHITEOUT_PREFIX: &[u8] = b".wh.";
 const OPAQUE_MARKER: &[u8] = b".wh..wh..opq";
 const AUFS_PREFIX: &[u8] = b".wh..wh.";
 /// Bytes that an inode and its name cost besides what they hold.
-const INODE_SIZE_BYTES: u64 = 64;
+const INODE_SIZE_BYTES: u64 = 192;
 
 /// A tree being built.
 #[derive(Debug)]
@@ -28,6 +28,7 @@ pub(crate) struct Builder {
     /// Files that the old AUFS driver kept under names of its own, for hard links to name.
     aufs_files: BTreeMap<Vec<u8>, InodeId>,
     size_bytes: u64,
+    link_steps: u64,
 }
 
 /// What became of an entry.
@@ -51,6 +52,7 @@ impl Builder {
             unresolved: Vec::new(),
             aufs_files: BTreeMap::new(),
             size_bytes: 0,
+            link_steps: 0,
         }
     }
 
@@ -250,54 +252,46 @@ impl Builder {
     /// Finds the directory at a path, through symbolic links, and makes what is missing of it.
     /// `path` is the entry's, for the error.
     fn directory_at(&mut self, parent: &[u8], path: &[u8]) -> Result<InodeId, LayerError> {
-        let mut steps = Steps::new(parent);
-        let mut trail = vec![Tree::ROOT];
-        while let Some(step) = steps.next() {
-            let here = trail[trail.len() - 1];
-            match step {
-                Step::Root => trail.truncate(1),
-                Step::Up => trail.truncate((trail.len() - 1).max(1)),
-                Step::Down(name) => match self.tree.child(here, &name) {
-                    None => {
-                        self.account_bytes(name.len() as u64 + INODE_SIZE_BYTES)?;
-                        trail.push(self.new_directory(here, &name));
+        let mut trail = Trail::new(parent);
+        while let Some(name) = trail.next() {
+            let next = match self.tree.child(trail.here(), &name) {
+                None => {
+                    self.account_bytes(name.len() as u64 + INODE_SIZE_BYTES)?;
+                    self.new_directory(trail.here(), &name)
+                }
+                Some(id) => match &self.tree.inode(id).content {
+                    Content::Directory(_) => id,
+                    Content::Symlink(target) => {
+                        self.link_steps = trail.follow(target, path, self.link_steps)?;
+                        continue;
                     }
-                    Some(id) => match &self.tree.inode(id).content {
-                        Content::Directory(_) => trail.push(id),
-                        Content::Symlink(target) => steps.follow(target, path)?,
-                        Content::Whiteout => trail.push(self.new_directory(here, &name)),
-                        _ => return Err(LayerError::NotADirectory { path: lossy(parent) }),
-                    },
+                    Content::Whiteout => self.new_directory(trail.here(), &name),
+                    _ => return Err(LayerError::NotADirectory { path: lossy(parent) }),
                 },
-            }
+            };
+            trail.enter(next, &name)?;
         }
-        Ok(trail[trail.len() - 1])
+        Ok(trail.here())
     }
 
     /// Finds what lies at a path, through symbolic links on the way but not at its end.
-    fn find(&self, path: &[u8]) -> Result<Option<InodeId>, LayerError> {
+    fn find(&mut self, path: &[u8]) -> Result<Option<InodeId>, LayerError> {
         let (parent, name) = split(path);
-        let mut steps = Steps::new(parent);
-        let mut trail = vec![Tree::ROOT];
-        while let Some(step) = steps.next() {
-            let here = trail[trail.len() - 1];
-            match step {
-                Step::Root => trail.truncate(1),
-                Step::Up => trail.truncate((trail.len() - 1).max(1)),
-                Step::Down(name) => {
-                    let Some(id) = self.tree.child(here, &name) else { return Ok(None) };
-                    match &self.tree.inode(id).content {
-                        Content::Symlink(target) => steps.follow(target, path)?,
-                        Content::Directory(_) => trail.push(id),
-                        _ => return Ok(None),
-                    }
+        let mut trail = Trail::new(parent);
+        while let Some(name) = trail.next() {
+            let Some(id) = self.tree.child(trail.here(), &name) else { return Ok(None) };
+            match &self.tree.inode(id).content {
+                Content::Symlink(target) => {
+                    self.link_steps = trail.follow(target, path, self.link_steps)?;
                 }
+                Content::Directory(_) => trail.enter(id, &name)?,
+                _ => return Ok(None),
             }
         }
         if name.is_empty() {
             return Ok(Some(Tree::ROOT));
         }
-        Ok(self.tree.child(trail[trail.len() - 1], name))
+        Ok(self.tree.child(trail.here(), name))
     }
 
     fn push(&mut self, inode: Inode) -> InodeId {
@@ -316,50 +310,6 @@ impl Builder {
             other => unreachable!("a directory was asked for, this is {other:?}"),
         }
     }
-}
-
-/// The way to a place, part by part, with the texts of symbolic links worked in.
-struct Steps {
-    ahead: VecDeque<Step>,
-    links: usize,
-}
-
-enum Step {
-    Root,
-    Up,
-    Down(Box<[u8]>),
-}
-
-impl Steps {
-    fn new(path: &[u8]) -> Self {
-        Self { ahead: parts(path).collect(), links: 0 }
-    }
-
-    fn next(&mut self) -> Option<Step> {
-        self.ahead.pop_front()
-    }
-
-    fn follow(&mut self, target: &[u8], path: &[u8]) -> Result<(), LayerError> {
-        self.links += 1;
-        if self.links > limits::LINK_DEPTH_MAX {
-            return Err(LayerError::LinkLoop { path: lossy(path) });
-        }
-        for part in parts(target).collect::<Vec<_>>().into_iter().rev() {
-            self.ahead.push_front(part);
-        }
-        if target.first() == Some(&b'/') {
-            self.ahead.push_front(Step::Root);
-        }
-        Ok(())
-    }
-}
-
-fn parts(path: &[u8]) -> impl Iterator<Item = Step> {
-    path.split(|&byte| byte == b'/').filter_map(|part| match part {
-        b"" | b"." => None,
-        b".." => Some(Step::Up),
-        name => Some(Step::Down(name.into())),
-    })
 }
 
 fn split(path: &[u8]) -> (&[u8], &[u8]) {

@@ -259,6 +259,49 @@ fn places_that_cannot_be_are_refused() {
 }
 
 #[test]
+fn links_cannot_blow_a_layer_up() {
+    let deep = "d/".repeat(1000);
+    // Each round goes through a link to where the last one ended.
+    let tar = (0..3).fold(Raw::new(), |tar, round| {
+        let here = "link".repeat(round);
+        let path = format!("{here}/{deep}x");
+        let target = format!("{here}/{deep}");
+        tar.pax(&[("path", path.as_bytes())])
+            .file("x", b"")
+            .pax(&[("linkpath", target.as_bytes())])
+            .link(b'2', &"link".repeat(round + 1), "x")
+    });
+    check(
+        tar,
+        expect![[r"
+        error: bytes of a path: more than 4096
+    "]],
+    );
+    // A link of many parts, gone through by each entry.
+    let long = "./d/../".repeat(500) + "d";
+    let first = Raw::new().directory("d").pax(&[("linkpath", long.as_bytes())]);
+    let tar = (0..9_000).fold(first.link(b'2', "link", "x"), |tar, _| tar.file("link/x", b""));
+    check(
+        tar,
+        expect![[r"
+        error: parts of symbolic links to follow: more than 8388608
+    "]],
+    );
+    // A record that lists many long paths.
+    let deep = "d/".repeat(2000);
+    let tar = (0..7).fold(Raw::new(), |tar, round| {
+        let path = format!("{round}/{deep}x");
+        tar.pax(&[("path", path.as_bytes())]).file("x", b"")
+    });
+    check(
+        tar,
+        expect![[r"
+        error: bytes of a layer's record: more than 16777216
+    "]],
+    );
+}
+
+#[test]
 fn what_will_not_do_as_meant_is_warned_of() {
     let zero: (_, &[u8]) = (DEVICE, b"0000000\x000000000\0");
     let tar = Raw::new()
