@@ -147,7 +147,11 @@ impl HostsConfig {
 
     /// Whether the configuration names `host` or `host:port` as insecure.
     pub fn is_insecure(&self, authority: &str) -> bool {
-        if self.registries.get(authority).is_some_and(|registry| registry.insecure) {
+        let mut insecure = self.registries.iter().filter(|(_, registry)| registry.insecure);
+        if insecure.any(|(domain, registry)| {
+            let endpoint = registry.endpoint.as_deref().and_then(|text| text.parse::<Url>().ok());
+            domain == authority || endpoint.is_some_and(|url| url.authority() == authority)
+        }) {
             return true;
         }
         let Ok((host, _)) = split_authority(authority) else { return false };
@@ -227,9 +231,10 @@ mod tests {
     fn insecure_registries_are_hosts_ports_and_networks() {
         let config = config(
             r#"{"insecure-registries": ["a.example", "b.example:5000", "10.0.0.0/8"],
-                "registries": {"c.example": {"insecure": true}}}"#,
+                "registries": {"c.example": {"insecure": true, "endpoint": "https://d.example:9"}}}"#,
         );
-        for authority in ["a.example", "a.example:1", "b.example:5000", "10.2.3.4:5", "c.example"] {
+        let insecure = ["a.example", "a.example:1", "b.example:5000", "10.2.3.4:5", "c.example"];
+        for authority in insecure.into_iter().chain(["d.example:9"]) {
             assert!(config.is_insecure(authority), "{authority}");
         }
         for authority in ["b.example", "x.a.example", "11.0.0.1", "c.example:2"] {

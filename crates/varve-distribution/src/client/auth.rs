@@ -149,11 +149,9 @@ impl Standing {
         let key = scopes.join(" ");
         // Held while the token is bought: threads that want the same one wait for it.
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(token) = tokens.get(&key) {
-            if token.ends > Instant::now() {
-                let value = Some(token.authorization());
-                return Ok(Authorization { value, is_fresh: false });
-            }
+        if let Some(token) = tokens.get(&key).filter(|token| token.ends > Instant::now()) {
+            let value = Some(token.authorization());
+            return Ok(Authorization { value, is_fresh: false });
         }
         let credential = credential()?;
         let token = buy(client, host, challenge, credential.as_ref(), scopes, Purpose::Access)?;
@@ -200,42 +198,13 @@ pub(crate) fn buy(
     if credential.is_some() && !may_send(host.base(), &realm) {
         return Err(Reason::Realm(realm_text.to_owned()));
     }
-    let service = challenge.get("service");
-    let mut form = Vec::new();
-    let request = match credential {
-        Some(Credential::IdentityToken { token, .. }) => {
-            let scope = scopes.join(" ");
-            let pairs = [
-                ("grant_type", "refresh_token"),
-                ("service", service.unwrap_or_default()),
-                ("client_id", CLIENT_ID),
-                ("scope", &scope),
-                ("refresh_token", token),
-            ];
-            let encoded: Vec<String> =
-                pairs.iter().map(|(name, value)| format!("{name}={}", Escaped(value))).collect();
-            form.extend_from_slice(encoded.join("&").as_bytes());
-            Request::new(Method::POST, realm.clone())
-                .header("content-type", "application/x-www-form-urlencoded".to_owned())
-                .body(&form)
-        }
-        _ => {
-            let mut url = realm.clone();
-            if let Some(service) = service {
-                url = url.with_query("service", service);
-            }
-            for scope in scopes {
-                url = url.with_query("scope", scope);
-            }
-            if let Some(credential) = credential {
-                url = url.with_query("account", credential.username());
-                url = url.with_query("client_id", CLIENT_ID);
-            }
-            if purpose == Purpose::Login {
-                url = url.with_query("offline_token", "true");
-            }
-            Request::new(Method::GET, url)
-        }
+    let service = challenge.get("service").unwrap_or_default();
+    let form = credential.and_then(|credential| refresh_form(credential, service, scopes));
+    let request = match &form {
+        Some(form) => Request::new(Method::POST, realm.clone())
+            .header("content-type", "application/x-www-form-urlencoded".to_owned())
+            .body(form.as_bytes()),
+        None => Request::new(Method::GET, token_url(&realm, service, credential, scopes, purpose)),
     };
     let authorization = match credential {
         Some(Credential::Password { username, password }) => Some(basic(username, password)),
@@ -260,6 +229,47 @@ pub(crate) fn buy(
     let life = parsed.expires_in.unwrap_or(TOKEN_LIFE_SECONDS_DEFAULT).min(86_400);
     let life = Duration::from_secs(life.saturating_sub(TOKEN_LIFE_SECONDS_MARGIN).max(1));
     Ok(Token { value, ends: Instant::now() + life, identity: parsed.refresh_token })
+}
+
+/// The form that exchanges an identity token for an access token; `None` for a password, which
+/// goes into a header.
+fn refresh_form(credential: &Credential, service: &str, scopes: &[String]) -> Option<String> {
+    let Credential::IdentityToken { token, .. } = credential else { return None };
+    let scope = scopes.join(" ");
+    let pairs = [
+        ("grant_type", "refresh_token"),
+        ("service", service),
+        ("client_id", CLIENT_ID),
+        ("scope", &scope),
+        ("refresh_token", token),
+    ];
+    let encoded: Vec<String> =
+        pairs.iter().map(|(name, value)| format!("{name}={}", Escaped(value))).collect();
+    Some(encoded.join("&"))
+}
+
+fn token_url(
+    realm: &Url,
+    service: &str,
+    credential: Option<&Credential>,
+    scopes: &[String],
+    purpose: Purpose,
+) -> Url {
+    let mut url = realm.clone();
+    if !service.is_empty() {
+        url = url.with_query("service", service);
+    }
+    for scope in scopes {
+        url = url.with_query("scope", scope);
+    }
+    if let Some(credential) = credential {
+        url = url.with_query("account", credential.username());
+        url = url.with_query("client_id", CLIENT_ID);
+    }
+    if purpose == Purpose::Login {
+        url = url.with_query("offline_token", "true");
+    }
+    url
 }
 
 /// Whether a token may stand in a header.

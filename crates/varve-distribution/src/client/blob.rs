@@ -25,7 +25,7 @@ impl<'c> Remote<'c> {
         if offset >= descriptor.size {
             return Ok(Box::new(io::empty()));
         }
-        let found = self.from_any(|session| {
+        let found = self.ask_any(|session| {
             let url = session.host.url(&self.path(&format!("blobs/{}", descriptor.digest)));
             let origin = Origin::Registry(session.clone(), url);
             let body = origin.open(descriptor, offset)?;

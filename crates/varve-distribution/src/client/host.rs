@@ -110,10 +110,13 @@ struct Candidate {
 
 /// Hosts that have answered, by what they were asked for as.
 #[derive(Debug, Default)]
-pub(crate) struct Hosts(Mutex<HashMap<String, Arc<Mutex<Option<Arc<Host>>>>>>);
+pub(crate) struct Hosts(Mutex<HashMap<String, Arc<Cell>>>);
+
+/// Locked while the host is asked for the first time.
+type Cell = Mutex<Option<Arc<Host>>>;
 
 impl Hosts {
-    fn cell(&self, key: &str) -> Arc<Mutex<Option<Arc<Host>>>> {
+    fn cell(&self, key: &str) -> Arc<Cell> {
         let mut cells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         cells.entry(key.to_owned()).or_default().clone()
     }
@@ -200,7 +203,7 @@ impl Client {
     ) -> Result<Arc<Host>, Error> {
         let first = match self.ask(&http) {
             Ok(answer) if answer.status != 400 && !is_moved_to_tls(&answer) => {
-                return self.settle(domain, http, answer);
+                return settle(domain, http, answer);
             }
             Ok(answer) => Error::Status {
                 status: answer.status,
@@ -223,24 +226,7 @@ impl Client {
 
     fn answers(&self, domain: &str, candidate: Candidate) -> Result<Arc<Host>, Error> {
         let answer = self.retrying(|| self.ask(&candidate))?;
-        self.settle(domain, candidate, answer)
-    }
-
-    fn settle(
-        &self,
-        domain: &str,
-        candidate: Candidate,
-        answer: Answer,
-    ) -> Result<Arc<Host>, Error> {
-        if answer.status >= 500 || is_passing_status(answer.status) {
-            return Err(answer.into_error());
-        }
-        let host = Host::new(domain, candidate.base, candidate.shown);
-        // A redirect to another host does not get to say who may have our credentials.
-        if answer.status == 401 && answer.url.same_origin(&host.base) {
-            host.standing.learn(answer.challenges());
-        }
-        Ok(Arc::new(host))
+        settle(domain, candidate, answer)
     }
 
     /// `GET /v2/`, without credentials.
@@ -253,6 +239,19 @@ impl Client {
             reason,
         })
     }
+}
+
+/// Takes a registry's first answer for what it says about authentication.
+fn settle(domain: &str, candidate: Candidate, answer: Answer) -> Result<Arc<Host>, Error> {
+    if answer.status >= 500 || is_passing_status(answer.status) {
+        return Err(answer.into_error());
+    }
+    let host = Host::new(domain, candidate.base, candidate.shown);
+    // A redirect to another host does not get to say who may have our credentials.
+    if answer.status == 401 && answer.url.same_origin(&host.base) {
+        host.standing.learn(answer.challenges());
+    }
+    Ok(Arc::new(host))
 }
 
 fn is_moved_to_tls(answer: &Answer) -> bool {

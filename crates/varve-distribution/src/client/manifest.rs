@@ -15,13 +15,13 @@ impl Remote<'_> {
     /// The manifest or index that a tag or digest names, and its descriptor. Its digest is
     /// verified against the name, when that is a digest, and against what the registry announced.
     pub fn manifest(&self, name: &str) -> Result<(ManifestKind, Descriptor)> {
-        self.from_any(|session| self.manifest_from(session, name))
+        self.ask_any(|session| self.manifest_from(session, name))
     }
 
     /// The descriptor of a manifest, without fetching it; `None` when it is not there, or when
     /// the registry tells less than a descriptor needs.
     pub fn head_manifest(&self, name: &str) -> Result<Option<Descriptor>> {
-        self.from_any(|session| {
+        self.ask_any(|session| {
             let answer = session.send(&self.manifest_request(session, Method::HEAD, name))?;
             match answer.status {
                 404 => Ok(None),

@@ -79,7 +79,7 @@ impl Default for Policy {
             back_off: Duration::from_millis(250),
             sleep: Arc::new(std::thread::sleep),
             connect_timeout: Duration::from_secs(30),
-            idle_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_mins(1),
         }
     }
 }

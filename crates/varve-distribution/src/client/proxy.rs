@@ -104,10 +104,8 @@ fn excludes(entry: &str, url: &Url) -> bool {
     if entry == "*" {
         return true;
     }
-    if let Ok(address) = url.host().parse::<IpAddr>() {
-        if covers(entry, address) {
-            return true;
-        }
+    if url.host().parse::<IpAddr>().is_ok_and(|address| covers(entry, address)) {
+        return true;
     }
     let entry = entry.strip_prefix('*').unwrap_or(entry);
     let (name, port) = match split_authority(entry.trim_start_matches('.')) {

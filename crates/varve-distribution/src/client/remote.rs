@@ -73,7 +73,7 @@ impl<'c> Remote<'c> {
 
     /// Asks the mirrors, in order, and last the registry. A mirror that does not have the thing
     /// or does not work is passed over; only the registry's error counts.
-    pub(super) fn from_any<T>(&self, ask: impl Fn(&Session<'c>) -> Result<T>) -> Result<T> {
+    pub(super) fn ask_any<T>(&self, ask: impl Fn(&Session<'c>) -> Result<T>) -> Result<T> {
         if self.access == Access::Pull {
             for base in self.client.hosts.mirrors(self.repository.domain()) {
                 let Ok(host) = self.client.mirror(&base) else { continue };

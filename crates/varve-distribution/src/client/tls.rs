@@ -148,7 +148,7 @@ impl HostCertificates {
                 };
                 match path.extension().and_then(|extension| extension.to_str()) {
                     Some("crt") => {
-                        own.authorities.extend(read_certificates(&path).map_err(refused)?)
+                        own.authorities.extend(read_certificates(&path).map_err(refused)?);
                     }
                     Some("cert") if own.client.is_none() => {
                         let key_path = path.with_extension("key");

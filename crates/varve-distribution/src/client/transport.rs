@@ -143,15 +143,11 @@ impl Dialer {
 
 /// Asks a proxy for a connection to the host of `url`.
 fn tunnel(stream: &mut Box<dyn Duplex>, url: &Url, proxy: &Proxy) -> Result<(), Reason> {
-    let target = match url.host().contains(':') {
-        true => format!("[{}]:{}", url.host(), url.port()),
-        false => format!("{}:{}", url.host(), url.port()),
-    };
-    let mut head = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n");
-    if let Some(value) = &proxy.authorization {
-        head.push_str(&format!("Proxy-Authorization: {value}\r\n"));
-    }
-    head.push_str("\r\n");
+    let target = url.host_and_port();
+    let authorization = proxy.authorization.as_ref();
+    let authorization =
+        authorization.map_or(String::new(), |value| format!("Proxy-Authorization: {value}\r\n"));
+    let head = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{authorization}\r\n");
     let broken = |error: io::Error| Reason::Proxy(Reason::Broken(error).to_string());
     stream.write_all(head.as_bytes()).and_then(|()| stream.flush()).map_err(broken)?;
 
@@ -270,11 +266,10 @@ fn whole_url_head(head: &[u8], forward: &Forward) -> Vec<u8> {
     let Some(space) = head.iter().position(|byte| *byte == b' ') else { return head.to_vec() };
     let (method, rest) = head.split_at(space + 1);
     let mut whole = [method, forward.origin.as_bytes(), rest].concat();
-    if let Some(value) = &forward.authorization {
-        if let Some(end) = whole.windows(2).position(|pair| pair == b"\r\n") {
-            let header = format!("\r\nProxy-Authorization: {value}");
-            whole.splice(end..end, header.into_bytes());
-        }
+    let end = whole.windows(2).position(|pair| pair == b"\r\n");
+    if let (Some(value), Some(end)) = (&forward.authorization, end) {
+        let header = format!("\r\nProxy-Authorization: {value}");
+        whole.splice(end..end, header.into_bytes());
     }
     whole
 }

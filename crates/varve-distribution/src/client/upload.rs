@@ -117,7 +117,7 @@ impl Remote<'_> {
                 }
             }
         }
-        let done = self.commit(session, &upload, descriptor);
+        let done = Self::commit(session, &upload, descriptor);
         if done.is_err() {
             *state = Some(upload);
         }
@@ -189,12 +189,7 @@ impl Remote<'_> {
     }
 
     /// Ends an upload: the registry verifies the digest.
-    fn commit(
-        &self,
-        session: &Session<'_>,
-        upload: &Upload,
-        descriptor: &Descriptor,
-    ) -> Result<()> {
+    fn commit(session: &Session<'_>, upload: &Upload, descriptor: &Descriptor) -> Result<()> {
         let url = upload.url.with_query("digest", &descriptor.digest.to_string());
         let request = Request::new(Method::PUT, url)
             .header("content-type", "application/octet-stream".to_owned())
@@ -211,13 +206,9 @@ impl Remote<'_> {
         let url = answer.url.join(text).map_err(|_| refused(Reason::Location(text.to_owned())))?;
         if answer.url.scheme() == Scheme::Https && url.scheme() == Scheme::Http {
             // Registries behind a proxy that ends TLS are known to forget the scheme.
-            let base = session.host.base();
-            if url.host() == base.host() {
-                if let Ok(mended) = format!("https{}", &url.to_string()[4..]).parse::<Url>() {
-                    if mended.same_origin(base) {
-                        return Ok(mended);
-                    }
-                }
+            let mended = url.secured();
+            if mended.same_origin(session.host.base()) {
+                return Ok(mended);
             }
             return Err(refused(Reason::Downgrade(url.to_string())));
         }

@@ -68,6 +68,17 @@ impl Url {
         format!("{}:{}", self.host, self.port)
     }
 
+    /// Host and port, the latter always.
+    pub(crate) fn host_and_port(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
+    /// This URL over https, at the same host and port as far as that was named.
+    pub(crate) fn secured(&self) -> Self {
+        let port = if self.port == 80 { 443 } else { self.port };
+        Self { scheme: Scheme::Https, port, ..self.clone() }
+    }
+
     /// Whether credentials for one may be sent to the other.
     pub(crate) fn same_origin(&self, other: &Url) -> bool {
         (self.scheme, &self.host, self.port) == (other.scheme, &other.host, other.port)

@@ -78,8 +78,8 @@ impl AuthFile {
             return Some(found);
         }
         let domain = domain_of(key);
-        let same = auths.iter().filter(|(own, _)| domain_of(own) == domain);
-        same.filter_map(|(_, entry)| parse_entry(entry)).next()
+        let mut same = auths.iter().filter(|(own, _)| domain_of(own) == domain);
+        same.find_map(|(_, entry)| parse_entry(entry))
     }
 
     /// The credential whose key is the longest beginning of `domain/path`, at a slash
@@ -164,10 +164,9 @@ impl AuthFile {
             .map_err(io::Error::from)
             .and_then(|()| bytes.flush())
             .map_err(failed("write", &self.path))?;
-        if let Some(folder) = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            if !folder.is_dir() {
-                durable::create_directories(folder, 0o700).map_err(failed("create", folder))?;
-            }
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+            durable::create_directories(folder, 0o700).map_err(failed("create", folder))?;
         }
         // A link stays a link: what it points at is replaced.
         let path = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());

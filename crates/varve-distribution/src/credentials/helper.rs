@@ -16,7 +16,7 @@ use super::{Credential, CredentialsError};
 /// Bytes of a helper's answer.
 const ANSWER_SIZE_BYTES_MAX: u64 = 1 << 20;
 /// Long, because a helper may ask its user for a password.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 /// The name that marks a secret as an identity token.
 const TOKEN_USERNAME: &str = "<token>";
 

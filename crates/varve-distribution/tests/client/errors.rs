@@ -18,9 +18,10 @@ use crate::{
 /// Answers the version check, then with these replies in turn, the last one for ever.
 fn replying(replies: Vec<Reply>) -> Server {
     let count = AtomicU32::new(0);
-    Server::start(move |request| match request.target.as_str() {
-        "/v2/" => Reply::ok(""),
-        _ => {
+    Server::start(move |request| {
+        if request.target.as_str() == "/v2/" {
+            Reply::ok("")
+        } else {
             let number = count.fetch_add(1, Ordering::Relaxed) as usize;
             replies[number.min(replies.len() - 1)].clone()
         }

@@ -1,5 +1,7 @@
 //! The registry client against servers that misbehave on command.
 
+#![allow(clippy::default_trait_access, reason = "the arguments of a test client name themselves")]
+
 mod auth;
 mod blobs;
 mod errors;

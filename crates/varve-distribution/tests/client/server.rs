@@ -236,8 +236,8 @@ fn read_head<S: Read>(stream: &mut BufReader<S>) -> io::Result<Option<Request>> 
         return Ok(None);
     }
     let mut words = line.split_whitespace();
-    request.method = words.next().unwrap_or_default().to_owned();
-    request.target = words.next().unwrap_or_default().to_owned();
+    let mut word = || words.next().unwrap_or_default().to_owned();
+    (request.method, request.target) = (word(), word());
     loop {
         line.clear();
         stream.read_line(&mut line)?;
@@ -254,7 +254,7 @@ fn read_head<S: Read>(stream: &mut BufReader<S>) -> io::Result<Option<Request>> 
 fn send(stream: &mut impl Write, request: &Request, reply: &Reply) -> io::Result<bool> {
     let mut head = format!("HTTP/1.1 {} Scripted\r\n", reply.status);
     for (name, value) in &reply.headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        head.extend([name, ": ", value, "\r\n"]);
     }
     if reply.end == End::Repeat {
         head.push_str("Connection: close\r\n");
@@ -262,7 +262,7 @@ fn send(stream: &mut impl Write, request: &Request, reply: &Reply) -> io::Result
         let length = reply.length.unwrap_or(reply.body.len() as u64);
         let own = reply.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-length"));
         if !own {
-            head.push_str(&format!("Content-Length: {length}\r\n"));
+            head.extend(["Content-Length: ", &length.to_string(), "\r\n"]);
         }
     }
     head.push_str("\r\n");
