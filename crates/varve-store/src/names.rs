@@ -3,7 +3,11 @@
 //! Readers take no lock: the file is only ever replaced as a whole. Writers hold
 //! `varve/index.lock` from reading to renaming.
 
-use std::{collections::BTreeMap, fs, io, path::PathBuf};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    fs, io,
+    path::PathBuf,
+};
 
 use jiff::Timestamp;
 use serde_json::value::RawValue;
@@ -142,6 +146,20 @@ impl Names {
         self.rows.iter().filter(move |row| row.image == image)
     }
 
+    /// Takes the name from all but the first of several rows of one name (other tools make them).
+    fn let_first_have_its_name(&mut self) {
+        let mut seen = HashSet::with_capacity(self.rows.len());
+        let mut twins = Vec::new();
+        for (place, row) in self.rows.iter().enumerate() {
+            if row.reference.as_ref().is_some_and(|reference| !seen.insert(reference)) {
+                twins.push(place);
+            }
+        }
+        for place in twins {
+            self.rows[place].reference = None;
+        }
+    }
+
     fn dangling(&self, image: ImageId) -> Option<usize> {
         self.rows.iter().position(|row| row.image == image && row.reference.is_none())
     }
@@ -195,10 +213,13 @@ impl Store {
     ) -> Result<(T, Names), E> {
         let text = self.read_table()?;
         let mut names = self.parse_names(&text)?;
-        let before = names.rows.clone();
         let value = change(&mut names)?;
-        if names.rows != before {
-            self.write_table(&names)?;
+        let path = self.table_path();
+        let changed = write(&names).map_err(|error| cannot("write", &path)(error.into()))?;
+        if changed != text.as_bytes() {
+            let temporary = self.root().join("varve/index.json.new");
+            durable::replace_through(&temporary, &path, &changed, LAYOUT_MODE)
+                .map_err(cannot("write", &path))?;
         }
         Ok((value, names))
     }
@@ -233,8 +254,7 @@ impl Store {
         let mut names = Names { rows: Vec::with_capacity(table.entries.len()), ..Names::default() };
         for entry in table.entries {
             match adopt::row(self, entry) {
-                Adopted::Known(row) => names.rows.push(row),
-                Adopted::Settled(row) => names.rows.push(row),
+                Adopted::Known(row) | Adopted::Settled(row) => names.rows.push(row),
                 Adopted::Unsettled(row, entry) => {
                     names.unsettled.push((row.clone(), entry));
                     names.rows.push(row);
@@ -242,25 +262,29 @@ impl Store {
                 Adopted::Other(entry) => names.others.push(entry),
             }
         }
+        names.let_first_have_its_name();
         names.members =
             table.others.into_iter().map(|(n, v)| (Text(n.0.into_owned().into()), v)).collect();
         Ok(names)
     }
+}
 
-    fn write_table(&self, names: &Names) -> Result<()> {
-        let path = self.table_path();
-        let rows: Vec<Entry<'_>> = names
-            .rows
-            .iter()
-            .map(|row| match names.unsettled.iter().find(|(unsettled, _)| unsettled == row) {
+/// The text of a table. Adopted rows whose size is not the real one stay as they were in the file.
+fn write(names: &Names) -> serde_json::Result<Vec<u8>> {
+    let mut unsettled: HashMap<Digest, Vec<&(Row, Entry<'static>)>> = HashMap::new();
+    for kept in &names.unsettled {
+        unsettled.entry(kept.0.target.digest).or_default().push(kept);
+    }
+    let rows: Vec<Entry<'_>> = names
+        .rows
+        .iter()
+        .map(|row| {
+            let kept = unsettled.get(&row.target.digest).into_iter().flatten();
+            match kept.into_iter().find(|(kept, _)| kept == row) {
                 Some((_, entry)) => entry.clone(),
                 None => adopt::entry(row),
-            })
-            .collect();
-        let text = table::write(rows.iter().chain(&names.others), &names.members)
-            .map_err(|error| cannot("write", &path)(error.into()))?;
-        let temporary = self.root().join("varve/index.json.new");
-        durable::replace_through(&temporary, &path, &text, LAYOUT_MODE)
-            .map_err(cannot("write", &path))
-    }
+            }
+        })
+        .collect();
+    table::write(rows.iter().chain(&names.others), &names.members)
 }

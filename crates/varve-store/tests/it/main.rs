@@ -4,4 +4,5 @@ mod check;
 mod ingest;
 mod made;
 mod names;
+mod other_tools;
 mod processes;
