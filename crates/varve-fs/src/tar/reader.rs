@@ -102,8 +102,11 @@ impl<R: Read> Reader<R> {
             match self.source.read(&mut self.buffer) {
                 Ok(0) => {
                     self.source_ended = true;
-                    self.parser.finish()?;
-                    return Ok(false);
+                    // A layer may lack its last padding; an archive that does was cut.
+                    return match self.parser.finish()? {
+                        Some(_) => Err(LayerError::UnexpectedEof),
+                        None => Ok(false),
+                    };
                 }
                 Ok(count) => {
                     self.end = count;

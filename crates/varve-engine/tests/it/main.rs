@@ -1,0 +1,4 @@
+//! Stories about images in one store, without a registry.
+
+mod images;
+mod removal;
