@@ -343,3 +343,40 @@ fn a_layout_in_a_directory_is_read_where_its_index_leads() {
     let without = TempStore::new().load_directory(directory.path());
     assert_eq!(told(without), "error: open index.json: no such file or directory\n");
 }
+
+/// Collects what is said of layers.
+#[derive(Default)]
+struct Said(std::sync::Mutex<Vec<(String, u64, u64)>>);
+
+impl varve_types::Progress for Said {
+    fn event(&self, event: varve_types::Event) {
+        if let varve_types::Event::Layer { id, state } = event
+            && let varve_types::LayerState::Loading { done_bytes, total_bytes } = state
+        {
+            self.0.lock().unwrap().push((id, done_bytes, total_bytes));
+        }
+    }
+}
+
+#[test]
+fn new_layers_are_reported_while_they_are_read_and_known_ones_are_not() {
+    let large = vec![b'x'; 2 << 20];
+    let image = Image::with_layers(vec![tar_of(&[("large", &large)])], &json!({"os": "linux"}));
+    let archive = Members::docker(&image, Some("large:1")).tar();
+    let (store, said) = (TempStore::new(), Said::default());
+    let ctx = varve_types::Ctx { progress: &said, ..varve_types::Ctx::for_test() };
+    let load = || {
+        let mut stream = archive.as_slice();
+        let input = varve_distribution::archive::LoadInput::Stream(&mut stream);
+        varve_distribution::archive::load(&store.store, &store.lease, input, None, &ctx).unwrap();
+        std::mem::take(&mut *said.0.lock().unwrap())
+    };
+    let size = image.layers[0].len() as u64;
+    let id = digest(&image.layers[0]).short();
+    let reports = load();
+    assert!((3..20).contains(&reports.len()), "{reports:?}");
+    assert!(reports.iter().all(|report| report.0 == id && report.2 == size));
+    assert!(reports.is_sorted_by_key(|report| report.1));
+    assert_eq!(reports.last().unwrap().1, size);
+    assert_eq!(load(), []);
+}

@@ -65,6 +65,7 @@ fn an_archive_that_stops_anywhere_is_refused() {
         assert_eq!(error.to_string(), "unexpected EOF", "after {end} bytes");
     }
     assert_eq!(store.store.names().unwrap().rows, []);
+    assert_eq!(store.store.check().unwrap(), []);
 }
 
 #[test]
@@ -130,6 +131,12 @@ fn a_manifest_json_that_makes_no_sense_is_refused() {
     );
     manifest_json("", expect![["error: EOF\n"]]);
     manifest_json("[", expect![["error: unexpected EOF\n"]]);
+    manifest_json(
+        "{}",
+        expect![[
+            "error: json: cannot unmarshal object into Go value of type []tarexport.manifestItem\n"
+        ]],
+    );
     let config = blob_path(&hello().config);
     manifest_json(
         &json!([{"Config": config, "Layers": []}]).to_string(),
@@ -280,4 +287,29 @@ fn too_much_of_anything_is_refused() {
     document[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
     let text = told_of(Endless { header: document, at: 0 });
     assert!(text.contains("size of a document in the archive of"), "{text}");
+}
+
+/// Whatever byte is changed, a load ends with an image that is whole or with an error, and the
+/// store is sound.
+#[test]
+fn archives_with_changed_bytes_do_no_harm() {
+    let archive = saved_hello().tar();
+    let store = TempStore::new();
+    let mut state = 7_u64;
+    let mut random = |below: usize| {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    for _ in 0..60 {
+        let mut damaged = archive.clone();
+        for _ in 0..=random(3) {
+            damaged[random(archive.len())] = random(256) as u8;
+        }
+        for image in store.load(&damaged).unwrap_or_default() {
+            store.store.config(&image.image).unwrap();
+            store.store.manifest(&image.target.digest).unwrap();
+        }
+    }
+    assert_eq!(store.store.check().unwrap(), []);
 }

@@ -38,8 +38,19 @@ pub(super) enum Images {
 
 /// The images that manifest.json lists, in its order.
 pub(super) fn images(graph: &Graph<'_>, platform: Option<&Platform>) -> Result<Images> {
-    let entries: Option<Vec<Entry>> =
-        parse("manifest.json", &graph.contents.document("manifest.json")?)?;
+    let json = graph.contents.document("manifest.json")?;
+    let kind = match json.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        Some(b'{') => "object",
+        Some(b'"') => "string",
+        Some(b't' | b'f') => "bool",
+        Some(b'-' | b'0'..=b'9') => "number",
+        _ => "array",
+    };
+    if kind != "array" && go_json::syntax_error(&json, false).is_none() {
+        let text = "into Go value of type []tarexport.manifestItem";
+        return Err(Error::Json(format!("json: cannot unmarshal {kind} {text}")));
+    }
+    let entries: Option<Vec<Entry>> = parse("manifest.json", &json)?;
     let entries = entries.unwrap_or_default();
     if entries.is_empty() {
         return Ok(Images::None);

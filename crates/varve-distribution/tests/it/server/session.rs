@@ -35,11 +35,7 @@ impl Session {
         digest
     }
 
-    pub(super) fn send(
-        &mut self,
-        head: &str,
-        body: impl Read + Send + 'static,
-    ) -> Response<Body> {
+    pub(super) fn send(&mut self, head: &str, body: impl Read + Send + 'static) -> Response<Body> {
         let mut lines = head.lines().map(|line| self.expand(line.trim()));
         let first = lines.next().unwrap();
         let (method, path) = first.split_once(' ').unwrap();

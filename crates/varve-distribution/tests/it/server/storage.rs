@@ -19,9 +19,8 @@ fn content_of_several_repositories_is_stored_once() {
     let storage = Storage::open(directory.path()).unwrap();
     let digest = storage.put_blob(&name("one"), b"hello").unwrap();
     storage.put_blob(&name("two/three"), b"hello").unwrap();
-    let inode = |path: &str| {
-        fs::metadata(directory.path().join(path).join(digest.hex())).unwrap().ino()
-    };
+    let inode =
+        |path: &str| fs::metadata(directory.path().join(path).join(digest.hex())).unwrap().ino();
     assert_eq!(inode("one/blobs/sha256"), inode("two/three/blobs/sha256"));
     assert_eq!(inode("one/blobs/sha256"), inode("_varve/blobs/sha256"));
 }
@@ -80,7 +79,8 @@ fn a_manifest_whose_content_is_missing_makes_no_repository() {
     let directory = tempfile::tempdir().unwrap();
     let storage = Storage::open(directory.path()).unwrap();
     let missing = [Digest::of(b"missing")];
-    let new = NewManifest { tag: Some("1"), bytes: b"{}", requires: &missing, ..Default::default() };
+    let new =
+        NewManifest { tag: Some("1"), bytes: b"{}", requires: &missing, ..Default::default() };
     let error = storage.put_manifest(&name("app"), &new).unwrap_err();
     assert!(matches!(error, Error::Missing(digests) if digests == missing));
     assert_eq!(storage.repositories().unwrap(), []);
