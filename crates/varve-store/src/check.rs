@@ -319,7 +319,8 @@ fn layer_problem(store: &Store, diff_id: &DiffId) -> Result<Option<String>> {
     let directory = store.layer_path(diff_id);
     for (name, _) in existing(entries(&directory))? {
         let name = name.to_string_lossy().into_owned();
-        if name != "layer.tar" && name != "record.json" && !name.starts_with('.') {
+        let known = ["layer.tar", "record.json", "compressed.json"];
+        if !known.contains(&name.as_str()) && !name.starts_with('.') {
             return Ok(Some(format!("it holds {}, which does not belong there", Printable(&name))));
         }
     }

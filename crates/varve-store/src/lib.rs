@@ -1,5 +1,36 @@
 //! The local store: blobs, names, layers and leases in one directory that is an OCI image layout.
-//! (Skeleton: signatures are agreed, bodies and the full module comment follow.)
+//!
+//! Several `varve` processes share one store with no daemon between them, so the directory itself
+//! is the protocol (field by field in `docs/store-format.md`):
+//!
+//! ```text
+//! <root>/
+//! ├── oci-layout, index.json      an OCI image layout; index.json is the image table and the roots
+//! ├── blobs/sha256/<hex>          complete, synced, read-only
+//! └── varve/
+//!     ├── format                  version; a newer one is refused
+//!     ├── gate, lock              shared to publish, exclusive to sweep; held for moments
+//!     ├── index.lock              held to change index.json; readers need none
+//!     ├── ingest/<digest>/        bytes still arriving; resumable by any process
+//!     ├── layers/<diffid>/        layer.tar and its record; derived, may be dropped
+//!     ├── leases/<id>             what an operation pins; free to sweep when its process is dead
+//!     └── trash/<id>              removed, being freed
+//! ```
+//!
+//! # Invariants
+//!
+//! 1. A file under `blobs/` hashes to its own name. It gets there only by rename.
+//! 2. A name enters `index.json` after everything it reaches is synced, and leaves before.
+//! 3. What a name or a living lease reaches survives a sweep; nothing else does.
+//! 4. Nobody waits for a network, or for another's transfer, while holding a lock that others need
+//!    for other content.
+//! 5. A layer that is served is whole: its record tells in which run of the machine it was
+//!    written, and after another one its tar is hashed before it is believed.
+//!
+//! A process killed between any two system calls leaves a store that satisfies all of them.
+//! Every call that changes the directory goes through [`varve_fs::durable`].
+//!
+//! This crate knows nothing of registries, archives or output.
 
 mod adopt;
 mod arrival;

@@ -4,6 +4,7 @@
 //! `varve/index.lock` from reading to renaming.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashMap, HashSet},
     fs, io,
     path::PathBuf,
@@ -19,7 +20,7 @@ use crate::{
     adopt::{self, Adopted},
     error::cannot,
     store::LAYOUT_MODE,
-    table::{self, Entry, Table, Text},
+    table::{self, Entry, Text},
 };
 
 /// One descriptor of `index.json`: a reference (`name:tag` or `name@digest`, never both and
@@ -247,24 +248,22 @@ impl Store {
         if text.is_empty() && !self.is_made() {
             return Ok(Names::default());
         }
-        let table: Table<'_> = serde_json::from_str(text).map_err(|error| Error::NotAStore {
+        let mut names = Names::default();
+        let members = table::parse(text, &mut |entry| match adopt::row(self, entry) {
+            Adopted::Known(row) | Adopted::Settled(row) => names.rows.push(row),
+            Adopted::Unsettled(row, entry) => {
+                names.unsettled.push((row.clone(), entry));
+                names.rows.push(row);
+            }
+            Adopted::Other(entry) => names.others.push(entry),
+        });
+        let members = members.map_err(|error| Error::NotAStore {
             path: self.root().to_owned(),
             reason: format!("index.json is not valid: {error}"),
         })?;
-        let mut names = Names { rows: Vec::with_capacity(table.entries.len()), ..Names::default() };
-        for entry in table.entries {
-            match adopt::row(self, entry) {
-                Adopted::Known(row) | Adopted::Settled(row) => names.rows.push(row),
-                Adopted::Unsettled(row, entry) => {
-                    names.unsettled.push((row.clone(), entry));
-                    names.rows.push(row);
-                }
-                Adopted::Other(entry) => names.others.push(entry),
-            }
-        }
         names.let_first_have_its_name();
         names.members =
-            table.others.into_iter().map(|(n, v)| (Text(n.0.into_owned().into()), v)).collect();
+            members.into_iter().map(|(n, v)| (Text(n.0.into_owned().into()), v)).collect();
         Ok(names)
     }
 }
@@ -275,16 +274,16 @@ fn write(names: &Names) -> serde_json::Result<Vec<u8>> {
     for kept in &names.unsettled {
         unsettled.entry(kept.0.target.digest).or_default().push(kept);
     }
-    let rows: Vec<Entry<'_>> = names
-        .rows
-        .iter()
-        .map(|row| {
-            let kept = unsettled.get(&row.target.digest).into_iter().flatten();
-            match kept.into_iter().find(|(kept, _)| kept == row) {
-                Some((_, entry)) => entry.clone(),
-                None => adopt::entry(row),
-            }
-        })
-        .collect();
-    table::write(rows.iter().chain(&names.others), &names.members)
+    let count = names.rows.len();
+    let entries = (0..count + names.others.len()).map(|place| {
+        let Some(row) = names.rows.get(place) else {
+            return Cow::Borrowed(&names.others[place - count]);
+        };
+        let mut kept = unsettled.get(&row.target.digest).into_iter().flatten();
+        match kept.find(|(kept, _)| kept == row) {
+            Some((_, entry)) => Cow::Borrowed(entry),
+            None => Cow::Owned(adopt::entry(row)),
+        }
+    });
+    table::write(entries, &names.members)
 }

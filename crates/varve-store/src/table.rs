@@ -7,7 +7,7 @@ use std::{borrow::Cow, fmt};
 
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
-    de::{IgnoredAny, MapAccess, Visitor},
+    de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
     ser::SerializeMap,
 };
 use serde_json::value::RawValue;
@@ -243,53 +243,93 @@ impl Serialize for Entry<'_> {
     }
 }
 
-/// The whole file.
-#[derive(Debug, Default)]
-pub(crate) struct Table<'a> {
-    pub(crate) entries: Vec<Entry<'a>>,
-    /// Members that are not ours (`annotations`, for instance).
-    pub(crate) others: Vec<(Text<'a>, Box<RawValue>)>,
+/// Reads the file's text: hands out each entry and returns the members that are not ours
+/// (`annotations`, for instance). Ten thousand entries side by side would be megabytes to move.
+pub(crate) fn parse<'de>(
+    text: &'de str,
+    entry: &mut dyn FnMut(Entry<'de>),
+) -> serde_json::Result<Vec<(Text<'de>, Box<RawValue>)>> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let others = File(entry).deserialize(&mut deserializer)?;
+    deserializer.end()?;
+    Ok(others)
 }
 
-impl<'de> Deserialize<'de> for Table<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-        impl<'de> Visitor<'de> for Members {
-            type Value = Table<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an image index")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut table = Table::default();
-                while let Some(name) = map.next_key::<Text<'de>>()? {
-                    match &*name.0 {
-                        "schemaVersion" | "mediaType" => drop(map.next_value::<IgnoredAny>()?),
-                        "manifests" => {
-                            table.entries =
-                                map.next_value::<Option<Vec<Entry<'de>>>>()?.unwrap_or_default();
-                        }
-                        _ => table.others.push((name, map.next_value()?)),
-                    }
-                }
-                Ok(table)
-            }
-        }
-        deserializer.deserialize_map(Members)
+struct File<'f, 'de>(&'f mut dyn FnMut(Entry<'de>));
+
+impl<'de> DeserializeSeed<'de> for File<'_, 'de> {
+    type Value = Vec<(Text<'de>, Box<RawValue>)>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
     }
 }
 
+impl<'de> Visitor<'de> for File<'_, 'de> {
+    type Value = Vec<(Text<'de>, Box<RawValue>)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an image index")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut others = Vec::new();
+        while let Some(name) = map.next_key::<Text<'de>>()? {
+            match &*name.0 {
+                "schemaVersion" | "mediaType" => drop(map.next_value::<IgnoredAny>()?),
+                "manifests" => map.next_value_seed(Entries(&mut *self.0))?,
+                _ => others.push((name, map.next_value()?)),
+            }
+        }
+        Ok(others)
+    }
+}
+
+struct Entries<'f, 'de>(&'f mut dyn FnMut(Entry<'de>));
+
+impl<'de> DeserializeSeed<'de> for Entries<'_, 'de> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        // Some tools write `null` for none.
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Entries<'_, 'de> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of descriptors")
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        while let Some(entry) = list.next_element()? {
+            (self.0)(entry);
+        }
+        Ok(())
+    }
+}
+
+/// Bytes that one row of ours takes, about.
+const ROW_SIZE_BYTES: usize = 1_000;
+
 /// Writes the file's text, one row a line.
 pub(crate) fn write<'a>(
-    entries: impl Iterator<Item = &'a Entry<'a>>,
+    entries: impl ExactSizeIterator<Item = Cow<'a, Entry<'a>>>,
     others: &[(Text<'_>, Box<RawValue>)],
 ) -> serde_json::Result<Vec<u8>> {
-    let mut text = Vec::with_capacity(1 << 16);
+    let mut text = Vec::with_capacity(entries.len() * ROW_SIZE_BYTES + ROW_SIZE_BYTES);
     text.extend_from_slice(b"{\"schemaVersion\":2,\"mediaType\":\"");
     text.extend_from_slice(media_type::OCI_INDEX.as_bytes());
     text.extend_from_slice(b"\",\"manifests\":[");
     for (place, entry) in entries.enumerate() {
         text.extend_from_slice(if place == 0 { b"\n" } else { b",\n" });
-        serde_json::to_writer(&mut text, entry)?;
+        serde_json::to_writer(&mut text, &*entry)?;
     }
     text.extend_from_slice(b"\n]");
     for (name, value) in others {
