@@ -183,6 +183,14 @@ pub enum Reason {
         /// How long was waited.
         seconds: u64,
     },
+    /// Next to nothing came for too long.
+    #[error("only {bytes} bytes in {seconds} seconds")]
+    Slow {
+        /// What came.
+        bytes: u64,
+        /// How long was waited for it.
+        seconds: u64,
+    },
     /// The connection broke.
     #[error("{}", os_text(.0))]
     Broken(io::Error),
@@ -364,6 +372,7 @@ impl Reason {
             | Self::Tls(_)
             | Self::NotTls
             | Self::Idle { .. }
+            | Self::Slow { .. }
             | Self::Broken(_)
             | Self::Protocol(_) => Kind::Unavailable,
             Self::Certificate(_) | Self::Realm(_) | Self::Downgrade(_) => Kind::Denied,
@@ -377,11 +386,11 @@ impl Reason {
         }
     }
 
-    /// Whether the next try may succeed. A refused connection or an unknown name stays so.
+    /// Whether the next try may succeed. A refused connection or an unknown name stays so, and
+    /// the kernel itself has tried several times before a connection times out.
     fn is_passing(&self) -> bool {
         match self {
-            Self::Dial { source, .. } => source.kind() == io::ErrorKind::TimedOut,
-            Self::Idle { .. } | Self::Broken(_) => true,
+            Self::Idle { .. } | Self::Slow { .. } | Self::Broken(_) => true,
             Self::Token(error) => error.is_worth_another_try(),
             _ => false,
         }

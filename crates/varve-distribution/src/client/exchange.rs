@@ -24,7 +24,7 @@ const RETRY_AFTER_SECONDS_MAX: u64 = 60;
 const TOO_MANY_TRIES_MAX: u32 = 2;
 
 /// A request whose body, if any, is at hand.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Request<'a> {
     pub(crate) method: Method,
     pub(crate) url: Url,

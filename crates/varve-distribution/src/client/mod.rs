@@ -78,7 +78,7 @@ impl Default for Policy {
             tries_max: 5,
             back_off: Duration::from_millis(250),
             sleep: Arc::new(std::thread::sleep),
-            connect_timeout: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(15),
             idle_timeout: Duration::from_mins(1),
         }
     }

@@ -142,7 +142,7 @@ impl HostCertificates {
             return Ok(own);
         }
         for folder in folders {
-            for path in files_in(&folder.join(authority)) {
+            for path in names(authority).flat_map(|name| files_in(&folder.join(name))) {
                 let refused = |error: PemError| {
                     Reason::Certificates(format!("cannot read {}: {error}", path.display()))
                 };
@@ -171,6 +171,14 @@ impl HostCertificates {
         }
         Ok(own)
     }
+}
+
+/// The names a host's folder may have: docker takes that of the reference, which may name the
+/// default port or not.
+fn names(authority: &str) -> impl Iterator<Item = String> + use<> {
+    let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| !port.contains(']'));
+    let with_port = (!has_port).then(|| format!("{authority}:443"));
+    std::iter::once(authority.to_owned()).chain(with_port)
 }
 
 fn files_in(directory: &Path) -> Vec<PathBuf> {

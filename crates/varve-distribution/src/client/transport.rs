@@ -8,7 +8,7 @@ use std::{
     io::{self, Read, Write},
     net::{SocketAddr, TcpStream, ToSocketAddrs as _},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustls::{ClientConnection, StreamOwned};
@@ -32,6 +32,9 @@ use crate::hosts::HostsConfig;
 
 /// Bytes that a proxy may answer before it lets us through.
 const PROXY_ANSWER_SIZE_BYTES_MAX: usize = 16 << 10;
+
+/// Fewer bytes than these while twice the idle time was waited for them is no progress.
+const PROGRESS_SIZE_BYTES: u64 = 4 << 10;
 
 /// How long to wait for what.
 #[derive(Debug, Clone, Copy)]
@@ -94,7 +97,8 @@ impl Dialer {
         });
         let config = details.config;
         let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
-        Ok(Connection { buffers, stream, socket, secure, forward, idle: self.waits.idle })
+        let (idle, pace) = (self.waits.idle, Pace::default());
+        Ok(Connection { buffers, stream, socket, secure, forward, idle, pace })
     }
 
     fn tcp(&self, host: &str, port: u16) -> Result<TcpStream, Reason> {
@@ -191,6 +195,15 @@ pub(crate) struct Connection {
     secure: bool,
     forward: Option<Forward>,
     idle: Duration,
+    pace: Pace,
+}
+
+/// How much came lately, and how long was waited for it. Time that the reader of the bytes
+/// takes does not count.
+#[derive(Debug, Default)]
+struct Pace {
+    waited: Duration,
+    bytes: u64,
 }
 
 impl fmt::Debug for Connection {
@@ -214,6 +227,7 @@ impl Transport for Connection {
     }
 
     fn transmit_output(&mut self, amount: usize, _: NextTimeout) -> Result<(), ureq::Error> {
+        self.pace = Pace::default();
         let output = &self.buffers.output()[..amount];
         let sent = match &mut self.forward {
             Some(forward) if forward.at_head => {
@@ -231,6 +245,7 @@ impl Transport for Connection {
             forward.at_head = true;
         }
         let input = self.buffers.input_append_buf();
+        let begun = Instant::now();
         let amount = loop {
             match self.stream.read(input) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -239,6 +254,14 @@ impl Transport for Connection {
         };
         let amount = amount.map_err(|error| self.failed(error))?;
         self.buffers.input_appended(amount);
+        self.pace.bytes += amount as u64;
+        self.pace.waited += begun.elapsed();
+        if self.pace.bytes >= PROGRESS_SIZE_BYTES {
+            self.pace = Pace::default();
+        } else if self.pace.waited >= self.idle * 2 {
+            let (bytes, seconds) = (self.pace.bytes, self.pace.waited.as_secs());
+            return Err(ureq::Error::Other(Reason::Slow { bytes, seconds }.into()));
+        }
         Ok(amount > 0)
     }
 

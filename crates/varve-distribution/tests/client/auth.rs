@@ -1,3 +1,5 @@
+//! Tokens, passwords, and the places they may go.
+
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use varve_distribution::{client::Access, credentials::Credential};

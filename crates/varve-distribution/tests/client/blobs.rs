@@ -1,3 +1,5 @@
+//! Blobs over connections that break, stall, dribble or lie.
+
 use std::{
     sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
@@ -96,6 +98,19 @@ fn a_silent_connection_is_given_up_and_continued() {
     assert_eq!(fetch(&remote(&client(), &server), &blob(&layer), 0).unwrap(), layer);
     assert!(begun.elapsed() < Duration::from_secs(10));
     assert_eq!(ranges(&server), ["whole", "bytes=10-"]);
+}
+
+#[test]
+fn a_connection_that_dribbles_is_given_up_and_continued() {
+    let layer = content(1000);
+    let server = serving(layer.clone(), |number, from, all| match number {
+        0 => Reply::ok(all).dribble(),
+        _ => part(from, all),
+    });
+    let begun = Instant::now();
+    assert_eq!(fetch(&remote(&client(), &server), &blob(&layer), 0).unwrap(), layer);
+    assert!(begun.elapsed() < Duration::from_secs(10));
+    assert_eq!(ranges(&server).len(), 2);
 }
 
 #[test]

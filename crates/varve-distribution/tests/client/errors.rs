@@ -1,3 +1,5 @@
+//! What is said when a registry refuses, fails or is not there, and what is tried again.
+
 use std::{
     net::TcpListener,
     sync::{

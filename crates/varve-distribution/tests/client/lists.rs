@@ -1,3 +1,5 @@
+//! Tags, the catalogue and search.
+
 use varve_distribution::client::Search;
 
 use crate::{

@@ -1,3 +1,5 @@
+//! Mirrors, and endpoints that stand in for a registry.
+
 use varve_distribution::client::Access;
 use varve_types::Repository;
 

@@ -1,3 +1,5 @@
+//! Redirects: where they may lead, and what goes along.
+
 use crate::{
     server::{Reply, Server},
     support::*,

@@ -54,6 +54,8 @@ enum End {
     Close,
     /// Say no more, but keep the connection.
     Stall,
+    /// Send what is promised one byte at a time, with pauses.
+    Dribble,
     /// Send the body again and again.
     Repeat,
 }
@@ -90,6 +92,12 @@ impl Reply {
     /// Promises `length` bytes, sends the body, and falls silent.
     pub(crate) fn stall(mut self, length: u64) -> Self {
         (self.length, self.end) = (Some(length), End::Stall);
+        self
+    }
+
+    /// Sends the body one byte at a time, never quite silent.
+    pub(crate) fn dribble(mut self) -> Self {
+        self.end = End::Dribble;
         self
     }
 
@@ -271,10 +279,18 @@ fn send(stream: &mut impl Write, request: &Request, reply: &Reply) -> io::Result
         stream.flush()?;
         return Ok(true);
     }
+    if reply.end == End::Dribble {
+        for byte in &reply.body {
+            stream.write_all(&[*byte])?;
+            stream.flush()?;
+            thread::sleep(Duration::from_millis(50));
+        }
+        return Ok(true);
+    }
     stream.write_all(&reply.body)?;
     stream.flush()?;
     match reply.end {
-        End::KeepAlive => Ok(true),
+        End::KeepAlive | End::Dribble => Ok(true),
         End::Close => Ok(false),
         End::Stall => {
             thread::sleep(Duration::from_secs(20));

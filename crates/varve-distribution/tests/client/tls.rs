@@ -1,3 +1,5 @@
+//! Certificates and proxies.
+
 use std::{
     fs,
     io::{Read, Write},

@@ -1,3 +1,5 @@
+//! Uploads that break, and the places they are sent to.
+
 use std::sync::{
     Arc, Mutex,
     atomic::{AtomicU32, Ordering},
