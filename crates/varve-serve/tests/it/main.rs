@@ -1,0 +1,7 @@
+//! The registry over HTTP, from outside.
+
+mod access;
+mod client;
+mod crash;
+mod http;
+mod skopeo;
