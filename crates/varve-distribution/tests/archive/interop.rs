@@ -2,20 +2,14 @@
 
 use std::{path::Path, process::Command};
 
+use varve_testkit::guard;
 use varve_types::media_type;
 
 use crate::made::{Image, Members, TempStore, digest, gzip};
 
 /// Runs a tool; `None`, said aloud, when it is not installed.
 fn run(program: &str, arguments: &[&str]) -> Option<String> {
-    let output = match Command::new(program).args(arguments).output() {
-        Ok(output) => output,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            eprintln!("skipped: {program} is not installed");
-            return None;
-        }
-        Err(error) => panic!("{program}: {error}"),
-    };
+    let output = Command::new(guard::tool(program)?).args(arguments).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{program} {arguments:?}: {stderr}");
     Some(String::from_utf8_lossy(&output.stdout).into_owned())

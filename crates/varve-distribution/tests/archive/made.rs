@@ -66,15 +66,12 @@ pub(crate) fn saved(image: &LoadedImage) -> SavedImage {
 /// Images on a line each: names, or the ID without one; or the error and its causes.
 pub(crate) fn told(loaded: archive::Result<Vec<LoadedImage>>) -> String {
     match loaded {
-        Ok(images) => images
-            .iter()
-            .map(|image| {
-                let names: Vec<String> = image.names.iter().map(Reference::familiar).collect();
-                let names = if names.is_empty() { "an image".to_owned() } else { names.join(" ") };
-                let made = if image.made_here { " (manifest made)" } else { "" };
-                format!("{names}{made}\n")
-            })
-            .collect(),
+        Ok(images) => images.iter().fold(String::new(), |told, image| {
+            let names: Vec<String> = image.names.iter().map(Reference::familiar).collect();
+            let names = if names.is_empty() { "an image".to_owned() } else { names.join(" ") };
+            let made = if image.made_here { " (manifest made)" } else { "" };
+            format!("{told}{names}{made}\n")
+        }),
         Err(error) => format!("error: {error}\n"),
     }
 }
@@ -102,7 +99,7 @@ pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
 
 /// Runs a program of the system over bytes; `None` when it is not there.
 pub(crate) fn filter(program: &str, bytes: &[u8]) -> Option<Vec<u8>> {
-    let mut child = std::process::Command::new(program)
+    let mut child = std::process::Command::new(varve_testkit::guard::tool(program)?)
         .arg("-c")
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::piped())

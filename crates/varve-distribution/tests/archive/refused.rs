@@ -313,3 +313,33 @@ fn archives_with_changed_bytes_do_no_harm() {
     }
     assert_eq!(store.store.check().unwrap(), []);
 }
+
+/// The name of a blob promises its digest, also when it is a link's.
+#[test]
+fn a_link_in_a_blobs_place_does_not_change_what_the_digest_names() {
+    let (image, other) = (hello(), Image::of(&["other"]));
+    let manifest = image.manifest(&image.layers, media_type::OCI_LAYER);
+    let promised = [&image.config, &image.layers[0], &manifest];
+    let instead = [
+        other.config.clone(),
+        other.layers[0].clone(),
+        other.manifest(&other.layers, media_type::OCI_LAYER),
+    ];
+    for (at, bytes) in instead.iter().enumerate() {
+        let mut members = saved_hello();
+        members
+            .remove("manifest.json")
+            .remove(&blob_path(promised[at]))
+            .put("elsewhere", bytes.clone());
+        let mut archive = members.tar();
+        archive.truncate(archive.len() - 1024);
+        let mut writer = tar::Writer::new(archive);
+        let path = blob_path(promised[at]);
+        let link = tar::NewEntry::symlink(path.as_bytes(), b"../../elsewhere");
+        writer.append_bytes(&link, b"").unwrap();
+        let store = TempStore::new();
+        let told = store.told(&writer.finish().unwrap());
+        assert!(told.starts_with("error: invalid d"), "{told}");
+        assert_eq!(store.store.check().unwrap(), []);
+    }
+}

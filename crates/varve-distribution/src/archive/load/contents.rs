@@ -1,7 +1,7 @@
 //! What an archive holds: layers and blobs that are in the store already, and documents.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     io::{self, Read},
 };
 
@@ -27,6 +27,8 @@ pub(super) struct Contents<'a> {
     lease: &'a Lease,
     ctx: &'a Ctx<'a>,
     members: BTreeMap<Vec<u8>, Member>,
+    /// Blobs in a compression that layers may not have: kept as plain tars.
+    made_plain: HashSet<Digest>,
     members_read: u64,
     paths_size_bytes: u64,
     in_memory_size_bytes: usize,
@@ -70,6 +72,7 @@ impl<'a> Contents<'a> {
             lease,
             ctx,
             members: BTreeMap::new(),
+            made_plain: HashSet::new(),
             members_read: 0,
             paths_size_bytes: 0,
             in_memory_size_bytes: 0,
@@ -96,6 +99,11 @@ impl<'a> Contents<'a> {
     /// The member that is named by a digest.
     pub(super) fn blob(&self, digest: &Digest) -> Result<Option<&Member>> {
         self.get(&blob_path(digest))
+    }
+
+    /// Whether a blob came compressed in a way that its digest could not be kept.
+    pub(super) fn was_made_plain(&self, digest: &Digest) -> bool {
+        self.made_plain.contains(digest)
     }
 
     /// The bytes of a document, or an error that says why there are none.
@@ -230,7 +238,7 @@ impl<'a> Contents<'a> {
     }
 
     fn read_layer(
-        &self,
+        &mut self,
         path: &[u8],
         claimed: Option<Digest>,
         size: u64,
@@ -242,6 +250,9 @@ impl<'a> Contents<'a> {
             Compression::Bzip2 | Compression::Xz => Keep::Uncompressed,
             _ => Keep::AsReceived,
         };
+        if keep == Keep::Uncompressed {
+            self.made_plain.extend(claimed);
+        }
         let descriptor = claimed
             .filter(|_| keep == Keep::AsReceived)
             .map(|digest| Descriptor::new(media_type::OCI_LAYER, digest, size));

@@ -60,7 +60,12 @@ impl<'a> Graph<'a> {
     /// The bytes of a document that is named by its digest, from the archive or the store.
     fn document(&self, digest: &Digest, size_bytes_max: u64) -> Result<Option<Vec<u8>>> {
         match self.contents.blob(digest)? {
-            Some(_) => self.contents.document(&blob_path(digest)).map(Some),
+            Some(_) => {
+                let bytes = self.contents.document(&blob_path(digest))?;
+                // A link may lead from this name to something else.
+                check_digest(*digest, Digest::of(&bytes))?;
+                Ok(Some(bytes))
+            }
             None if self.store.pin_blob(self.lease, digest)?.is_some() => {
                 Ok(Some(self.store.read_blob(digest, size_bytes_max)?))
             }
@@ -89,9 +94,10 @@ impl<'a> Graph<'a> {
         let mut size_bytes = 0;
         for (at, (diff_id, blob)) in diff_ids.iter().zip(&manifest.layers).enumerate() {
             let layer = self.layer_at(&blob_path(&blob.digest), at, *diff_id)?;
-            if layer.blob.digest != blob.digest {
+            if self.contents.was_made_plain(&blob.digest) {
                 return Err(Error::LayerCompression(blob.digest));
             }
+            check_digest(blob.digest, layer.blob.digest)?;
             check_size(blob, layer.blob.size)?;
             size_bytes += layer.record.summary.content_size_bytes;
         }
@@ -161,9 +167,12 @@ impl<'a> Graph<'a> {
             let missing = || Error::Missing(blob_path(&part.digest));
             match self.contents.blob(&part.digest)? {
                 Some(Member::Document(document)) => {
-                    self.store.put_blob(self.lease, &self.contents.bytes(document)?)?;
+                    let bytes = self.contents.bytes(document)?;
+                    check_digest(part.digest, Digest::of(&bytes))?;
+                    self.store.put_blob(self.lease, &bytes)?;
                 }
                 Some(Member::Empty) => {
+                    check_digest(part.digest, Digest::of(b""))?;
                     self.store.put_blob(self.lease, b"")?;
                 }
                 Some(Member::Damaged(damage)) => return Err(damage.error()),
@@ -305,6 +314,10 @@ pub(super) fn check_count(expected: usize, actual: usize) -> Result<()> {
     } else {
         Err(Error::LayerCount { expected: actual, actual: expected })
     }
+}
+
+fn check_digest(expected: Digest, actual: Digest) -> Result<()> {
+    if expected == actual { Ok(()) } else { Err(Error::BlobDigest { expected, actual }) }
 }
 
 fn check_size(descriptor: &Descriptor, actual: u64) -> Result<()> {
