@@ -1,6 +1,6 @@
 //! Errors as they are shown.
 
-use std::{error::Error, fmt::Write as _, io};
+use std::{error::Error, fmt::Write as _, io, path::Path};
 
 use varve_engine::{Error as EngineError, Origin};
 
@@ -77,4 +77,22 @@ impl From<EngineError> for CommandError {
 /// Makes a message safe to show: it may quote what a registry or an archive said.
 fn safe(text: &str) -> String {
     print::lines(text)
+}
+
+/// What the system said about a file, as Go puts it: `open x: no such file or directory`.
+pub(crate) fn go_text(action: &str, path: &Path, error: &io::Error) -> String {
+    let text = match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code).to_string(),
+        None => error.to_string(),
+    };
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut letters = text.chars();
+    let first = letters.next().map(|letter| letter.to_ascii_lowercase());
+    let text: String = first.into_iter().chain(letters).collect();
+    format!("{action} {}: {text}", path.display())
+}
+
+/// The error about a file that the user named.
+pub(crate) fn of_file(action: &str, path: &Path, error: &io::Error) -> CommandError {
+    CommandError::plain(go_text(action, path, error), 1)
 }

@@ -12,8 +12,10 @@ mod commands;
 mod error;
 mod format;
 mod process;
+mod progress;
 mod report;
 mod role;
+mod terminal_input;
 mod ui;
 
 use std::process::ExitCode;

@@ -1,6 +1,14 @@
 //! `varve import`
 
-use crate::{error::CommandError, ui::Ui};
+use std::{fs, io, path::Path};
+
+use varve_engine::{Import, ImportSource};
+use varve_types::Reference;
+
+use crate::{
+    error::{self, CommandError},
+    ui::Ui,
+};
 
 pub(crate) const USAGE: &str = "[OPTIONS] file|URL|- [REPOSITORY[:TAG]]";
 pub(crate) const NAMES: &str = "varve image import, varve import";
@@ -28,6 +36,30 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
-    let _ = (ui, args);
-    Err(CommandError::plain("not yet", 1))
+    let name = args.names.first().filter(|name| !name.is_empty());
+    let reference = name.map(|name| name.parse::<Reference>()).transpose();
+    let reference = reference.map_err(|error| CommandError::plain(error.to_string(), 1))?;
+    let (mut stdin, mut file) = (io::stdin(), None);
+    let source = match args.source.as_str() {
+        "-" => ImportSource::Stream(&mut stdin),
+        url if url.starts_with("http://") || url.starts_with("https://") => ImportSource::Url(url),
+        path => {
+            let path = Path::new(path);
+            let opened = fs::File::open(path).map_err(|e| error::of_file("open", path, &e))?;
+            if path.is_dir() {
+                let is_directory = rustix::io::Errno::ISDIR.into();
+                return Err(error::of_file("read", path, &is_directory));
+            }
+            ImportSource::Stream(file.insert(opened))
+        }
+    };
+    let request = Import {
+        source,
+        reference: reference.as_ref(),
+        changes: &args.changes,
+        message: Some(args.message.as_str()).filter(|message| !message.is_empty()),
+        platform: args.platform.as_deref().filter(|platform| !platform.is_empty()),
+    };
+    let image = ui.engine()?.import(&ui.silent(), request)?;
+    ui.line(image)
 }

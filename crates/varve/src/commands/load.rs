@@ -1,8 +1,15 @@
 //! `varve load`
 
-use std::path::PathBuf;
+use std::{fs, io, path::PathBuf};
 
-use crate::{error::CommandError, ui::Ui};
+use varve_engine::{Load, LoadSource};
+
+use super::flags;
+use crate::{
+    error::{self, CommandError},
+    progress::Reporter,
+    ui::{self, Ui},
+};
 
 pub(crate) const USAGE: &str = "[OPTIONS]";
 pub(crate) const NAMES: &str = "varve image load, varve load";
@@ -24,6 +31,26 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
-    let _ = (ui, args);
-    Err(CommandError::plain("not yet", 1))
+    let platform = flags::platform(args.platform.as_deref())?;
+    let mut stdin = io::stdin();
+    let mut file;
+    let source = match &args.input {
+        Some(path) if path.join("oci-layout").is_file() => LoadSource::Directory(path),
+        Some(path) => {
+            file = fs::File::open(path).map_err(|error| error::of_file("open", path, &error))?;
+            if path.is_dir() {
+                let is_directory = rustix::io::Errno::ISDIR.into();
+                return Err(error::of_file("read", path, &is_directory));
+            }
+            LoadSource::Stream(&mut file)
+        }
+        None if ui::stdin_is_terminal() => {
+            return Err(CommandError::plain("requested load from stdin, but stdin is empty", 1));
+        }
+        None => LoadSource::Stream(&mut stdin),
+    };
+    // What was loaded is the result, not progress: `-q` leaves it.
+    let progress = Reporter::for_load(ui, args.quiet);
+    let request = Load { source, platform: platform.as_ref() };
+    Ok(ui.engine()?.load(&ui.ctx(&progress), request)?)
 }

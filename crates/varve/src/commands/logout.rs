@@ -1,5 +1,8 @@
 //! `varve logout`
 
+use varve_engine::Registries;
+use varve_types::Printable;
+
 use crate::{error::CommandError, ui::Ui};
 
 pub(crate) const USAGE: &str = "[SERVER]";
@@ -14,6 +17,14 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
-    let _ = (ui, args);
-    Err(CommandError::plain("not yet", 1))
+    let server = args.server.as_deref().unwrap_or_default();
+    let shown = match server {
+        "" => Registries::server_name(""),
+        server => {
+            let rest = server.split_once("://").map_or(server, |(_, rest)| rest);
+            rest.split('/').next().unwrap_or_default().to_owned()
+        }
+    };
+    ui.line(format_args!("Removing login credentials for {}", Printable(&shown)))?;
+    Ok(ui.registries()?.logout(server)?)
 }

@@ -1,6 +1,17 @@
 //! `varve push`
 
-use crate::{error::CommandError, ui::Ui};
+use varve_engine::Push;
+use varve_types::Reference;
+
+use super::flags;
+use crate::{error::CommandError, progress::Reporter, ui::Ui};
+
+const PLATFORM_NOTE: &str = "
+ Info -> Using --platform pushes only the specified platform manifest of a multi-platform image index.
+         Other components, like attestations, will not be included.
+         To push the complete multi-platform image, remove the --platform flag.
+         
+";
 
 pub(crate) const USAGE: &str = "[OPTIONS] NAME[:TAG]";
 pub(crate) const NAMES: &str = "varve image push, varve push";
@@ -33,6 +44,29 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
-    let _ = (ui, args);
-    Err(CommandError::plain("not yet", 1))
+    let reference = args.name.parse::<Reference>();
+    let reference = reference.map_err(|error| CommandError::plain(error.to_string(), 1))?;
+    let progress = Reporter::new(ui, args.quiet);
+    let platform = flags::platform(args.platform.as_deref())?;
+    if platform.is_some() && progress.is_shown() {
+        ui.text(PLATFORM_NOTE)?;
+    }
+    if args.all_tags && !reference.is_name_only() {
+        return Err(CommandError::plain("tag can't be used with --all-tags/-a", 1));
+    }
+    if !args.all_tags && reference.is_name_only() && progress.is_shown() {
+        ui.line("Using default tag: latest")?;
+        ui.flush()?;
+    }
+    let request = Push {
+        reference: &reference,
+        text: &args.name,
+        all_tags: args.all_tags,
+        platform: platform.as_ref(),
+    };
+    ui.engine()?.push(&ui.ctx(&progress), &request)?;
+    if !args.quiet {
+        return Ok(());
+    }
+    ui.line(if args.all_tags { reference } else { reference.or_latest() })
 }

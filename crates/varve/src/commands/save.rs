@@ -1,8 +1,19 @@
 //! `varve save`
 
-use std::path::PathBuf;
+use std::{
+    fs,
+    io::{self, Write as _},
+    os::unix::fs::FileTypeExt as _,
+    path::{Path, PathBuf},
+};
 
-use crate::{error::CommandError, ui::Ui};
+use varve_engine::{Engine, Save, save::Saving};
+
+use super::flags;
+use crate::{
+    error::{self, CommandError},
+    ui::{self, Ui},
+};
 
 pub(crate) const USAGE: &str = "[OPTIONS] IMAGE [IMAGE...]";
 pub(crate) const NAMES: &str = "varve image save, varve save";
@@ -23,6 +34,76 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
-    let _ = (ui, args);
-    Err(CommandError::plain("not yet", 1))
+    let platform = flags::platform(args.platform.as_deref())?;
+    let request = Save { images: &args.images, platform: platform.as_ref() };
+    let Some(path) = &args.output else {
+        if ui::stdout_is_terminal() {
+            let text = "cowardly refusing to save to a terminal. Use the -o flag or redirect";
+            return Err(CommandError::plain(text, 1));
+        }
+        let engine = ui.engine()?;
+        let saving = engine.prepare_save(&request)?;
+        return write_to(&engine, &saving, &mut io::stdout().lock());
+    };
+    let in_place = check_output(path)?;
+    let engine = ui.engine()?;
+    let saving = engine.prepare_save(&request)?;
+    if in_place {
+        let mut file = fs::OpenOptions::new().write(true).open(path);
+        let file = file.as_mut().map_err(|error| error::of_file("open", path, error))?;
+        return write_to(&engine, &saving, file);
+    }
+    write_beside(&engine, &saving, path)
+}
+
+/// Refuses places that an archive cannot be written to. Says whether the file that is there is
+/// not a plain one (a pipe), so that it must be written in place.
+fn check_output(path: &Path) -> Result<bool, CommandError> {
+    let refused = |text: String| CommandError::plain(format!("failed to save image: {text}"), 1);
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder
+        && let Err(error) = fs::metadata(folder)
+    {
+        let reason = error::go_text("stat", folder, &error);
+        return Err(refused(format!("invalid output path: {reason}")));
+    }
+    let Ok(facts) = fs::metadata(path) else { return Ok(false) };
+    let kind = facts.file_type();
+    if kind.is_dir() {
+        return Err(refused("cannot write to a directory".to_owned()));
+    }
+    if kind.is_char_device() || kind.is_block_device() {
+        return Err(refused("cannot write to a character device file".to_owned()));
+    }
+    Ok(!kind.is_file())
+}
+
+/// Writes beside the file and puts the whole archive in its place, so that there is never half of one.
+fn write_beside(engine: &Engine, saving: &Saving, path: &Path) -> Result<(), CommandError> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let beside = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
+    let mut file = fs::OpenOptions::new();
+    let file = file.write(true).create_new(true).open(&beside);
+    let mut file = file.map_err(|error| error::of_file("open", path, &error))?;
+    let written = write_to(engine, saving, &mut file).and_then(|()| {
+        let placed = file.sync_all().and_then(|()| fs::rename(&beside, path));
+        placed.map_err(|error| error::of_file("write", path, &error))
+    });
+    if written.is_err() {
+        let _ = fs::remove_file(&beside);
+    }
+    written
+}
+
+fn write_to(
+    engine: &Engine,
+    saving: &Saving,
+    output: &mut dyn io::Write,
+) -> Result<(), CommandError> {
+    let mut output = io::BufWriter::with_capacity(1 << 18, output);
+    engine.save(saving, &mut output).map_err(|error| match error {
+        varve_engine::Error::Output(error) => CommandError::Output(error),
+        other => other.into(),
+    })?;
+    output.flush().map_err(CommandError::Output)
 }

@@ -6,5 +6,6 @@ pub(crate) mod images;
 pub(crate) mod info;
 pub(crate) mod inspect;
 pub(crate) mod removal;
+pub(crate) mod search;
 pub(crate) mod tree;
 pub(crate) mod version;

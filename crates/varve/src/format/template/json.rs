@@ -63,8 +63,11 @@ impl Writer {
             Value::Row(row) => {
                 // Go's rows marshal themselves, always safe inside HTML.
                 let outer = std::mem::replace(&mut self.style.escape_html, true);
-                let fields: Vec<_> =
-                    row.names().iter().filter_map(|name| Some((*name, row.field(name)?))).collect();
+                let fields: Vec<_> = row
+                    .names()
+                    .iter()
+                    .filter_map(|name| Some((*name, row.json_field(name)?)))
+                    .collect();
                 self.block('{', '}', &fields, |writer, (name, value)| writer.member(name, value));
                 self.style.escape_html = outer;
             }

@@ -73,6 +73,10 @@ pub(crate) trait Row: fmt::Debug {
     fn names(&self) -> &'static [&'static str];
     /// The value of a field; `None` when there is no such field.
     fn field(&self, name: &str) -> Option<Value>;
+    /// The value of a field in JSON, where it is another one.
+    fn json_field(&self, name: &str) -> Option<Value> {
+        self.field(name)
+    }
 }
 
 impl Value {

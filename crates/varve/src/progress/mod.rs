@@ -1,0 +1,112 @@
+//! How a long operation goes on, as it is shown: plain lines, redrawn lines, JSON, or nothing.
+
+mod json;
+mod line;
+mod terminal;
+
+use std::sync::{Mutex, PoisonError};
+
+use varve_types::{Event, LayerState, Progress};
+
+use crate::{commands::flags, format::template::print, ui, ui::Ui};
+use terminal::Screen;
+
+/// Shows events as they come.
+pub(crate) struct Reporter<'a> {
+    ui: &'a Ui,
+    form: Form,
+}
+
+enum Form {
+    /// Only warnings.
+    Quiet,
+    /// A line for each change.
+    Plain,
+    /// A line for each layer, redrawn.
+    Terminal(Mutex<Screen>),
+    /// A JSON object for each event.
+    Json,
+}
+
+impl<'a> Reporter<'a> {
+    /// Chooses the form: what `--progress` says, else what suits standard output. `quiet` is
+    /// the command's own flag.
+    pub(crate) fn new(ui: &'a Ui, quiet: bool) -> Self {
+        let terminal = || Form::Terminal(Mutex::new(Screen::default()));
+        let form = match ui.globals().progress {
+            _ if quiet => Form::Quiet,
+            flags::Progress::Quiet => Form::Quiet,
+            flags::Progress::Json => Form::Json,
+            flags::Progress::Plain => Form::Plain,
+            flags::Progress::Tty => terminal(),
+            flags::Progress::Auto if ui::stdout_is_terminal() => terminal(),
+            flags::Progress::Auto => Form::Plain,
+        };
+        Self { ui, form }
+    }
+
+    /// The form for `load`, whose results are shown in any case.
+    pub(crate) fn for_load(ui: &'a Ui, quiet: bool) -> Self {
+        let reporter = Self::new(ui, false);
+        match reporter.form {
+            Form::Terminal(_) | Form::Quiet if quiet => Self { ui, form: Form::Plain },
+            Form::Quiet => Self { ui, form: Form::Plain },
+            _ => reporter,
+        }
+    }
+
+    /// Whether lines for people are shown.
+    pub(crate) fn is_shown(&self) -> bool {
+        matches!(self.form, Form::Plain | Form::Terminal(_))
+    }
+
+    /// Writes at once. What cannot be written is reported by whoever writes last.
+    fn write(&self, text: &str) {
+        let _ = self.ui.text(text).and_then(|()| self.ui.flush());
+    }
+}
+
+impl Progress for Reporter<'_> {
+    fn event(&self, event: Event) {
+        if let Event::Warning(text) = &event {
+            match self.form {
+                Form::Json => self.write(&(json::line(&event) + "\n")),
+                _ => self.ui.complain(print::lines(text)),
+            }
+            return;
+        }
+        match &self.form {
+            Form::Quiet => {}
+            Form::Json => self.write(&(json::line(&event) + "\n")),
+            Form::Plain => {
+                if let Event::Layer { state, .. } = &event
+                    && line::counts(state).is_some()
+                {
+                    return;
+                }
+                self.write(&(line::text(&event) + "\n"));
+            }
+            Form::Terminal(screen) => {
+                let mut screen = screen.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(text) = screen.show(&event, ui::width()) {
+                    self.write(&text);
+                }
+            }
+        }
+    }
+}
+
+/// Whether a layer will not change any more.
+fn is_final(state: &LayerState) -> bool {
+    matches!(
+        state,
+        LayerState::PullComplete
+            | LayerState::AlreadyExists
+            | LayerState::Pushed
+            | LayerState::LayerAlreadyExists
+            | LayerState::MountedFrom { .. }
+    )
+}
+
+#[cfg(test)]
+mod tests;
