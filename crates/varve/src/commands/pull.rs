@@ -49,5 +49,5 @@ pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
     };
     let request = Pull { reference: &reference, all_tags: args.all_tags, platform };
     let pulled = ui.engine()?.pull(&ui.ctx(&progress), &request)?;
-    ui.line(pulled.name)
+    progress.result(&pulled.name)
 }

@@ -68,5 +68,6 @@ pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
     if !args.quiet {
         return Ok(());
     }
-    ui.line(if args.all_tags { reference } else { reference.or_latest() })
+    let pushed = if args.all_tags { reference } else { reference.or_latest() };
+    progress.result(&pushed.to_string())
 }

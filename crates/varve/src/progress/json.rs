@@ -71,6 +71,11 @@ pub(crate) fn line(event: &Event) -> String {
     Value::Object(members).to_string()
 }
 
+/// The line of an operation's result.
+pub(crate) fn result(name: &str) -> String {
+    serde_json::json!({ "event": "result", "name": name }).to_string()
+}
+
 /// The state's name, without what has a member of its own.
 fn name(state: &LayerState) -> String {
     match state {

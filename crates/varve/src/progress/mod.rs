@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use varve_types::{Event, LayerState, Progress};
 
-use crate::{commands::flags, format::template::print, ui, ui::Ui};
+use crate::{commands::flags, error::CommandError, format::template::print, ui, ui::Ui};
 use terminal::Screen;
 
 /// Shows events as they come.
@@ -52,6 +52,14 @@ impl<'a> Reporter<'a> {
             Form::Terminal(_) | Form::Quiet if quiet => Self { ui, form: Form::Plain },
             Form::Quiet => Self { ui, form: Form::Plain },
             _ => reporter,
+        }
+    }
+
+    /// Says what came of it: the last line of output.
+    pub(crate) fn result(&self, name: &str) -> Result<(), CommandError> {
+        match self.form {
+            Form::Json => self.ui.line(json::result(name)),
+            _ => self.ui.line(name),
         }
     }
 

@@ -30,7 +30,8 @@ pub(crate) struct Screen {
 #[derive(Debug)]
 struct Line {
     place: usize,
-    drawn: Instant,
+    /// When a count was last drawn.
+    counted: Option<Instant>,
     finished: bool,
 }
 
@@ -47,17 +48,18 @@ impl Screen {
         let count = self.lines.len();
         let known = self.lines.entry(id.clone()).or_insert_with(|| {
             text.push('\n');
-            Line { place: count, drawn: now, finished: false }
+            Line { place: count, counted: None, finished: false }
         });
         let complete = counts.is_none_or(|(done, total)| done >= total);
-        if text.is_empty() && !complete && now.duration_since(known.drawn) < REDRAW_PAUSE {
+        let fresh = known.counted.is_some_and(|then| now.duration_since(then) < REDRAW_PAUSE);
+        if fresh && !complete {
             return None;
         }
         // A late count from another thread must not undo the end.
         if known.finished && counts.is_some() {
             return None;
         }
-        known.drawn = now;
+        known.counted = counts.map(|_| now);
         known.finished = is_final(state);
         let place = known.place;
         let up = self.lines.len() - place;

@@ -31,32 +31,41 @@ fn on_terminal(width: usize, expected: Expect) {
 
 #[test]
 fn lines_are_redrawn_in_place() {
-    on_terminal(80, expect![[r#"
-        The push refers to repository [127.0.0.1:5000/hw]
+    on_terminal(
+        80,
+        expect![[r#"
+            The push refers to repository [127.0.0.1:5000/hw]
 
-        ␛[1A␛[2K␍1984b13ae96f: Preparing ␍␛[1B␛[1A␛[2K␍1984b13ae96f: Pushing  3.001MB/3.001MB␍␛[1B␛[1A␛[2K␍1984b13ae96f: Mounted from library/x\x1b[1m ␍␛[1B1: digest: sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 size: 526
+            ␛[1A␛[2K␍1984b13ae96f: Preparing ␍␛[1B␛[1A␛[2K␍1984b13ae96f: Pushing  36.45kB/3.001MB␍␛[1B␛[1A␛[2K␍1984b13ae96f: Pushing  3.001MB/3.001MB␍␛[1B␛[1A␛[2K␍1984b13ae96f: Mounted from library/x\x1b[1m ␍␛[1B1: digest: sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 size: 526
 
-        ␛[1A␛[2K␍1984b13ae96f: Retrying in 1 second ␍␛[1B"#]]);
+            ␛[1A␛[2K␍1984b13ae96f: Retrying in 1 second ␍␛[1B"#]],
+    );
 }
 
 #[test]
 fn a_wide_terminal_has_a_bar() {
-    on_terminal(120, expect![[r#"
-        The push refers to repository [127.0.0.1:5000/hw]
+    on_terminal(
+        120,
+        expect![[r#"
+            The push refers to repository [127.0.0.1:5000/hw]
 
-        ␛[1A␛[2K␍1984b13ae96f: Preparing ␍␛[1B␛[1A␛[2K␍1984b13ae96f: Pushing [==================================================>]  3.001MB/3.001MB␍␛[1B␛[1A␛[2K␍1984b13ae96f: Mounted from library/x\x1b[1m ␍␛[1B1: digest: sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 size: 526
+            ␛[1A␛[2K␍1984b13ae96f: Preparing ␍␛[1B␛[1A␛[2K␍1984b13ae96f: Pushing [>                                                  ]  36.45kB/3.001MB␍␛[1B␛[1A␛[2K␍1984b13ae96f: Pushing [==================================================>]  3.001MB/3.001MB␍␛[1B␛[1A␛[2K␍1984b13ae96f: Mounted from library/x\x1b[1m ␍␛[1B1: digest: sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 size: 526
 
-        ␛[1A␛[2K␍1984b13ae96f: Retrying in 1 second ␍␛[1B"#]]);
+            ␛[1A␛[2K␍1984b13ae96f: Retrying in 1 second ␍␛[1B"#]],
+    );
 }
 
 #[test]
 fn a_narrow_terminal_cuts_lines() {
-    on_terminal(20, expect![[r#"
-        The push refers to repository [127.0.0.1:5000/hw]
+    on_terminal(
+        20,
+        expect![[r#"
+            The push refers to repository [127.0.0.1:5000/hw]
 
-        ␛[1A␛[2K␍1984b13ae96f: Prepa␍␛[1B␛[1A␛[2K␍1984b13ae96f: Pushi␍␛[1B␛[1A␛[2K␍1984b13ae96f: Mount␍␛[1B1: digest: sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 size: 526
+            ␛[1A␛[2K␍1984b13ae96f: Prepa␍␛[1B␛[1A␛[2K␍1984b13ae96f: Pushi␍␛[1B␛[1A␛[2K␍1984b13ae96f: Pushi␍␛[1B␛[1A␛[2K␍1984b13ae96f: Mount␍␛[1B1: digest: sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 size: 526
 
-        ␛[1A␛[2K␍1984b13ae96f: Retry␍␛[1B"#]]);
+            ␛[1A␛[2K␍1984b13ae96f: Retry␍␛[1B"#]],
+    );
 }
 
 #[test]
@@ -70,7 +79,8 @@ fn plain_lines_are_dockers() {
         1984b13ae96f: Pushing
         1984b13ae96f: Mounted from library/x\x1b[1m
         1: digest: sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 size: 526
-        1984b13ae96f: Retrying in 1 second"#]].assert_eq(&lines.join("\n"));
+        1984b13ae96f: Retrying in 1 second"#]]
+    .assert_eq(&lines.join("\n"));
 }
 
 #[test]
