@@ -207,6 +207,25 @@ fn members_that_lead_out_are_refused() {
     check(&archive, expect![["error: path `../evil` leaves the root of the archive\n"]]);
 }
 
+#[test]
+fn parents_that_go_round_have_an_end() {
+    let mut members = Members::default();
+    members
+        .put("aa/json", r#"{"id":"aa","parent":"aa"}"#)
+        .put("repositories", r#"{"a":{"1":"aa"}}"#);
+    check(
+        &members.tar(),
+        expect![["error: number of layers of 501 is more than the limit of 500\n"]],
+    );
+    members.put("repositories", r#"{"a":{"1":"bb"}}"#);
+    check(&members.tar(), expect![["error: open bb/json: no such file or directory\n"]]);
+    members.put("repositories", r#"{"a":{"1":"../../etc"}}"#);
+    check(
+        &members.tar(),
+        expect![["error: evalSymlinksInScope: ../../etc/json is not in the archive\n"]],
+    );
+}
+
 /// An index that contains itself cannot be made, but one inside the other can, for ever.
 #[test]
 fn nested_indexes_have_an_end() {
@@ -341,5 +360,33 @@ fn a_link_in_a_blobs_place_does_not_change_what_the_digest_names() {
         let told = store.told(&writer.finish().unwrap());
         assert!(told.starts_with("error: invalid d"), "{told}");
         assert_eq!(store.store.check().unwrap(), []);
+    }
+}
+
+/// A directory is somebody else's: a pipe in a blob's place is not waited for, a link out of it
+/// is not followed.
+#[test]
+fn layouts_with_pipes_and_links_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let image = hello();
+    let manifest = image.manifest(&image.layers, media_type::OCI_LAYER);
+    let mut members = Members::default();
+    members.blob(&image.config).blob(&manifest).blob(&image.layers[0]);
+    members.index_json(&[(&manifest, media_type::OCI_MANIFEST, None)]);
+    std::fs::create_dir_all(directory.path().join("layout/blobs/sha256")).unwrap();
+    for (path, bytes) in &members.0 {
+        std::fs::write(directory.path().join("layout").join(path), bytes).unwrap();
+    }
+    let layout = directory.path().join("layout");
+    TempStore::new().load_directory(&layout).unwrap();
+    let config = layout.join(blob_path(&image.config));
+    std::fs::remove_file(&config).unwrap();
+    std::fs::write(directory.path().join("outside"), &image.config).unwrap();
+    std::os::unix::fs::symlink("../../../outside", &config).unwrap();
+    TempStore::new().load_directory(&layout).unwrap_err();
+    std::fs::remove_file(&config).unwrap();
+    if let Some(mkfifo) = varve_testkit::guard::tool("mkfifo") {
+        assert!(std::process::Command::new(mkfifo).arg(&config).status().unwrap().success());
+        TempStore::new().load_directory(&layout).unwrap_err();
     }
 }

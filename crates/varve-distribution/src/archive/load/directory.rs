@@ -1,9 +1,9 @@
 //! OCI image layouts in directories. Only what index.json reaches is read.
 
-use std::{collections::HashSet, fs::File, io, os::fd::OwnedFd, path::Path};
+use std::{collections::HashSet, io, path::Path};
 
-use rustix::fs::{Mode, OFlags, ResolveFlags};
-use varve_types::{Descriptor, Digest, Index, ManifestKind, Platform, limits, media_type};
+use varve_fs::root::Root;
+use varve_types::{Descriptor, Digest, Index, ManifestKind, Platform, limits};
 
 use super::{
     contents::{Contents, blob_path},
@@ -18,10 +18,8 @@ pub(super) fn read(
     platform: Option<&Platform>,
     contents: &mut Contents<'_>,
 ) -> Result<()> {
-    let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
-    let directory = rustix::fs::open(path, flags, Mode::empty());
-    let directory = directory.map_err(|error| Error::Read(error.into()))?;
-    let mut layout = Layout { directory, platform, contents, seen: HashSet::new() };
+    let root = Root::open(path).map_err(Error::Read)?;
+    let mut layout = Layout { root, platform, contents, seen: HashSet::new() };
     if !layout.take("index.json")? {
         return Err(Error::Missing("index.json".to_owned()));
     }
@@ -33,7 +31,7 @@ pub(super) fn read(
 }
 
 struct Layout<'a, 'b> {
-    directory: OwnedFd,
+    root: Root,
     platform: Option<&'a Platform>,
     contents: &'a mut Contents<'b>,
     seen: HashSet<Digest>,
@@ -59,10 +57,8 @@ impl Layout<'_, '_> {
             match kind {
                 ManifestKind::Index(_) => self.take_tree(child, depth + 1)?,
                 ManifestKind::Manifest(_) => {
-                    let found = self.take_blob(&child.digest)?;
-                    // Not every layer of an artifact or a foreign image is expected to be here;
-                    // who needs it will say so.
-                    let _ = found || media_type::is_nondistributable(&child.media_type);
+                    // Who needs what is not here will say so.
+                    self.take_blob(&child.digest)?;
                 }
             }
         }
@@ -80,21 +76,12 @@ impl Layout<'_, '_> {
 
     /// Takes a regular file beneath the directory. `path` is one of our own making.
     fn take(&mut self, path: &str) -> Result<bool> {
-        // Without NONBLOCK, opening a pipe would wait for a writer for ever.
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-        let opened = rustix::fs::openat2(&self.directory, path, flags, Mode::empty(), resolve);
-        let mut file = match opened {
-            Ok(file) => File::from(file),
-            Err(rustix::io::Errno::NOENT) => return Ok(false),
-            Err(error) => return Err(Error::Read(error.into())),
+        let mut file = match self.root.open_file(Path::new(path)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(Error::Read(error)),
         };
-        let metadata = file.metadata().map_err(Error::Read)?;
-        if !metadata.is_file() {
-            let reason = io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file");
-            return Err(Error::Read(reason));
-        }
-        let size = metadata.len();
+        let size = file.metadata().map_err(Error::Read)?.len();
         self.contents.take_file(path.as_bytes().to_vec(), size, &mut file)?;
         Ok(true)
     }
