@@ -14,7 +14,7 @@ use std::{
     sync::OnceLock,
 };
 
-use rustix::fs::{CWD, RenameFlags};
+use rustix::fs::{CWD, FallocateFlags, RenameFlags};
 
 /// What a point is about to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -91,6 +91,12 @@ pub fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
 pub fn truncate(file: &File, length_bytes: u64) -> io::Result<()> {
     point(Call::Truncate, Path::new(""))?;
     file.set_len(length_bytes)
+}
+
+/// Makes sure that `file` has `size_bytes` of disk to itself, where the file system can.
+pub fn allocate(file: &File, size_bytes: u64) -> io::Result<()> {
+    point(Call::Truncate, Path::new(""))?;
+    Ok(rustix::fs::fallocate(file, FallocateFlags::empty(), 0, size_bytes)?)
 }
 
 /// Sets the mode of an open file, whatever the umask.

@@ -11,7 +11,7 @@
 use std::{
     fs::{self, File},
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use varve_fs::{durable, lock::FileLock};
@@ -76,7 +76,7 @@ impl Arrival {
     fn open(store: &Store, path: PathBuf, lock: FileLock, resumable: bool) -> Result<Self> {
         let open = |name: &str| {
             let path = path.join(name);
-            durable::open_or_create(&path, PRIVATE_MODE).map_err(cannot("create", &path))
+            open_writable(&path).map_err(cannot("create", &path))
         };
         let (data, state) = (open("data")?, open("state")?);
         let boot = store.boot().unwrap_or_default().to_owned();
@@ -169,6 +169,18 @@ impl Arrival {
 
     fn remove(&self) -> Result<()> {
         durable::discard_tree(&self.path).map_err(cannot("remove", &self.path))
+    }
+}
+
+/// Opens a file for writing that may have been made read-only, to become a blob, by a process that
+/// died then.
+fn open_writable(path: &Path) -> io::Result<File> {
+    match durable::open_or_create(path, PRIVATE_MODE) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            durable::set_mode(&File::open(path)?, PRIVATE_MODE)?;
+            durable::open_or_create(path, PRIVATE_MODE)
+        }
+        other => other,
     }
 }
 

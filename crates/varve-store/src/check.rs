@@ -128,6 +128,7 @@ impl Check<'_> {
                 "layers",
                 "leases",
                 "trash",
+                "reserve",
             ],
         )?;
         #[derive(serde::Deserialize)]

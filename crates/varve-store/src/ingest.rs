@@ -88,10 +88,13 @@ impl LayerIngest {
     /// asked again, now or by another process. When the bytes are wrong, nothing is kept: after
     /// [`crate::Error::Mismatch`] on a resumed ingest, asking again with the whole body may help.
     pub fn receive(&mut self, body: &mut dyn Read) -> Result<StoredLayer> {
-        let Some(arrival) = &mut self.arrival else {
-            return self.stored.clone().ok_or_else(|| {
-                Error::Source(io::Error::other("the layer has been received before"))
-            });
+        if let Some(stored) = &self.stored {
+            return Ok(stored.clone());
+        }
+        let mut arrival = match self.arrival.take() {
+            Some(arrival) => arrival,
+            // An earlier try got as far as publishing, and failed there.
+            None => enter(&self.store, &self.request)?,
         };
         arrival.clear_layer()?;
         arrival.make_layer_directory()?;
@@ -99,16 +102,30 @@ impl LayerIngest {
         let as_received = self.request.keep == Keep::AsReceived;
         let unpack = Unpack { tar: &tar, even_if_plain: !as_received };
         let promised = self.request.descriptor.as_ref().map(Promise::of);
-        let stored =
-            take_in(arrival, as_received, promised, Some(unpack), body).and_then(|outcome| {
-                publish_layer(&self.store, &self.lease, &self.request, arrival, outcome)
-                    .inspect_err(|_| drop(discard(arrival)))
-            })?;
-        if let Some(arrival) = self.arrival.take() {
-            arrival.finish()?;
-        }
+        let outcome = match take_in(&mut arrival, as_received, promised, Some(unpack), body) {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                self.arrival = Some(arrival);
+                return Err(error);
+            }
+        };
+        let stored = publish_layer(&self.store, &self.lease, &self.request, &arrival, outcome);
+        // The file may be a blob by now, so nothing is cut: the directory goes as it is.
+        let finished = arrival.finish();
+        let stored = stored?;
+        finished?;
         self.stored = Some(stored.clone());
         Ok(stored)
+    }
+}
+
+/// Opens the arrival that a request needs.
+fn enter(store: &Store, request: &LayerRequest) -> Result<Arrival> {
+    match &request.descriptor {
+        Some(descriptor) if request.keep == Keep::AsReceived => {
+            Arrival::enter(store, &arrival::blob_name(&descriptor.digest))
+        }
+        _ => Arrival::unnamed(store),
     }
 }
 
@@ -290,20 +307,18 @@ impl Store {
         if let Some(stored) = self.present_layer(lease, &request)? {
             return Ok(LayerState::Present(stored));
         }
-        let arrival = match &request.descriptor {
-            Some(descriptor) if request.keep == Keep::AsReceived => {
-                // It has the right size and is of no use: it is replaced.
-                let damaged = self.is_blob_whole(descriptor)?;
-                let arrival = Arrival::enter(self, &arrival::blob_name(&descriptor.digest))?;
-                if !damaged && self.is_blob_whole(descriptor)? {
-                    // Another process was quicker.
-                    arrival.finish()?;
-                    return self.ingest_layer(lease, request);
-                }
-                arrival
-            }
-            _ => Arrival::unnamed(self)?,
-        };
+        let wanted = request.descriptor.as_ref().filter(|_| request.keep == Keep::AsReceived);
+        // It has the right size and is of no use: it is replaced.
+        let damaged = wanted.map_or(Ok(false), |descriptor| self.is_blob_whole(descriptor))?;
+        let arrival = enter(self, &request)?;
+        if let Some(descriptor) = wanted
+            && !damaged
+            && self.is_blob_whole(descriptor)?
+        {
+            // Another process was quicker.
+            arrival.finish()?;
+            return self.ingest_layer(lease, request);
+        }
         let (store, lease) = (self.clone(), lease.clone());
         let arrival = Some(arrival);
         Ok(LayerState::Wanted(LayerIngest { store, lease, request, arrival, stored: None }))

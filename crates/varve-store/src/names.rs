@@ -19,7 +19,7 @@ use crate::{
     Error, Result, Store, Swept,
     adopt::{self, Adopted},
     error::cannot,
-    store::LAYOUT_MODE,
+    store::{LAYOUT_MODE, PRIVATE_MODE},
     table::{self, Entry, Text},
 };
 
@@ -166,6 +166,18 @@ impl Names {
     }
 }
 
+/// Disk space set aside beside what the table takes.
+const RESERVE_SIZE_BYTES: u64 = 32 << 10;
+
+/// Which disk space a change of the table may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Space {
+    /// What is free.
+    Free,
+    /// Also what is set aside: the change frees more than it takes.
+    Reserved,
+}
+
 impl Store {
     /// Reads the image table. Takes no lock. Rows that other tools added are adopted: what their
     /// annotations lack is filled in from the manifest and config.
@@ -183,7 +195,7 @@ impl Store {
     ) -> Result<T, E> {
         self.make()?;
         let _lock = self.lock_table()?;
-        self.change_names(change).map(|(value, _)| value)
+        self.change_names(change, Space::Free).map(|(value, _)| value)
     }
 
     /// Like [`update_names`](Self::update_names), holding the store exclusively, and then sweeps:
@@ -195,12 +207,14 @@ impl Store {
         self.make()?;
         let sweeping = self.sweeping()?;
         let lock = self.lock_table()?;
-        let (value, names) = self.change_names(change)?;
+        let (value, names) = self.change_names(change, Space::Reserved)?;
         // Whoever adds a row now has pinned what it reaches, and the lease is still there while
         // the table is locked; so rows and leases must be read before it is let go.
         let doomed = self.doomed(&names, &sweeping)?;
         drop(lock);
-        Ok((value, self.remove(doomed, sweeping)?))
+        let swept = self.remove(doomed, sweeping)?;
+        self.reserve(0);
+        Ok((value, swept))
     }
 
     pub(crate) fn lock_table(&self) -> Result<FileLock> {
@@ -211,6 +225,7 @@ impl Store {
     fn change_names<T, E: From<crate::Error>>(
         &self,
         change: impl FnOnce(&mut Names) -> Result<T, E>,
+        space: Space,
     ) -> Result<(T, Names), E> {
         let text = self.read_table()?;
         let mut names = self.parse_names(&text)?;
@@ -219,10 +234,36 @@ impl Store {
         let changed = write(&names).map_err(|error| cannot("write", &path)(error.into()))?;
         if changed != text.as_bytes() {
             let temporary = self.root().join("varve/index.json.new");
-            durable::replace_through(&temporary, &path, &changed, LAYOUT_MODE)
-                .map_err(cannot("write", &path))?;
+            let replace = || durable::replace_through(&temporary, &path, &changed, LAYOUT_MODE);
+            let mut replaced = replace();
+            if space == Space::Reserved
+                && let Err(error) = &replaced
+                && matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            {
+                let reserve = self.root().join("varve/reserve");
+                durable::unlink(&reserve).map_err(cannot("remove", &reserve))?;
+                replaced = replace();
+            }
+            replaced.map_err(cannot("write", &path))?;
+            if space == Space::Free {
+                self.reserve(changed.len() as u64);
+            }
         }
         Ok((value, names))
+    }
+
+    /// Sets disk space aside, so that names can be removed when there is none left: at least what
+    /// the table takes. Where this fails, removing names from a full disk may fail as well.
+    pub(crate) fn reserve(&self, table_size_bytes: u64) {
+        let path = self.root().join("varve/reserve");
+        let wanted = table_size_bytes + RESERVE_SIZE_BYTES;
+        if fs::metadata(&path).is_ok_and(|there| there.len() >= wanted) {
+            return;
+        }
+        if let Ok(file) = durable::open_or_create(&path, PRIVATE_MODE) {
+            // Twice as much, so that this is not done at each change of a growing table.
+            let _ = durable::allocate(&file, 2 * wanted);
+        }
     }
 
     fn table_path(&self) -> PathBuf {

@@ -4,7 +4,7 @@ use std::{io::Write, path::Path};
 
 use flate2::{Compression, write::GzEncoder};
 use tempfile::TempDir;
-use varve_store::{LayerRequest, LayerState, Lease, Row, Store, StoredLayer};
+use varve_store::{Error, LayerRequest, LayerState, Lease, Row, Store, StoredLayer};
 use varve_types::{Descriptor, DiffId, Digest, ImageId, Reference, media_type};
 
 /// A store in a directory that goes with it.
@@ -24,6 +24,13 @@ impl std::ops::Deref for TempStore {
 impl TempStore {
     pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("store")).unwrap();
+        Self { _directory: directory, store }
+    }
+
+    /// Where there is a file system in memory, a store in it: for tests that sync very often.
+    pub(crate) fn in_memory() -> Self {
+        let Ok(directory) = tempfile::tempdir_in("/dev/shm") else { return Self::new() };
         let store = Store::open(&directory.path().join("store")).unwrap();
         Self { _directory: directory, store }
     }
@@ -105,11 +112,15 @@ impl Layer {
     }
 
     pub(crate) fn store(&self, store: &Store, lease: &Lease) -> StoredLayer {
-        match store.ingest_layer(lease, self.request()).unwrap() {
-            LayerState::Present(stored) => stored,
+        self.try_store(store, lease).unwrap()
+    }
+
+    pub(crate) fn try_store(&self, store: &Store, lease: &Lease) -> Result<StoredLayer, Error> {
+        match store.ingest_layer(lease, self.request())? {
+            LayerState::Present(stored) => Ok(stored),
             LayerState::Wanted(mut ingest) => {
                 let from = ingest.resume_from() as usize;
-                ingest.receive(&mut &self.blob[from..]).unwrap()
+                ingest.receive(&mut &self.blob[from..])
             }
         }
     }
@@ -123,6 +134,10 @@ pub(crate) struct Image {
 
 impl Image {
     pub(crate) fn store(store: &Store, lease: &Lease, layers: &[Layer]) -> Self {
+        Self::try_store(store, lease, layers).unwrap()
+    }
+
+    pub(crate) fn try_store(store: &Store, lease: &Lease, layers: &[Layer]) -> Result<Self, Error> {
         let diff_ids: Vec<String> =
             layers.iter().map(|layer| format!("\"{}\"", layer.diff_id)).collect();
         let config = format!(
@@ -130,9 +145,9 @@ impl Image {
              \"rootfs\":{{\"type\":\"layers\",\"diff_ids\":[{}]}}}}",
             diff_ids.join(",")
         );
-        let config_digest = store.put_blob(lease, config.as_bytes()).unwrap();
-        let descriptors: Vec<Descriptor> =
-            layers.iter().map(|layer| layer.store(store, lease).blob).collect();
+        let config_digest = store.put_blob(lease, config.as_bytes())?;
+        let stored = layers.iter().map(|layer| Ok(layer.try_store(store, lease)?.blob));
+        let descriptors = stored.collect::<Result<Vec<Descriptor>, Error>>()?;
         let manifest = serde_json::json!({
             "schemaVersion": 2,
             "mediaType": media_type::OCI_MANIFEST,
@@ -140,11 +155,11 @@ impl Image {
             "layers": descriptors,
         })
         .to_string();
-        store.put_blob(lease, manifest.as_bytes()).unwrap();
+        store.put_blob(lease, manifest.as_bytes())?;
         let target = Descriptor::of(media_type::OCI_MANIFEST, manifest.as_bytes());
         let mut row = Row::new(target, ImageId(config_digest));
         row.size_bytes = layers.iter().map(|layer| layer.tar.len() as u64).sum();
-        Self { row, config: config_digest }
+        Ok(Self { row, config: config_digest })
     }
 
     pub(crate) fn named(&self, name: &str) -> Row {

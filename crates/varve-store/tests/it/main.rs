@@ -1,8 +1,10 @@
 //! Stories about the store, told through its public functions.
 
 mod check;
+mod crash;
 mod ingest;
 mod made;
 mod names;
 mod other_tools;
 mod processes;
+mod trouble;

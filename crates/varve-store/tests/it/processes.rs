@@ -199,6 +199,7 @@ fn processes_that_add_rename_and_remove_at_once_leave_a_sound_store() {
         "varve/gate",
         "varve/index.lock",
         "varve/lock",
+        "varve/reserve",
     ];
     assert_eq!(left, expected);
 }

@@ -1,0 +1,126 @@
+//! The store after a process died, or a disk failed, at each single call that changes it.
+//!
+//! Every durable call is a numbered point. A child process adds an image, gives its name to
+//! another one and removes that; at one point it is killed, or that call fails. Whatever the
+//! point, the store is sound, and the same commands then succeed.
+
+use std::{
+    env, io,
+    path::Path,
+    process::{Command, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use rustix::process::{Signal, getpid, kill_process};
+use varve_fs::durable::{self, Call, Observer};
+use varve_store::{Error, Store};
+
+use crate::made::{Image, Layer, TempStore, files, noise, reference};
+
+const ROOT: &str = "VARVE_STORE_CRASH_ROOT";
+const POINT: &str = "VARVE_STORE_CRASH_POINT";
+const HOW: &str = "VARVE_STORE_CRASH_HOW";
+/// The exit code of a child that went through without reaching its point.
+const THROUGH: i32 = 42;
+const FAILED: i32 = 43;
+
+struct AtPoint {
+    point: usize,
+    kill: bool,
+    reached: AtomicUsize,
+}
+
+impl Observer for AtPoint {
+    fn before(&self, _: Call, _: &Path) -> io::Result<()> {
+        if self.reached.fetch_add(1, Ordering::SeqCst) == self.point {
+            if self.kill {
+                kill_process(getpid(), Signal::KILL)?;
+            }
+            return Err(io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error()));
+        }
+        Ok(())
+    }
+}
+
+fn commands(store: &Store) -> Result<(), Error> {
+    for seed in [1, 2] {
+        let lease = store.lease()?;
+        let layers = [Layer::gzipped(&noise(3_000, seed)), Layer::plain(&noise(3_000, 9))];
+        let image = Image::try_store(store, &lease, &layers)?;
+        store.update_names(|names| Ok::<_, Error>(names.put(image.named("app:1"))))?;
+    }
+    store.remove_names(|names| {
+        names.take(&reference("app:1"));
+        Ok::<_, Error>(())
+    })?;
+    Ok(())
+}
+
+#[test]
+fn what_a_doomed_child_does() {
+    let Ok(point) = env::var(POINT) else { return };
+    let kill = env::var(HOW).unwrap() == "kill";
+    let observer = AtPoint { point: point.parse().unwrap(), kill, reached: AtomicUsize::new(0) };
+    assert!(durable::observe(Box::new(observer)));
+    let store = Store::open(Path::new(&env::var(ROOT).unwrap())).unwrap();
+    std::process::exit(if commands(&store).is_ok() { THROUGH } else { FAILED });
+}
+
+/// Returns whether the child reached the point.
+fn doomed(root: &Path, point: usize, how: &str) -> bool {
+    let status = Command::new(env::current_exe().unwrap())
+        .args(["--exact", "crash::what_a_doomed_child_does"])
+        .env(ROOT, root)
+        .env(POINT, point.to_string())
+        .env(HOW, how)
+        .stdout(Stdio::null())
+        .status()
+        .unwrap();
+    match status.code() {
+        Some(THROUGH) => false,
+        // A failed call may also be one that nothing depends on; then all went through, and
+        // only the number of points tells that the end has not been reached.
+        Some(FAILED) => true,
+        None => true,
+        other => panic!("the child at point {point} ended with {other:?}"),
+    }
+}
+
+fn check_each_point(how: &str) {
+    let (mut point, mut in_a_row) = (0, 0);
+    while in_a_row < 8 {
+        let store = TempStore::in_memory();
+        let reached = doomed(store.root(), point, how);
+        let opened = store.again();
+        assert_eq!(opened.check().unwrap(), [], "{how} at point {point}");
+        opened.sweep().unwrap_or_else(|error| panic!("{how} at point {point}: {error}"));
+        assert_eq!(opened.check().unwrap(), [], "{how} at point {point}, swept");
+        if reached {
+            in_a_row = 0;
+            commands(&opened).unwrap_or_else(|error| panic!("{how} at point {point}: {error}"));
+            opened.sweep_ingests().unwrap();
+            assert_eq!(opened.check().unwrap(), [], "{how} at point {point}, again");
+            let left = files(opened.root());
+            let litter = |path: &&String| {
+                ["ingest", "leases", "trash"].iter().any(|d| path.contains(d))
+                    || path.ends_with(".new")
+            };
+            assert_eq!(left.iter().find(litter), None, "{how} at point {point}: {left:?}");
+        } else {
+            in_a_row += 1;
+        }
+        point += 1;
+    }
+    assert!(point > 80, "only {point} points");
+}
+
+#[test]
+fn a_process_killed_at_any_call_leaves_a_sound_store() {
+    check_each_point("kill");
+}
+
+/// Also a call that fails leaves a store in which nothing is wrong.
+#[test]
+fn a_call_that_fails_leaves_a_sound_store() {
+    check_each_point("fail");
+}
