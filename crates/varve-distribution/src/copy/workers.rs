@@ -78,8 +78,10 @@ impl<R: Read, F: FnMut(u64)> Read for Watched<'_, R, F> {
             return Err(io::Error::other(Error::Cancelled.to_string()));
         }
         let count = self.inner.read(buffer)?;
-        self.done_bytes += count as u64;
-        (self.report)(self.done_bytes);
+        if count > 0 {
+            self.done_bytes += count as u64;
+            (self.report)(self.done_bytes);
+        }
         Ok(count)
     }
 }
