@@ -9,6 +9,7 @@
 
 mod arguments;
 mod commands;
+mod endpoint;
 mod error;
 mod format;
 mod process;
@@ -22,7 +23,6 @@ use std::process::ExitCode;
 
 use arguments::Asked;
 use role::Role;
-use ui::Ui;
 
 fn main() -> ExitCode {
     // The one place where a hidden role is chosen: no thread exists yet, and none may before.

@@ -49,6 +49,11 @@ impl Ui {
         &self.globals
     }
 
+    /// The environment variables.
+    pub(crate) fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
     /// The time now.
     pub(crate) fn now(&self) -> jiff::Timestamp {
         self.clock.now()

@@ -1,5 +1,7 @@
 //! Help and errors, against what was recorded with Docker 28.2.2 (the program's name apart).
 
+#![allow(clippy::needless_raw_string_hashes, reason = "expect-test writes them")]
+
 use expect_test::{Expect, expect};
 
 use super::{Asked, read};

@@ -28,7 +28,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use varve_types::Environment;
 
-use crate::{error::CommandError, ui, ui::Ui};
+use crate::{endpoint, error::CommandError, ui, ui::Ui};
 
 /// A self-sufficient image system without a daemon
 #[derive(Debug, clap::Parser)]
@@ -150,7 +150,9 @@ pub(crate) enum Command {
 pub(crate) fn run(cli: Cli, environment: Environment) -> ExitCode {
     let ui = Ui::new(environment, cli.globals);
     let result = match &cli.command {
-        Some(command) if !ui.globals().version => command.run(&ui),
+        Some(command) if !ui.globals().version => {
+            endpoint::check(ui.globals(), ui.environment()).and_then(|()| command.run(&ui))
+        }
         _ => ui.line(version::one_line()),
     };
     match result.and_then(|()| ui.flush()) {

@@ -1,5 +1,7 @@
 //! Progress against recorded terminals.
 
+#![allow(clippy::needless_raw_string_hashes, reason = "expect-test writes them")]
+
 use expect_test::{Expect, expect};
 use varve_types::{Digest, Event, LayerState};
 

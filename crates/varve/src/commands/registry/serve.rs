@@ -1,8 +1,11 @@
 //! `varve registry serve`
 
-use std::path::PathBuf;
+use std::{io, path::PathBuf};
 
-use crate::{error::CommandError, ui::Ui};
+use varve_serve::registry::{self, DEFAULT_LISTEN, Options};
+use varve_types::Printable;
+
+use crate::{error::CommandError, process, ui::Ui};
 
 pub(crate) const USAGE: &str = "[OPTIONS]";
 
@@ -14,27 +17,46 @@ pub(crate) struct Args {
     htpasswd: Option<PathBuf>,
 
     /// Address and port to listen on (default "127.0.0.1:5000")
-    #[arg(long, value_name = "string", default_value = "127.0.0.1:5000")]
+    #[arg(long, value_name = "string", default_value = DEFAULT_LISTEN)]
     listen: String,
 
     /// Refuse pushes and deletes
     #[arg(long = "read-only")]
     read_only: bool,
 
-    /// Directory that holds the repositories (default: "registry" beside the store)
+    /// Directory that holds the repositories (default "varve-registry" beside the store)
     #[arg(long = "root", id = "registry-root", value_name = "string")]
     directory: Option<PathBuf>,
 
     /// File with the TLS certificate and its chain, as PEM
-    #[arg(long = "tls-cert", value_name = "string", requires = "tls_key")]
+    #[arg(long = "tls-cert", value_name = "string")]
     tls_cert: Option<PathBuf>,
 
     /// File with the TLS certificate's key, as PEM
-    #[arg(long = "tls-key", value_name = "string", requires = "tls_cert")]
+    #[arg(long = "tls-key", value_name = "string")]
     tls_key: Option<PathBuf>,
 }
 
 pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
-    let _ = (ui, args);
-    Err(CommandError::plain("not yet", 1))
+    let directory = args.directory.clone().unwrap_or_else(|| {
+        let root = process::store_root(ui.environment(), ui.globals().root.as_deref());
+        root.with_file_name("varve-registry")
+    });
+    let shown = directory.display().to_string();
+    let options = Options {
+        listen: args.listen.clone(),
+        root: directory,
+        tls_cert: args.tls_cert.clone(),
+        tls_key: args.tls_key.clone(),
+        htpasswd: args.htpasswd.clone(),
+        read_only: args.read_only,
+        log: Some(Box::new(io::stderr())),
+    };
+    let own = |error| CommandError::Own { error: Box::new(error), hint: None };
+    let running = registry::serve(options, &ui.silent()).map_err(own)?;
+    let scheme = if args.tls_cert.is_some() { "https" } else { "http" };
+    ui.line(format_args!("Serving {} at {scheme}://{}", Printable(&shown), running.local_addr()))?;
+    ui.flush()?;
+    let waited = running.wait_for_signal();
+    waited.map_err(|error| CommandError::Own { error: Box::new(error), hint: None })
 }

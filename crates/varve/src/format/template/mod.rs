@@ -21,7 +21,7 @@ mod token;
 pub(crate) mod value;
 
 pub(crate) use print::Escape;
-pub(crate) use value::{Field, Row, Text, Value};
+pub(crate) use value::{Field, Row, Value};
 
 /// A parsed template.
 #[derive(Debug)]

@@ -1,5 +1,7 @@
 //! Templates against what Go and Docker print.
 
+#![allow(clippy::needless_raw_string_hashes, reason = "expect-test writes them")]
+
 use std::rc::Rc;
 
 use expect_test::{Expect, expect};

@@ -1,0 +1,58 @@
+//! The daemon that is not there.
+//!
+//! Docker's users may name another machine with `-H`, `-c` or `DOCKER_HOST`. To work on this machine's
+//! images instead would be the worst answer, above all for what removes images; so anything
+//! but the default is refused.
+
+use varve_types::{Digest, Environment};
+
+use crate::{commands::Globals, error::CommandError, process};
+
+/// Where Docker's daemon listens unless told otherwise.
+const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
+const DEFAULT_CONTEXT: &str = "default";
+const SCHEMES: &[&str] = &["fd", "npipe", "ssh", "tcp", "unix"];
+const LOG_LEVELS: &[&str] = &["debug", "info", "warn", "error", "fatal", "panic", "trace"];
+
+/// Refuses to be pointed at another machine or daemon.
+pub(crate) fn check(globals: &Globals, environment: &Environment) -> Result<(), CommandError> {
+    if !LOG_LEVELS.contains(&globals.log_level.as_str()) {
+        let text = format!("unable to parse logging level: {}", globals.log_level);
+        return Err(CommandError::plain(text, 1));
+    }
+    let failed = |reason: String| {
+        let text = format!("Failed to initialize: unable to resolve docker endpoint: {reason}");
+        Err(CommandError::plain(text, 1))
+    };
+    let environment_host = environment.get("DOCKER_HOST");
+    if !globals.hosts.is_empty() && globals.context.is_some() {
+        let text = "conflicting options: cannot specify both --host and --context";
+        return Err(CommandError::plain(text, 1));
+    }
+    if let Some(context) = &globals.context
+        && context != DEFAULT_CONTEXT
+    {
+        let folder = process::config_dir(environment, globals.config.as_deref());
+        let id = Digest::of(context.as_bytes()).hex();
+        return failed(format!(
+            "context {context:?}: context not found: open {}/contexts/meta/{id}/meta.json: no such file or directory",
+            folder.display()
+        ));
+    }
+    // A context, once given, overrides the variable.
+    let variable = environment_host.filter(|_| globals.context.is_none());
+    let Some(host) = globals.hosts.last().map(String::as_str).or(variable) else { return Ok(()) };
+    if host == DEFAULT_HOST || host.is_empty() {
+        return Ok(());
+    }
+    if let Some((scheme, _)) = host.split_once("://")
+        && !SCHEMES.contains(&scheme)
+    {
+        return failed(format!("invalid bind address format: {host}"));
+    }
+    let text = format!(
+        "Cannot connect to the Docker daemon at {host}. Is the docker daemon running?\n\
+         hint: varve has no daemon and works on this machine's store; leave out -H, -c and DOCKER_HOST"
+    );
+    Err(CommandError::plain(text, 1))
+}
