@@ -26,8 +26,7 @@ impl<'c> Remote<'c> {
             return Ok(Box::new(io::empty()));
         }
         let found = self.ask_any(|session| {
-            let url = session.host.url(&self.path(&format!("blobs/{}", descriptor.digest)));
-            let origin = Origin::Registry(session.clone(), url);
+            let origin = self.blob_origin(session, descriptor);
             let body = origin.open(descriptor, offset)?;
             Ok((origin, body))
         });
@@ -37,13 +36,17 @@ impl<'c> Remote<'c> {
             }
             other => other?,
         };
-        let client = self.client;
         let descriptor = descriptor.clone();
         let body = Some(body);
         let (failures, forgiven_at) = (0, offset);
-        let reader =
-            BlobReader { client, descriptor, origin, body, at: offset, failures, forgiven_at };
+        let (remote, at) = (self.clone(), offset);
+        let reader = BlobReader { remote, descriptor, origin, body, at, failures, forgiven_at };
         Ok(Box::new(reader))
+    }
+
+    fn blob_origin(&self, session: &Session<'c>, descriptor: &Descriptor) -> Origin<'c> {
+        let url = session.host.url(&self.path(&format!("blobs/{}", descriptor.digest)));
+        Origin::Registry(session.clone(), url)
     }
 
     /// A layer that registries need not give away, from where its descriptor says.
@@ -157,7 +160,7 @@ fn parse_content_range(text: &str) -> Option<(u64, Option<u64>)> {
 
 /// Reads a blob, over as many connections as it takes.
 struct BlobReader<'c> {
-    client: &'c Client,
+    remote: Remote<'c>,
     descriptor: Descriptor,
     origin: Origin<'c>,
     body: Option<Body>,
@@ -176,10 +179,18 @@ impl BlobReader<'_> {
             (self.failures, self.forgiven_at) = (0, self.at);
         }
         self.failures += 1;
-        if !error.is_worth_another_try() || self.failures >= self.client.policy.tries_max {
-            return Err(error.into());
+        let client = self.remote.client;
+        if error.is_worth_waiting_for() && self.failures < client.policy.tries_max {
+            client.wait_for_transfer(self.failures);
+            return Ok(());
         }
-        (self.client.policy.sleep)(self.client.back_off(self.failures));
+        // What a mirror began, the registry itself may finish.
+        match &self.origin {
+            Origin::Registry(session, _) if session.host.is_mirror() => session.host.fail(),
+            _ => return Err(error.into()),
+        }
+        self.origin = self.remote.blob_origin(&self.remote.session()?, &self.descriptor);
+        self.failures = 0;
         Ok(())
     }
 
@@ -210,20 +221,26 @@ impl Read for BlobReader<'_> {
             return Ok(0);
         }
         loop {
-            let body = match &mut self.body {
-                Some(body) => body,
-                None => self.body.insert(self.origin.open(&self.descriptor, self.at)?),
+            let error = match &mut self.body {
+                None => match self.origin.open(&self.descriptor, self.at) {
+                    Ok(body) => {
+                        self.body = Some(body);
+                        continue;
+                    }
+                    Err(error) => error,
+                },
+                Some(body) => match body.read(&mut buffer[..most]) {
+                    Ok(0) => {
+                        self.origin.broken(Reason::Broken(io::ErrorKind::UnexpectedEof.into()))
+                    }
+                    Ok(count) => {
+                        self.at += count as u64;
+                        return Ok(count);
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(error) => self.origin.broken(transport::reason_of_io(error)),
+                },
             };
-            let error = match body.read(&mut buffer[..most]) {
-                Ok(0) => io::ErrorKind::UnexpectedEof.into(),
-                Ok(count) => {
-                    self.at += count as u64;
-                    return Ok(count);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => error,
-            };
-            let error = self.origin.broken(transport::reason_of_io(error));
             self.failed(error)?;
         }
     }

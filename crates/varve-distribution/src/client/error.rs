@@ -314,7 +314,7 @@ impl Error {
         error.get_ref()?.downcast_ref()
     }
 
-    /// Whether no use of the same bytes of the same host will do better.
+    /// Whether the same request may well be answered otherwise a moment later.
     pub(crate) fn is_worth_another_try(&self) -> bool {
         match self {
             Self::Request { reason, .. } => reason.is_passing(),
@@ -324,6 +324,13 @@ impl Error {
             }
             _ => false,
         }
+    }
+
+    /// Whether a transfer that had begun may go on later: the registry was there a moment ago,
+    /// so one that has gone away may be starting again.
+    pub(crate) fn is_worth_waiting_for(&self) -> bool {
+        matches!(self, Self::Request { reason: Reason::Dial { .. }, .. })
+            || self.is_worth_another_try()
     }
 }
 

@@ -170,6 +170,12 @@ impl Client {
         self.policy.back_off * 2u32.saturating_pow(failures.saturating_sub(1).min(8))
     }
 
+    /// Waits before a transfer that had begun goes on. Longer than for a single request: much
+    /// has been moved already, and the registry may be starting again.
+    pub(crate) fn wait_for_transfer(&self, failures: u32) {
+        (self.policy.sleep)(self.back_off(failures + 2));
+    }
+
     /// Sends a request and follows redirects. `authorization` goes to the origin of `base` only,
     /// and not there either once a redirect has left it.
     pub(crate) fn follow(

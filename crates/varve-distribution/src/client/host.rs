@@ -35,18 +35,20 @@ pub(crate) struct Host {
     pub(crate) standing: Standing,
     /// By repository path: containers' tools keep credentials for single repositories.
     credentials: Mutex<HashMap<String, Option<Credential>>>,
+    is_mirror: bool,
     /// A mirror that failed is not asked again by the same command.
     failed: AtomicBool,
 }
 
 impl Host {
-    fn new(domain: &str, base: Url, shown: Url) -> Self {
+    fn new(domain: &str, base: Url, shown: Url, is_mirror: bool) -> Self {
         Self {
             domain: domain.to_owned(),
             base,
             shown,
             standing: Standing::default(),
             credentials: Mutex::default(),
+            is_mirror,
             failed: AtomicBool::new(false),
         }
     }
@@ -71,6 +73,10 @@ impl Host {
             Some(rest) => format!("{}{rest}", self.shown),
             None => text,
         }
+    }
+
+    pub(crate) fn is_mirror(&self) -> bool {
+        self.is_mirror
     }
 
     pub(crate) fn has_failed(&self) -> bool {
@@ -106,6 +112,13 @@ impl Host {
 struct Candidate {
     base: Url,
     shown: Url,
+    is_mirror: bool,
+}
+
+impl Candidate {
+    fn registry(base: &Url, shown: &Url) -> Self {
+        Self { base: base.clone(), shown: shown.clone(), is_mirror: false }
+    }
 }
 
 /// Hosts that have answered, by what they were asked for as.
@@ -132,7 +145,10 @@ impl Client {
     pub(crate) fn mirror(&self, base: &Url) -> Result<Arc<Host>, Error> {
         let authority = base.authority();
         self.answering(&format!("mirror {base}"), || {
-            self.answers(&authority, Candidate { base: base.clone(), shown: base.clone() })
+            self.answers(
+                &authority,
+                Candidate { is_mirror: true, ..Candidate::registry(base, base) },
+            )
         })
     }
 
@@ -165,9 +181,9 @@ impl Client {
         let (https, http) = (root(Scheme::Https)?, root(Scheme::Http)?);
         if let Some(base) = self.hosts.endpoint(domain) {
             let shown = if base.authority() == http.authority() { http } else { https };
-            return self.answers(domain, Candidate { base, shown });
+            return self.answers(domain, Candidate::registry(&base, &shown));
         }
-        let candidate = |base: &Url| Candidate { base: base.clone(), shown: base.clone() };
+        let candidate = |base: &Url| Candidate::registry(base, base);
         if https.is_loopback() {
             return self.find_on_loopback(domain, candidate(&http), candidate(&https));
         }
@@ -246,7 +262,7 @@ fn settle(domain: &str, candidate: Candidate, answer: Answer) -> Result<Arc<Host
     if answer.status >= 500 || is_passing_status(answer.status) {
         return Err(answer.into_error());
     }
-    let host = Host::new(domain, candidate.base, candidate.shown);
+    let host = Host::new(domain, candidate.base, candidate.shown, candidate.is_mirror);
     // A redirect to another host does not get to say who may have our credentials.
     if answer.status == 401 && answer.url.same_origin(&host.base) {
         host.standing.learn(answer.challenges());

@@ -165,6 +165,7 @@ impl Client {
                 .max_redirects_will_error(false)
                 .proxy(None)
                 .user_agent(concat!("varve/", env!("CARGO_PKG_VERSION")))
+                .accept_encoding("identity")
                 .max_response_header_size(ANSWER_HEAD_SIZE_BYTES_MAX)
                 .input_buffer_size(BUFFER_SIZE_BYTES)
                 .output_buffer_size(BUFFER_SIZE_BYTES)

@@ -100,6 +100,9 @@ impl<'c> Remote<'c> {
         let answer = session.send(&Request::new(Method::HEAD, url))?;
         match answer.status {
             404 => Ok(false),
+            // A registry that sends us elsewhere for it has it, even if what is there (a storage
+            // service that signed its URL for GET) refuses HEAD.
+            403 | 405 if !answer.url.same_origin(session.host.base()) => Ok(true),
             _ if answer.is_success() => Ok(true),
             _ => Err(answer.into_error()),
         }

@@ -75,10 +75,11 @@ impl Remote<'_> {
                 (failures, best) = (0, sent);
             }
             failures += 1;
-            if !is_worth_continuing(&error) || failures >= policy.tries_max {
+            // Without an upload to continue, the request for one has been repeated enough.
+            if upload.is_none() || !is_worth_continuing(&error) || failures >= policy.tries_max {
                 return Err(error);
             }
-            (policy.sleep)(self.client.back_off(failures));
+            self.client.wait_for_transfer(failures);
         }
     }
 
@@ -95,12 +96,13 @@ impl Remote<'_> {
             None => self.begin(session)?,
             Some(known) => {
                 // What the registry has may be more or less than what we saw leave.
-                if self.blob_exists(&descriptor.digest).unwrap_or(false) {
-                    return Ok(());
-                }
-                match self.ask_status(session, known)? {
-                    Some(upload) if upload.offset <= descriptor.size => upload,
-                    _ => self.begin(session)?,
+                match self.find_again(session, known, descriptor) {
+                    Ok(Some(upload)) => upload,
+                    Ok(None) => return Ok(()),
+                    Err((known, error)) => {
+                        *state = Some(known);
+                        return Err(error);
+                    }
                 }
             }
         };
@@ -124,6 +126,27 @@ impl Remote<'_> {
         done
     }
 
+    /// Finds out how far a broken upload had come, or begins another; `None` when the blob is
+    /// there by now.
+    fn find_again(
+        &self,
+        session: &Session<'_>,
+        known: Upload,
+        descriptor: &Descriptor,
+    ) -> std::result::Result<Option<Upload>, (Upload, Error)> {
+        match self.blob_exists(&descriptor.digest) {
+            Ok(true) => return Ok(None),
+            Err(error) if error.is_worth_waiting_for() => return Err((known, error)),
+            Ok(false) | Err(_) => {}
+        }
+        let found = match self.ask_status(session, &known) {
+            Ok(Some(upload)) if upload.offset <= descriptor.size => Ok(upload),
+            Ok(_) => self.begin(session),
+            Err(error) => Err(error),
+        };
+        found.map(Some).map_err(|error| (known, error))
+    }
+
     fn begin(&self, session: &Session<'_>) -> Result<Upload> {
         let url = session.host.url(&self.path("blobs/uploads/"));
         let answer = session.succeed(&Request::new(Method::POST, url).body(&[]))?;
@@ -134,13 +157,13 @@ impl Remote<'_> {
     }
 
     /// How much of an upload the registry has; `None` when it has forgotten it.
-    fn ask_status(&self, session: &Session<'_>, upload: Upload) -> Result<Option<Upload>> {
+    fn ask_status(&self, session: &Session<'_>, upload: &Upload) -> Result<Option<Upload>> {
         let answer = session.send(&Request::new(Method::GET, upload.url.clone()))?;
         if !answer.is_success() {
             return Ok(None);
         }
         let Some(offset) = received(&answer) else { return Ok(None) };
-        let url = self.location(session, &answer).unwrap_or(upload.url);
+        let url = self.location(session, &answer).unwrap_or_else(|_| upload.url.clone());
         Ok(Some(Upload { url, offset }))
     }
 
@@ -241,10 +264,10 @@ fn is_worth_continuing(error: &Error) -> bool {
     match error {
         // The upload or its token is gone, or the registry has another idea of the offset.
         Error::Refused { status, .. } | Error::Unexplained { status, .. } => {
-            matches!(status, 401 | 404 | 416) || error.is_worth_another_try()
+            matches!(status, 401 | 404 | 416) || error.is_worth_waiting_for()
         }
         Error::Upload { .. } => true,
-        error => error.is_worth_another_try(),
+        error => error.is_worth_waiting_for(),
     }
 }
 

@@ -52,6 +52,28 @@ fn a_mirror_that_lacks_something_or_fails_is_passed_over() {
 }
 
 #[test]
+fn a_blob_that_a_mirror_began_is_finished_by_the_registry() {
+    let layer = content(1000);
+    let (shown, rest) = (layer.clone(), layer.clone());
+    let mirror = Server::start(move |request| match request.target.as_str() {
+        "/v2/" => Reply::ok(""),
+        _ if request.header("range").is_some() => Reply::hang_up(),
+        _ => Reply::ok(&shown[..300]).cut(1000),
+    });
+    let registry = Server::start(move |request| match request.target.as_str() {
+        "/v2/" => Reply::ok(""),
+        _ => Reply::status(206)
+            .header("Content-Range", format!("bytes {}-999/1000", range(request)))
+            .body(&rest[range(request)..]),
+    });
+    let client = client_with(hosts(&config(&registry, &mirror.url(""))), Default::default(), &[]);
+    let remote = client.repository(&busybox(), Access::Pull);
+    assert_eq!(fetch(&remote, &blob(&layer), 0).unwrap(), layer);
+    let requests = registry.requests();
+    assert_eq!(requests.last().unwrap().header("range"), Some("bytes=300-"));
+}
+
+#[test]
 fn a_mirror_that_is_not_there_does_not_hide_the_registrys_answer() {
     let registry = Server::start(|request| match request.target.as_str() {
         "/v2/" => Reply::ok(""),

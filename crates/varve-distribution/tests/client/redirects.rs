@@ -43,6 +43,17 @@ fn the_range_of_a_request_goes_along_with_a_redirect() {
 }
 
 #[test]
+fn a_blob_that_lies_elsewhere_exists_even_if_it_may_not_be_asked_for() {
+    let storage = Server::start(|_| Reply::status(403));
+    let target = storage.url("/signed-for-get");
+    let registry = Server::start(move |request| match request.target.as_str() {
+        "/v2/" => Reply::ok(""),
+        _ => Reply::redirect(target.clone()),
+    });
+    assert!(remote(&client(), &registry).blob_exists(&blob(b"x").digest).unwrap());
+}
+
+#[test]
 fn redirects_in_a_circle_are_named() {
     let registry = Server::start(|request| match request.target.as_str() {
         "/v2/" => Reply::ok(""),
