@@ -72,6 +72,11 @@ impl Engine {
         let Some(reference) = &row.reference else { return Ok(()) };
         let lease = self.store.lease()?;
         let target = self.target(names, row, platform)?;
+        for digest in [&row.target.digest, &target.digest] {
+            if !self.store.pin_image(&lease, digest)? {
+                return Err(Error::NoSuchTag(reference.familiar()));
+            }
+        }
         self.explain(ctx, row, &target, platform);
         let compressor = Compressor::gzip();
         let mount_from = mount_sources(names, row, reference.repository());

@@ -21,7 +21,8 @@ pub struct Save<'a> {
 #[derive(Debug)]
 pub struct Saving {
     images: Vec<SavedImage>,
-    lease: varve_store::Lease,
+    /// Keeps everything that is to be written from being removed meanwhile.
+    _lease: varve_store::Lease,
 }
 
 impl Engine {
@@ -32,7 +33,9 @@ impl Engine {
         let mut images: Vec<SavedImage> = Vec::new();
         for text in request.images {
             for (row, tag) in wanted(&names, text)? {
-                self.store.pin_blob(&lease, &row.target.digest)?;
+                if !self.store.pin_image(&lease, &row.target.digest)? {
+                    return Err(Error::NoSuchImage(text.clone()));
+                }
                 let target = self.save_target(row, request.platform, text)?;
                 match images.iter_mut().find(|saved| saved.manifest.digest == target.digest) {
                     Some(saved) => {
@@ -46,12 +49,11 @@ impl Engine {
                 }
             }
         }
-        Ok(Saving { images, lease })
+        Ok(Saving { images, _lease: lease })
     }
 
     /// Writes the archive.
     pub fn save(&self, saving: &Saving, output: &mut dyn Write) -> Result<()> {
-        let _ = &saving.lease;
         Ok(archive::save(&self.store, &saving.images, None, output)?)
     }
 

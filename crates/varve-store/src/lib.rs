@@ -43,6 +43,7 @@ pub mod layers;
 pub mod lease;
 mod mark;
 pub mod names;
+mod pin;
 mod pipeline;
 pub mod store;
 pub mod sweep;

@@ -46,7 +46,7 @@ pub(crate) struct Doomed {
 
 /// A thing that roots reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Node {
+pub(crate) enum Node {
     /// A manifest or index: whatever it points at is reached too.
     Manifest(Digest),
     /// An image config: its layers are reached too.
@@ -111,7 +111,7 @@ impl Store {
 
     /// What a thing points at. What is not here points at nothing; what cannot be read for
     /// another reason stops the sweep, because nobody knows what it would keep.
-    fn points_at(&self, node: Node) -> Result<Vec<Node>> {
+    pub(crate) fn points_at(&self, node: Node) -> Result<Vec<Node>> {
         let read = |digest: &Digest, limit: u64| -> Result<Option<Vec<u8>>> {
             let path = self.blob_path(digest);
             match fs::metadata(&path) {

@@ -36,7 +36,8 @@ pub struct Pushed {
     pub target: Descriptor,
 }
 
-/// Pushes an image: layers, config, manifest, and the tag last.
+/// Pushes an image: layers, config, manifest, and the tag last. The image must be pinned under
+/// `lease`; what is made on the way is pinned too.
 pub fn push(
     store: &Store,
     lease: &Lease,
@@ -64,7 +65,6 @@ struct Push<'a> {
 
 impl Push<'_> {
     fn document(&self, descriptor: &Descriptor) -> Result<ManifestKind> {
-        self.store.pin_blob(self.lease, &descriptor.digest)?;
         Ok(self.store.manifest(&descriptor.digest)?)
     }
 
@@ -100,7 +100,6 @@ impl Push<'_> {
             self.layer(layer, diff_ids.get(*at).copied(), stop)
         })?;
         sent.reverse();
-        self.store.pin_blob(self.lease, &manifest.config.digest)?;
         self.blob(&manifest.config, &Stop::default(), &|_| ())?;
         if sent == manifest.layers {
             return Ok(Descriptor::new(media_type, manifest.digest(), manifest.size()));
@@ -136,10 +135,7 @@ impl Push<'_> {
                     ..Descriptor::new(media_type, made.digest, made.size)
                 }
             }
-            _ => {
-                self.store.pin_blob(self.lease, &layer.digest)?;
-                layer.clone()
-            }
+            _ => layer.clone(),
         };
         let id = diff_id.map_or(layer.digest, |diff_id| diff_id.0).short();
         self.blob(&sent, stop, &|state| {
