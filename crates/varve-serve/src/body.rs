@@ -18,7 +18,7 @@ use tokio::{
 use crate::log::Record;
 
 /// How long the next piece of a request's body may take.
-const READ_TIME_MAX: Duration = Duration::from_secs(60);
+const READ_TIME_MAX: Duration = Duration::from_mins(1);
 /// Pieces of a request's body that wait for the handler.
 const PIECES_MAX: usize = 4;
 /// Bytes of a response's body that are read at once.

@@ -21,9 +21,9 @@ use crate::{
 
 /// How long a client may take for its handshake, and for the head of a request (which includes
 /// the pause since its last one).
-const HEAD_TIME_MAX: Duration = Duration::from_secs(60);
+const HEAD_TIME_MAX: Duration = Duration::from_mins(1);
 /// How long a client may take nothing of a response.
-const WRITE_TIME_MAX: Duration = Duration::from_secs(60);
+const WRITE_TIME_MAX: Duration = Duration::from_mins(1);
 /// Headers of one request.
 const HEADERS_MAX: usize = 100;
 

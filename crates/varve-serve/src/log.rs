@@ -1,7 +1,7 @@
 //! One line a request.
 
 use std::{
-    fmt,
+    fmt::{self, Write as _},
     io::Write,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -77,13 +77,16 @@ impl Drop for Record {
             self.sent_bytes
         );
         if let Some(range) = &self.range {
-            line.push_str(&format!(" range={}", Printable(&range.replace(' ', ""))));
+            let range = range.replace(' ', "");
+            // Writing to a string does not fail.
+            let _ = write!(line, " range={}", Printable(&range));
         }
         if !self.whole {
             line.push_str(" cut");
         }
         if let Some(failure) = &self.failure {
-            line.push_str(&format!(" failure={:?}", Printable(failure).to_string()));
+            // Writing to a string does not fail.
+            let _ = write!(line, " failure={:?}", Printable(failure).to_string());
         }
         line.push('\n');
         self.log.write(&line);

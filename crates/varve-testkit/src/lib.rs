@@ -7,6 +7,7 @@ pub mod guard;
 pub mod image;
 mod log;
 pub mod registry;
+mod store;
 mod tar;
 mod tls;
 
@@ -14,3 +15,4 @@ pub use fault::{Fault, On};
 pub use image::Image;
 pub use log::Entry;
 pub use registry::Registry;
+pub use store::TempStore;

@@ -122,7 +122,7 @@ pub(super) fn encode(text: &str) -> String {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
                 encoded.push(byte as char);
             }
-            byte => encoded.push_str(&format!("%{byte:02X}")),
+            byte => encoded.extend(["%".to_owned(), format!("{byte:02X}")]),
         }
     }
     encoded

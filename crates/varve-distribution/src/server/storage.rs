@@ -337,12 +337,12 @@ impl Storage {
         if !durable::unlink(&path).map_err(Error::io("remove", &path))? {
             return Ok(false);
         }
-        self.sweep_blob(&self.pool_path(digest))?;
+        Self::sweep_blob(&self.pool_path(digest))?;
         Ok(true)
     }
 
     /// Removes a file of the pool when it has no other link; returns its size when removed.
-    fn sweep_blob(&self, path: &Path) -> Result<Option<u64>> {
+    fn sweep_blob(path: &Path) -> Result<Option<u64>> {
         match fs::symlink_metadata(path) {
             Ok(metadata) if metadata.nlink() == 1 => {
                 durable::unlink(path).map_err(Error::io("remove", path))?;
@@ -362,7 +362,7 @@ impl Storage {
         let mut swept = Swept::default();
         for entry in fs::read_dir(&pool).map_err(Error::io("read", &pool))? {
             let entry = entry.map_err(Error::io("read", &pool))?;
-            if let Some(size_bytes) = self.sweep_blob(&entry.path())? {
+            if let Some(size_bytes) = Self::sweep_blob(&entry.path())? {
                 swept.blobs += 1;
                 swept.freed_bytes += size_bytes;
             }
@@ -391,29 +391,29 @@ impl Storage {
     /// The names of all repositories, sorted.
     pub fn repositories(&self) -> Result<Vec<RepositoryName>> {
         let mut names = Vec::new();
-        self.collect_repositories(&self.root, None, &mut names)?;
+        collect_repositories(&self.root, None, &mut names)?;
         names.sort();
         Ok(names)
     }
+}
 
-    fn collect_repositories(
-        &self,
-        directory: &Path,
-        parent: Option<&RepositoryName>,
-        names: &mut Vec<RepositoryName>,
-    ) -> Result<()> {
-        for entry in fs::read_dir(directory).map_err(Error::io("read", directory))? {
-            let entry = entry.map_err(Error::io("read", directory))?;
-            let file_name = entry.file_name();
-            let name = file_name.to_str().and_then(|name| RepositoryName::below(parent, name));
-            let (Some(name), Ok(true)) = (name, entry.file_type().map(|kind| kind.is_dir())) else {
-                continue;
-            };
-            self.collect_repositories(&entry.path(), Some(&name), names)?;
-            if entry.path().join("index.json").exists() {
-                names.push(name);
-            }
+/// Finds the repositories in a directory, and those inside them.
+fn collect_repositories(
+    directory: &Path,
+    parent: Option<&RepositoryName>,
+    names: &mut Vec<RepositoryName>,
+) -> Result<()> {
+    for entry in fs::read_dir(directory).map_err(Error::io("read", directory))? {
+        let entry = entry.map_err(Error::io("read", directory))?;
+        let file_name = entry.file_name();
+        let name = file_name.to_str().and_then(|name| RepositoryName::below(parent, name));
+        let (Some(name), Ok(true)) = (name, entry.file_type().map(|kind| kind.is_dir())) else {
+            continue;
+        };
+        collect_repositories(&entry.path(), Some(&name), names)?;
+        if entry.path().join("index.json").exists() {
+            names.push(name);
         }
-        Ok(())
     }
+    Ok(())
 }

@@ -1,6 +1,8 @@
 //! The registry, asked without a socket.
 
-mod conformance;
+mod conformance_blobs;
+mod conformance_lists;
+mod conformance_manifests;
 mod session;
 mod storage;
 mod uploads;

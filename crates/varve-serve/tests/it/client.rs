@@ -1,6 +1,7 @@
 //! A registry to ask, and a client that says exactly what it is told to.
 
 use std::{
+    fmt::Write as _,
     io::{BufRead as _, BufReader, Read as _, Write},
     net::TcpStream,
     path::Path,
@@ -113,7 +114,8 @@ impl Connection {
     }
 
     pub(crate) fn body(&mut self, answer: &mut Answer) {
-        let length = answer.header("content-length").unwrap_or("0").parse().unwrap();
+        let length = ["content-length", "Content-Length"].iter().find_map(|n| answer.header(n));
+        let length = length.unwrap_or("0").parse().unwrap();
         answer.body.resize(length, 0);
         self.0.read_exact(&mut answer.body).unwrap();
     }
@@ -123,9 +125,9 @@ impl Connection {
         let mut lines = head.lines();
         let mut text = format!("{} HTTP/1.1\r\nHost: x\r\n", lines.next().unwrap());
         for line in lines {
-            text.push_str(&format!("{line}\r\n"));
+            let _ = write!(text, "{line}\r\n");
         }
-        text.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
+        let _ = write!(text, "Content-Length: {}\r\n\r\n", body.len());
         self.write(&[text.as_bytes(), body].concat());
         let mut answer = self.head();
         if !head.starts_with("HEAD") {

@@ -4,4 +4,5 @@ mod access;
 mod client;
 mod crash;
 mod http;
+mod oracle;
 mod skopeo;

@@ -1,6 +1,7 @@
 //! One request after the other on a connection: the handler's answer, with the faults on top.
 
 use std::{
+    fmt::Write as _,
     io::{self, Read},
     thread,
     time::{Duration, Instant},
@@ -159,7 +160,7 @@ impl Shared {
         }
         let mut text = format!("HTTP/1.1 {}\r\n", parts.status);
         for (name, value) in &parts.headers {
-            text.push_str(&format!("{name}: {}\r\n", value.to_str().unwrap_or_default()));
+            let _ = write!(text, "{name}: {}\r\n", value.to_str().unwrap_or_default());
         }
         text.push_str("\r\n");
         lock(&self.log)[at].status = parts.status.as_u16();

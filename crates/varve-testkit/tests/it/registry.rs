@@ -65,7 +65,7 @@ fn faults_strike_once_and_are_seen_in_the_log() {
 #[test]
 fn each_fault_does_what_it_says() {
     let (registry, blob) = hello();
-    let mut with = |fault: Fault, headers: &str| {
+    let with = |fault: Fault, headers: &str| {
         registry.fail(On::Blob, fault);
         get(&registry, &blob, headers)
     };

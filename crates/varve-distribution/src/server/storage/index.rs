@@ -165,23 +165,19 @@ fn put_row(rows: &mut Vec<Descriptor>, row: Descriptor) -> bool {
     if rows.contains(&row) {
         return false;
     }
-    match row.annotation(TAG_ANNOTATION).map(str::to_owned) {
-        Some(tag) => {
-            take_tag(rows, &tag);
-            rows.retain(|other| {
-                other.digest != row.digest || other.annotation(TAG_ANNOTATION).is_some()
-            });
-        }
+    if let Some(tag) = row.annotation(TAG_ANNOTATION) {
+        take_tag(rows, tag);
+        let tagged = |row: &Descriptor| row.annotation(TAG_ANNOTATION).is_some();
+        rows.retain(|other| other.digest != row.digest || tagged(other));
+    } else {
         // The type may be a new one; a manifest that has a row keeps its tags.
-        None => {
-            let mut known = false;
-            for other in rows.iter_mut().filter(|other| other.digest == row.digest) {
-                known = true;
-                other.media_type.clone_from(&row.media_type);
-            }
-            if known {
-                return true;
-            }
+        let mut known = false;
+        for other in rows.iter_mut().filter(|other| other.digest == row.digest) {
+            known = true;
+            other.media_type.clone_from(&row.media_type);
+        }
+        if known {
+            return true;
         }
     }
     rows.push(row);

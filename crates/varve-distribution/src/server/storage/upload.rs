@@ -17,10 +17,12 @@ use super::{Error, Result, Storage};
 use crate::server::name::RepositoryName;
 
 /// An upload that nobody wrote to for this long is dropped.
-const UPLOAD_AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+const UPLOAD_AGE_MAX: Duration = Duration::from_hours(24);
 /// How long a request waits for another one that writes to the same upload: a client that lost
 /// its connection may be back before the server has noticed.
 const LOCK_WAIT_MAX: Duration = Duration::from_secs(5);
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// The name of an upload: 32 random hexadecimal digits, in groups as a UUID.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -43,7 +45,7 @@ impl UploadId {
             if matches!(at, 4 | 6 | 8 | 10) {
                 text.push('-');
             }
-            text.push_str(&format!("{byte:02x}"));
+            text.extend([byte >> 4, byte & 15].map(|nibble| HEX[usize::from(nibble)] as char));
         }
         Ok(Self(text))
     }

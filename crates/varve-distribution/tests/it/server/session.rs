@@ -2,6 +2,7 @@
 
 use std::io::{Cursor, Read};
 
+use expect_test::Expect;
 use http::{Request, Response};
 use tempfile::TempDir;
 use varve_distribution::server::{Access, Body, Registry, RequestBody};
@@ -123,6 +124,12 @@ impl Session {
         }
         text
     }
+}
+
+/// Sends a request and compares what comes back.
+#[track_caller]
+pub(super) fn check(session: &mut Session, head: &str, body: &str, expected: Expect) {
+    expected.assert_eq(&session.ask(head, body.as_bytes()));
 }
 
 pub(super) const OCI: &str = "application/vnd.oci.image.manifest.v1+json";

@@ -109,6 +109,6 @@ fn uploads_are_dropped_after_a_day_without_bytes() {
     let now = jiff::Timestamp::now();
     storage.sweep_uploads(now).unwrap();
     assert!(old.exists());
-    storage.sweep_uploads(now + Duration::from_secs(25 * 60 * 60)).unwrap();
+    storage.sweep_uploads(now + Duration::from_hours(25)).unwrap();
     assert!(!old.exists());
 }
