@@ -23,7 +23,7 @@ impl Stopwatch {
     }
 
     fn elapsed(&self) -> String {
-        format!("{:?} wall, {:?} busy", self.0.elapsed(), processor_time() - self.1)
+        format!("{:?} wall, {:?} busy", self.0.elapsed(), processor_time().saturating_sub(self.1))
     }
 }
 

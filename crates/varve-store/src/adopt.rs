@@ -20,6 +20,7 @@ use crate::{
 const MADE_HERE: &str = "here";
 
 /// What a descriptor of the file turned out to be.
+#[expect(clippy::large_enum_variant, reason = "taken apart at once, ten thousand times")]
 pub(crate) enum Adopted {
     /// Written by varve.
     Known(Row),
@@ -130,12 +131,11 @@ fn adopted(
     let mut settled = true;
     let mut size_bytes = 0;
     for (diff_id, layer) in config.diff_ids().iter().zip(&manifest.layers) {
-        match store.layer(diff_id) {
-            Ok(Some(record)) => size_bytes += record.summary.content_size_bytes,
-            _ => {
-                settled = false;
-                size_bytes += layer.size;
-            }
+        if let Ok(Some(record)) = store.layer(diff_id) {
+            size_bytes += record.summary.content_size_bytes;
+        } else {
+            settled = false;
+            size_bytes += layer.size;
         }
     }
     let row = Row {
@@ -177,11 +177,11 @@ fn collect(
         return;
     }
     match store.manifest(digest) {
-        Ok(ManifestKind::Manifest(manifest)) => {
-            if media_type::is_image_config(&manifest.config.media_type) {
-                let rank = platform.and_then(|platform| Platform::host().rank(platform));
-                found.push((rank.unwrap_or(u32::MAX), manifest.into_parts().1));
-            }
+        Ok(ManifestKind::Manifest(manifest))
+            if media_type::is_image_config(&manifest.config.media_type) =>
+        {
+            let rank = platform.and_then(|platform| Platform::host().rank(platform));
+            found.push((rank.unwrap_or(u32::MAX), manifest.into_parts().1));
         }
         Ok(ManifestKind::Index(index)) if depth > 0 => {
             for child in index.manifests.iter().filter(|child| !child.is_attestation()) {

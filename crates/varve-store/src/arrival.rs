@@ -12,6 +12,7 @@ use std::{
     fs::{self, File},
     io,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use varve_fs::{durable, lock::FileLock};
@@ -34,6 +35,8 @@ pub(crate) struct Arrival {
     length_bytes: u64,
     /// Whether another process may go on with it.
     resumable: bool,
+    /// Whether the directory itself is known to be on disk.
+    named: AtomicBool,
     finished: bool,
 }
 
@@ -87,15 +90,24 @@ impl Arrival {
             Some((_, synced)) => synced.min(there),
             None => 0,
         };
-        let mut arrival =
-            Self { path, lock, data, state, boot, length_bytes, resumable, finished: false };
+        let mut arrival = Self {
+            path,
+            lock,
+            data,
+            state,
+            boot,
+            length_bytes,
+            resumable,
+            named: AtomicBool::new(false),
+            finished: false,
+        };
         arrival.cut(length_bytes)?;
         arrival.clear_layer()?;
         if text.is_empty() && resumable {
-            arrival.note_synced(0)?;
-            for path in [&arrival.path, &store.ingest_path("")] {
-                durable::sync_directory(path).map_err(cannot("sync", path))?;
-            }
+            // Not synced: a transfer that takes less than a second is spared the wait. Until the
+            // first sync, a power loss costs what came, and a killed process costs nothing.
+            write_state(&arrival.state, &arrival.boot, 0)
+                .map_err(cannot("write", &arrival.path.join("state")))?;
         }
         Ok(arrival)
     }
@@ -147,8 +159,15 @@ impl Arrival {
 
     /// Writes down that so many bytes are synced.
     pub(crate) fn note_synced(&self, synced_bytes: u64) -> Result<()> {
-        note_synced(&self.state, &self.boot, synced_bytes)
-            .map_err(cannot("write", &self.path.join("state")))
+        let path = self.path.join("state");
+        write_state(&self.state, &self.boot, synced_bytes).map_err(cannot("write", &path))?;
+        durable::sync(&self.state).map_err(cannot("sync", &path))?;
+        if !self.named.swap(true, Ordering::AcqRel) {
+            for directory in [Some(self.path.as_path()), self.path.parent()].into_iter().flatten() {
+                durable::sync_directory(directory).map_err(cannot("sync", directory))?;
+            }
+        }
+        Ok(())
     }
 
     /// What another thread needs to sync the bytes as they come.
@@ -201,7 +220,7 @@ pub(crate) struct Syncer<'a> {
 
 impl Syncer<'_> {
     /// Syncs, and writes down that `written_bytes` (all written before the call) are synced.
-    pub(crate) fn sync(&self, written_bytes: u64) -> Result<()> {
+    pub(crate) fn sync(self, written_bytes: u64) -> Result<()> {
         let path = self.arrival.data_path();
         durable::sync(self.arrival.data()).map_err(cannot("sync", &path))?;
         if self.arrival.resumable { self.arrival.note_synced(written_bytes) } else { Ok(()) }
@@ -209,10 +228,9 @@ impl Syncer<'_> {
 }
 
 /// `<boot ID> <synced bytes, 20 digits>`, always of the same size, in one sector.
-fn note_synced(state: &File, boot: &str, synced_bytes: u64) -> io::Result<()> {
+fn write_state(state: &File, boot: &str, synced_bytes: u64) -> io::Result<()> {
     let boot = if boot.is_empty() { "-" } else { boot };
-    durable::write_all_at(state, format!("{boot} {synced_bytes:020}\n").as_bytes(), 0)?;
-    durable::sync(state)
+    durable::write_all_at(state, format!("{boot} {synced_bytes:020}\n").as_bytes(), 0)
 }
 
 fn parse_state(text: &str) -> Option<(&str, u64)> {

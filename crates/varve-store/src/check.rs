@@ -258,12 +258,11 @@ impl Check<'_> {
         let directory = self.store.root().join("blobs/sha256");
         let mut blobs = Vec::new();
         for (name, _) in existing(entries(&directory))? {
-            match name.to_str().and_then(|name| Digest::from_hex(name).ok()) {
-                Some(digest) => blobs.push(digest),
-                None => {
-                    let path = Path::new("blobs/sha256").join(&name);
-                    self.found(path, "its name is not a digest");
-                }
+            if let Some(digest) = name.to_str().and_then(|name| Digest::from_hex(name).ok()) {
+                blobs.push(digest);
+            } else {
+                let path = Path::new("blobs/sha256").join(&name);
+                self.found(path, "its name is not a digest");
             }
         }
         let damaged = in_parallel(&blobs, |digest| {
@@ -289,12 +288,11 @@ impl Check<'_> {
         let directory = self.store.root().join("varve/layers");
         let mut layers = Vec::new();
         for (name, _) in existing(entries(&directory))? {
-            match name.to_str().and_then(|name| Digest::from_hex(name).ok()) {
-                Some(digest) => layers.push(DiffId(digest)),
-                None => {
-                    let path = Path::new("varve/layers").join(&name);
-                    self.found(path, "its name is not a digest");
-                }
+            if let Some(digest) = name.to_str().and_then(|name| Digest::from_hex(name).ok()) {
+                layers.push(DiffId(digest));
+            } else {
+                let path = Path::new("varve/layers").join(&name);
+                self.found(path, "its name is not a digest");
             }
         }
         let wrong = in_parallel(&layers, |diff_id| {

@@ -63,6 +63,7 @@ pub struct LayerIngest {
 }
 
 /// What [`Store::ingest_layer`] found.
+#[expect(clippy::large_enum_variant, reason = "there is one for each layer, and it is not kept")]
 #[derive(Debug)]
 pub enum LayerState {
     /// Blob and layer are here already.
@@ -72,7 +73,8 @@ pub enum LayerState {
 }
 
 impl LayerIngest {
-    /// How many of the blob's bytes are here already: the source must begin behind them.
+    /// How many of the blob's bytes are here already: the source must begin behind them. When that
+    /// is all of them, nothing need be fetched, and an empty body completes the layer.
     pub fn resume_from(&self) -> u64 {
         self.arrival.as_ref().map_or(0, Arrival::length_bytes)
     }
@@ -122,11 +124,18 @@ impl LayerIngest {
 /// Opens the arrival that a request needs.
 fn enter(store: &Store, request: &LayerRequest) -> Result<Arrival> {
     match &request.descriptor {
-        Some(descriptor) if request.keep == Keep::AsReceived => {
-            Arrival::enter(store, &arrival::blob_name(&descriptor.digest))
-        }
+        Some(descriptor) if request.keep == Keep::AsReceived => enter_blob(store, descriptor),
         _ => Arrival::unnamed(store),
     }
+}
+
+/// Opens the arrival of a blob. More bytes than it has cannot be resumed from.
+fn enter_blob(store: &Store, descriptor: &Descriptor) -> Result<Arrival> {
+    let mut arrival = Arrival::enter(store, &arrival::blob_name(&descriptor.digest))?;
+    if arrival.length_bytes() > descriptor.size {
+        discard(&mut arrival)?;
+    }
+    Ok(arrival)
 }
 
 impl Promise {
@@ -333,7 +342,7 @@ impl Store {
         if self.pin_blob(lease, &descriptor.digest)? == Some(descriptor.size) {
             return Ok(None);
         }
-        let arrival = Arrival::enter(self, &arrival::blob_name(&descriptor.digest))?;
+        let arrival = enter_blob(self, descriptor)?;
         if self.pin_blob(lease, &descriptor.digest)? == Some(descriptor.size) {
             arrival.finish()?;
             return Ok(None);

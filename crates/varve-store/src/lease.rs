@@ -61,10 +61,11 @@ impl Lease {
         let mut pins = self.held.pins.lock().unwrap_or_else(PoisonError::into_inner);
         let mut lines = String::new();
         for pin in wanted.iter().filter(|pin| !pins.contains(pin)) {
-            match pin {
-                Pin::Blob(digest) => lines.push_str(&format!("blob {digest}\n")),
-                Pin::Layer(diff_id) => lines.push_str(&format!("layer {diff_id}\n")),
-            }
+            let (kind, digest) = match pin {
+                Pin::Blob(digest) => ("blob", digest),
+                Pin::Layer(diff_id) => ("layer", diff_id.digest()),
+            };
+            lines.extend([kind, " ", &digest.to_string(), "\n"]);
         }
         if !lines.is_empty() {
             durable::write_all(self.held.lock.file(), lines.as_bytes())

@@ -193,7 +193,9 @@ impl Store {
         &self,
         change: impl FnOnce(&mut Names) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.make()?;
+        if let Err(error) = self.make() {
+            return self.change_nothing(change, error);
+        }
         let _lock = self.lock_table()?;
         self.change_names(change, Space::Free).map(|(value, _)| value)
     }
@@ -204,7 +206,9 @@ impl Store {
         &self,
         change: impl FnOnce(&mut Names) -> Result<T, E>,
     ) -> Result<(T, Swept), E> {
-        self.make()?;
+        if let Err(error) = self.make() {
+            return Ok((self.change_nothing(change, error)?, Swept::default()));
+        }
         let sweeping = self.sweeping()?;
         let lock = self.lock_table()?;
         let (value, names) = self.change_names(change, Space::Reserved)?;
@@ -250,6 +254,19 @@ impl Store {
             }
         }
         Ok((value, names))
+    }
+
+    /// In a store that could not be made, a change that fails or changes nothing needs none: its own
+    /// result says more than that the store cannot be made.
+    fn change_nothing<T, E: From<crate::Error>>(
+        &self,
+        change: impl FnOnce(&mut Names) -> Result<T, E>,
+        error: Error,
+    ) -> Result<T, E> {
+        let mut names = self.names()?;
+        let before = names.rows.clone();
+        let value = change(&mut names)?;
+        if names.rows == before { Ok(value) } else { Err(error.into()) }
     }
 
     /// Sets disk space aside, so that names can be removed when there is none left: at least what

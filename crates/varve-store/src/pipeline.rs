@@ -53,6 +53,12 @@ pub(crate) struct Promise {
     pub(crate) size_bytes: u64,
 }
 
+impl Promise {
+    fn wrong_size(self, actual: u64) -> Error {
+        Error::Size { digest: self.digest, expected: self.size_bytes, actual }
+    }
+}
+
 /// Where the plain tar goes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Unpack<'a> {
@@ -135,6 +141,10 @@ fn sync_often(syncer: Syncer<'_>, wake: &Receiver<()>, length_bytes: &AtomicU64)
 
 type Unpacked = Result<(Compression, LayerSummary)>;
 
+/// The second thread: where its chunks go in, and what it makes of them. `None` ends the stream
+/// well; a stream that just stops has failed.
+type Unpacking<'scope> = (SyncSender<Option<Vec<u8>>>, ScopedJoinHandle<'scope, Unpacked>);
+
 /// The calling thread's part.
 struct Pump<'a, 'scope> {
     intake: &'a Intake<'a>,
@@ -143,7 +153,7 @@ struct Pump<'a, 'scope> {
     length_bytes: &'a AtomicU64,
     since_sync: u64,
     wake: Option<&'a SyncSender<()>>,
-    unpacking: Option<(SyncSender<Option<Vec<u8>>>, ScopedJoinHandle<'scope, Unpacked>)>,
+    unpacking: Option<Unpacking<'scope>>,
     /// Why the bytes are no layer; told only when they are the promised ones.
     layer_error: Option<Error>,
 }
@@ -181,7 +191,7 @@ impl Pump<'_, '_> {
             if let Some(promise) = self.intake.promised
                 && self.count + count as u64 > promise.size_bytes
             {
-                return Err(self.wrong_size(promise, self.count + count as u64));
+                return Err(promise.wrong_size(self.count + count as u64));
             }
             if let Some(arrival) = self.intake.keep {
                 durable::write_all_at(arrival.data(), &chunk, self.count)
@@ -196,10 +206,6 @@ impl Pump<'_, '_> {
             }
             self.pass(chunk)?;
         }
-    }
-
-    fn wrong_size(&self, promise: Promise, actual: u64) -> Error {
-        Error::Size { digest: promise.digest, expected: promise.size_bytes, actual }
     }
 
     fn pass(&mut self, chunk: Vec<u8>) -> Result<()> {
@@ -233,7 +239,7 @@ impl Pump<'_, '_> {
         let digest = std::mem::take(&mut self.hasher).finish();
         if let Some(promise) = self.intake.promised {
             if self.count != promise.size_bytes {
-                return Err(self.wrong_size(promise, self.count));
+                return Err(promise.wrong_size(self.count));
             }
             if digest != promise.digest {
                 return Err(Error::Mismatch { expected: promise.digest, actual: digest });

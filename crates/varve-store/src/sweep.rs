@@ -6,7 +6,8 @@
 use std::{
     collections::HashSet,
     ffi::OsString,
-    fs, io,
+    fs::{self, File},
+    io::{self, Read},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
@@ -15,7 +16,7 @@ use varve_fs::{durable, lock::FileLock};
 use varve_types::{DiffId, Digest, ManifestKind, limits};
 
 use crate::{
-    Names, Result, Store, arrival,
+    Error, Names, Result, Store, arrival,
     error::cannot,
     lease::{self, Pin},
     mark,
@@ -84,7 +85,12 @@ impl Store {
             Pin::Blob(digest) => Node::Blob(*digest),
             Pin::Layer(diff_id) => Node::Layer(*diff_id),
         }));
-        let reached = mark::reached(roots, |node| self.points_at(node))?;
+        let reached = match mark::reached(roots, |node| self.points_at(node)) {
+            // Nobody knows what a damaged manifest points at; in doubt everything stays, until
+            // it is mended or its names are removed.
+            Err(Error::Damaged(_)) => return Ok(Doomed::default()),
+            other => other?,
+        };
         let blobs: HashSet<Digest> = reached
             .iter()
             .filter_map(|node| match node {
@@ -112,37 +118,38 @@ impl Store {
     /// What a thing points at. What is not here points at nothing; what cannot be read for
     /// another reason stops the sweep, because nobody knows what it would keep.
     pub(crate) fn points_at(&self, node: Node) -> Result<Vec<Node>> {
-        let read = |digest: &Digest, limit: u64| -> Result<Option<Vec<u8>>> {
-            let path = self.blob_path(digest);
-            match fs::metadata(&path) {
-                Ok(metadata) if metadata.len() > limit => Ok(None),
-                Ok(_) => fs::read(&path).map(Some).map_err(cannot("read", &path)),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-                Err(source) => Err(cannot("read", &path)(source)),
-            }
-        };
-        Ok(match node {
-            Node::Blob(_) | Node::Layer(_) => Vec::new(),
+        match node {
+            Node::Blob(_) | Node::Layer(_) => Ok(Vec::new()),
             Node::Config(digest) => {
-                let config = read(&digest, limits::CONFIG_SIZE_BYTES_MAX)?;
-                config.map_or_else(Vec::new, |bytes| diff_ids(&bytes))
+                let config = self.read_if_there(&digest, limits::CONFIG_SIZE_BYTES_MAX)?;
+                Ok(config.map_or_else(Vec::new, |bytes| diff_ids(&bytes)))
             }
             Node::Manifest(digest) => {
-                let bytes = read(&digest, limits::MANIFEST_SIZE_BYTES_MAX)?;
-                match bytes.map(|bytes| ManifestKind::parse(bytes, "")) {
-                    Some(Ok(ManifestKind::Manifest(manifest))) => {
-                        let layers = manifest.layers.iter().map(|layer| Node::Blob(layer.digest));
-                        std::iter::once(Node::Config(manifest.config.digest))
-                            .chain(layers)
-                            .collect()
-                    }
-                    Some(Ok(ManifestKind::Index(index))) => {
-                        index.manifests.iter().map(|child| Node::Manifest(child.digest)).collect()
-                    }
-                    _ => Vec::new(),
+                let bytes = self.read_if_there(&digest, limits::MANIFEST_SIZE_BYTES_MAX)?;
+                let Some(bytes) = bytes else { return Ok(Vec::new()) };
+                if Digest::of(&bytes) != digest {
+                    return Err(Error::Damaged(digest));
                 }
+                Ok(children(bytes))
             }
-        })
+        }
+    }
+
+    fn read_if_there(&self, digest: &Digest, limit: u64) -> Result<Option<Vec<u8>>> {
+        let path = self.blob_path(digest);
+        let read = File::open(&path).and_then(|mut file| {
+            let size = file.metadata()?.len();
+            let mut bytes = Vec::with_capacity(size.min(limit) as usize);
+            if size <= limit {
+                file.read_to_end(&mut bytes)?;
+            }
+            Ok((size <= limit).then_some(bytes))
+        });
+        match read {
+            Ok(bytes) => Ok(bytes),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(cannot("read", &path)(source)),
+        }
     }
 
     /// Removes what may go, and what processes that died left behind.
@@ -214,6 +221,36 @@ fn roots(names: &Names) -> Vec<Node> {
     let digest = |entry: &Entry<'_>| entry.digest.as_ref()?.0.parse().ok();
     roots.extend(names.others.iter().filter_map(digest).map(Node::Manifest));
     roots
+}
+
+/// What a manifest or index points at. Of a document of a kind that varve does not know, every
+/// digest in it counts.
+fn children(bytes: Vec<u8>) -> Vec<Node> {
+    match ManifestKind::parse(bytes.clone(), "") {
+        Ok(ManifestKind::Manifest(manifest)) => {
+            let layers = manifest.layers.iter().map(|layer| Node::Blob(layer.digest));
+            std::iter::once(Node::Config(manifest.config.digest)).chain(layers).collect()
+        }
+        Ok(ManifestKind::Index(index)) => {
+            index.manifests.iter().map(|child| Node::Manifest(child.digest)).collect()
+        }
+        Err(_) => {
+            let mut digests = Vec::new();
+            let unknown = serde_json::from_slice::<serde_json::Value>(&bytes);
+            let mut pending: Vec<_> = unknown.into_iter().collect();
+            while let Some(value) = pending.pop() {
+                match value {
+                    serde_json::Value::String(text) => digests.extend(text.parse::<Digest>().ok()),
+                    serde_json::Value::Array(values) => pending.extend(values),
+                    serde_json::Value::Object(members) => {
+                        pending.extend(members.into_iter().map(|(_, value)| value));
+                    }
+                    _ => {}
+                }
+            }
+            digests.into_iter().map(Node::Blob).collect()
+        }
+    }
 }
 
 fn diff_ids(config: &[u8]) -> Vec<Node> {

@@ -120,7 +120,7 @@ fn hold_content(store: &Store) {
     let lease = store.lease().unwrap();
     Image::store(store, &lease, &[Layer::gzipped(b"held")]);
     println!("holding");
-    std::thread::sleep(Duration::from_secs(60));
+    std::thread::sleep(Duration::from_mins(1));
 }
 
 #[test]

@@ -187,3 +187,19 @@ fn a_damaged_blob_is_never_served_and_is_replaced_when_it_comes_again() {
     assert_eq!(again.config, image.config);
     assert_eq!(store.check().unwrap(), []);
 }
+
+/// Nobody knows what a damaged manifest points at.
+#[test]
+fn while_a_manifest_is_damaged_nothing_is_swept_and_removing_its_name_ends_that() {
+    let store = TempStore::new();
+    let image = add(&store, "damaged:1", &[Layer::gzipped(b"one")]);
+    let path = store.root().join("blobs/sha256").join(image.row.target.digest.hex());
+    let text = fs::read_to_string(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, text.replace("sha256:", "sha256:0")).unwrap();
+    let layer = Layer::gzipped(b"one");
+    add(&store, "other:1", &[Layer::gzipped(b"two")]);
+    assert!(remove(&store, "other:1").blobs.is_empty());
+    assert!(store.blob_size(&layer.descriptor.digest).unwrap().is_some());
+    assert_eq!(remove(&store, "damaged:1").blobs.len(), 6);
+}
