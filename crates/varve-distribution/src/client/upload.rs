@@ -96,10 +96,10 @@ impl Remote<'_> {
             None => self.begin(session)?,
             Some(known) => {
                 // What the registry has may be more or less than what we saw leave.
-                match self.find_again(session, known, descriptor) {
+                match self.find_again(session, &known, descriptor) {
                     Ok(Some(upload)) => upload,
                     Ok(None) => return Ok(()),
-                    Err((known, error)) => {
+                    Err(error) => {
                         *state = Some(known);
                         return Err(error);
                     }
@@ -131,20 +131,18 @@ impl Remote<'_> {
     fn find_again(
         &self,
         session: &Session<'_>,
-        known: Upload,
+        known: &Upload,
         descriptor: &Descriptor,
-    ) -> std::result::Result<Option<Upload>, (Upload, Error)> {
+    ) -> Result<Option<Upload>> {
         match self.blob_exists(&descriptor.digest) {
             Ok(true) => return Ok(None),
-            Err(error) if error.is_worth_waiting_for() => return Err((known, error)),
+            Err(error) if error.is_worth_waiting_for() => return Err(error),
             Ok(false) | Err(_) => {}
         }
-        let found = match self.ask_status(session, &known) {
-            Ok(Some(upload)) if upload.offset <= descriptor.size => Ok(upload),
-            Ok(_) => self.begin(session),
-            Err(error) => Err(error),
-        };
-        found.map(Some).map_err(|error| (known, error))
+        match self.ask_status(session, known)? {
+            Some(upload) if upload.offset <= descriptor.size => Ok(Some(upload)),
+            _ => self.begin(session).map(Some),
+        }
     }
 
     fn begin(&self, session: &Session<'_>) -> Result<Upload> {

@@ -1,10 +1,13 @@
 //! Blobs over connections that break, stall, dribble or lie.
 
 use std::{
+    net::TcpStream,
     sync::atomic::{AtomicU32, Ordering},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
+use varve_distribution::client::Access;
 use varve_types::{Descriptor, media_type};
 
 use crate::{
@@ -126,6 +129,34 @@ fn a_registry_that_always_hangs_up_is_given_up_in_the_end() {
     let error = fetch(&remote(&client(), &server), &blob(&layer), 0).unwrap_err();
     assert!(error.contains("unexpected EOF"), "{error}");
     assert_eq!(ranges(&server).len(), 4);
+}
+
+/// The registry goes away in the middle of a blob, is not there when it is asked again, and
+/// then is.
+#[test]
+fn a_transfer_waits_for_a_registry_that_restarts() {
+    let layer = content(1000);
+    let first = serving(layer.clone(), |_, _, all| Reply::ok(&all[..300]).cut(1000));
+    let repository = repository(&first);
+    let servers = Arc::new(Mutex::new((Some(first), None)));
+    let (mut policy, _) = policy();
+    let (kept, again) = (servers.clone(), layer.clone());
+    policy.sleep = Arc::new(move |_| {
+        let mut servers = kept.lock().unwrap();
+        if let Some(first) = servers.0.take() {
+            let address = first.address;
+            drop(first);
+            while TcpStream::connect(address).is_ok() {}
+            servers.1 = Some((address, None));
+        } else if let Some((address, second @ None)) = &mut servers.1 {
+            let layer = again.clone();
+            *second = Some(Server::start_at(*address, move |request| part(range(request), &layer)));
+        }
+    });
+    let client = client().with_policy(policy);
+    let remote = client.repository(&repository, Access::Pull);
+    assert_eq!(fetch(&remote, &blob(&layer), 0).unwrap(), layer);
+    assert!(servers.lock().unwrap().1.as_ref().unwrap().1.is_some());
 }
 
 #[test]

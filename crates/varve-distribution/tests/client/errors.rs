@@ -194,3 +194,14 @@ fn one_client_serves_many_threads() {
     let checks = server.requests().iter().filter(|request| request.target == "/v2/").count();
     assert_eq!(checks, 1);
 }
+
+#[test]
+fn requests_say_who_asks_and_want_the_bytes_as_they_are() {
+    let server = replying(vec![Reply::ok(manifest())]);
+    remote(&client(), &server).manifest("1").unwrap();
+    for request in server.requests() {
+        let agent = request.header("user-agent").unwrap();
+        assert!(agent.starts_with("varve/"), "{agent}");
+        assert_eq!(request.header("accept-encoding"), Some("identity"));
+    }
+}

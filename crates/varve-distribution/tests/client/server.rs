@@ -154,12 +154,34 @@ impl Server {
         Self::start_with(None, impatience, script)
     }
 
+    /// Answers at an address where another server was a moment ago.
+    pub(crate) fn start_at(
+        address: SocketAddr,
+        script: impl Fn(&Request) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        loop {
+            if let Ok(listener) = TcpListener::bind(address) {
+                return Self::start_on(listener, None, |_| None, script);
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     fn start_with(
         tls: Option<Arc<ServerConfig>>,
         impatience: impl Fn(&Request) -> Option<usize> + Send + Sync + 'static,
         script: impl Fn(&Request) -> Reply + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::start_on(listener, tls, impatience, script)
+    }
+
+    fn start_on(
+        listener: TcpListener,
+        tls: Option<Arc<ServerConfig>>,
+        impatience: impl Fn(&Request) -> Option<usize> + Send + Sync + 'static,
+        script: impl Fn(&Request) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let address = listener.local_addr().unwrap();
         let secure = tls.is_some();
         let seen = Arc::new(Mutex::new(Vec::new()));
