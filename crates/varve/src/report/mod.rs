@@ -7,5 +7,7 @@ pub(crate) mod info;
 pub(crate) mod inspect;
 pub(crate) mod removal;
 pub(crate) mod search;
+#[cfg(test)]
+mod tests;
 pub(crate) mod tree;
 pub(crate) mod version;

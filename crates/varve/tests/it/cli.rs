@@ -1,0 +1,187 @@
+//! Standard output, standard error and exit codes of the commands.
+
+use std::{fs, process::Stdio};
+
+use crate::sandbox::{Ran, Sandbox};
+
+fn ran(stdout: &str, stderr: &str, code: i32) -> Ran {
+    Ran { stdout: stdout.to_owned(), stderr: stderr.to_owned(), code }
+}
+
+#[test]
+fn an_empty_store_lists_only_headers() {
+    let sandbox = Sandbox::new();
+    let headers = "REPOSITORY   TAG       IMAGE ID   CREATED   SIZE\n";
+    assert_eq!(sandbox.run(&["images"]), ran(headers, "", 0));
+    assert_eq!(sandbox.run(&["images", "-q"]), ran("", "", 0));
+    assert_eq!(sandbox.run(&["images", "--format", "{{.Nope}}"]), ran("", "", 0));
+}
+
+#[test]
+fn an_image_goes_in_and_out_again() {
+    let sandbox = Sandbox::new();
+    let id = sandbox.import("app:1", b"hello, world");
+    let short = &id["sha256:".len()..][..12];
+    assert_eq!(sandbox.run(&["tag", "app:1", "other/app:2"]), ran("", "", 0));
+    let format = "{{.Repository}}:{{.Tag}} {{.ID}} {{.Size}}";
+    let listed = format!("app:1 {short} 12B\nother/app:2 {short} 12B\n");
+    assert_eq!(sandbox.run(&["image", "ls", "--format", format]), ran(&listed, "", 0));
+
+    assert_eq!(sandbox.run(&["save", "-o", "app.tar", "app:1"]), ran("", "", 0));
+    let removed = sandbox.run(&["rmi", "app:1", "other/app:2"]);
+    assert_eq!((removed.code, removed.stderr.as_str()), (0, ""));
+    assert!(removed.stdout.contains(&format!("Deleted: {id}\n")), "{removed:?}");
+    assert_eq!(sandbox.run(&["images", "-q"]), ran("", "", 0));
+
+    assert_eq!(sandbox.run(&["load", "-i", "app.tar"]), ran("Loaded image: app:1\n", "", 0));
+    let shown = sandbox.run(&["inspect", "-f", "{{.Id}} {{.Config.Labels}}", "app:1"]);
+    assert_eq!(shown, ran(&format!("{id} <no value>\n"), "", 0));
+    assert_eq!(sandbox.run(&["system", "check"]), ran("The store is sound.\n", "", 0));
+}
+
+#[test]
+fn errors_are_dockers_with_dockers_codes() {
+    let sandbox = Sandbox::new();
+    sandbox.import("app:1", b"x");
+    let missing = "Error response from daemon: No such image: nosuch:latest\n";
+    let cases: &[(&[&str], Ran)] = &[
+        (&["rmi", "nosuch"], ran("", missing, 1)),
+        (&["rmi", "-f", "nosuch"], ran("", missing, 0)),
+        (&["rmi", ""], ran("", "Error response from daemon: page not found\n", 1)),
+        (&["image", "inspect", "nosuch"], ran("[]\n", missing, 1)),
+        (&["inspect", "nosuch"], ran("[]\n", "Error: No such object: nosuch\n", 1)),
+        (&["image", "inspect", ""], ran("[]\n", "Error: No such image: \n", 1)),
+        (
+            &["inspect", "--type", "container", "x"],
+            ran("[]\n", "Error response from daemon: No such container: x\n", 1),
+        ),
+        (
+            &["image", "inspect", "-f", "{{.Config.Cmd", "app:1"],
+            ran("", "template parsing error: template: :1: unclosed action\n", 64),
+        ),
+        (
+            &["image", "inspect", "-f", "{{.Nope}}", "app:1"],
+            ran(
+                "\n",
+                "template parsing error: template: :1:2: executing \"\" at <.Nope>: map has no entry for key \"Nope\"\n",
+                1,
+            ),
+        ),
+        (
+            &["images", "--format", "{{.Nope}}"],
+            ran(
+                "",
+                "template parsing error: template: :1:2: executing \"\" at <.Nope>: can't evaluate field Nope in type *formatter.imageContext\n",
+                1,
+            ),
+        ),
+        (
+            &["images", "--tree", "--format", "json"],
+            ran("", "--format is not yet supported with --tree\n", 1),
+        ),
+        (&["load", "-i", "nosuch"], ran("", "open nosuch: no such file or directory\n", 1)),
+        (
+            &["save", "-o", "/dev/full", "app:1"],
+            ran("", "failed to save image: cannot write to a character device file\n", 1),
+        ),
+        (
+            &["save", "--platform", "bad/x/y/z", "app:1"],
+            ran(
+                "",
+                "invalid platform: \"bad/x/y/z\": cannot parse platform specifier: invalid argument\n",
+                1,
+            ),
+        ),
+        (&["pull", "-a", "busybox:latest"], ran("", "tag can't be used with --all-tags/-a\n", 1)),
+        (
+            &["-H", "bogus://x", "images"],
+            ran(
+                "",
+                "Failed to initialize: unable to resolve docker endpoint: invalid bind address format: bogus://x\n",
+                1,
+            ),
+        ),
+        (
+            &["login", "-u", "a", "127.0.0.1:1"],
+            ran("", "Error: Cannot perform an interactive login from a non TTY device\n", 1),
+        ),
+        (
+            &["login", "--password-stdin", "127.0.0.1:1"],
+            ran("", "the --password-stdin option requires --username to be set\n", 1),
+        ),
+    ];
+    for (line, expected) in cases {
+        assert_eq!(&sandbox.run(line), expected, "varve {line:?}");
+    }
+}
+
+#[test]
+fn pruning_asks_first_and_takes_only_yes() {
+    let sandbox = Sandbox::new();
+    sandbox.import("app:1", b"one");
+    let id = sandbox.import("app:1", b"two");
+    let warning = "WARNING! This will remove all dangling images.\n\
+                   Are you sure you want to continue? [y/N] ";
+    for no in [&b"n\n"[..], b"", b"yes\n"] {
+        assert_eq!(sandbox.run_with(&["image", "prune"], no), ran(warning, "", 0));
+    }
+    let pruned = sandbox.run_with(&["image", "prune"], b"y\n");
+    assert!(pruned.stdout.starts_with(&format!("{warning}Deleted Images:\ndeleted: sha256:")));
+    assert!(pruned.stdout.ends_with("\n\nTotal reclaimed space: 3B\n"), "{pruned:?}");
+    let left = sandbox.run(&["images", "-q", "--no-trunc"]);
+    assert_eq!(left, ran(&format!("{id}\n"), "", 0));
+}
+
+#[test]
+fn help_goes_where_it_was_asked_for() {
+    let sandbox = Sandbox::new();
+    let asked = sandbox.run(&["image", "--help"]);
+    let stray = sandbox.run(&["image"]);
+    assert!(asked.stdout.starts_with("Usage:  varve image COMMAND\n\nManage images\n"));
+    assert_eq!(stray, ran("", &asked.stdout, 0));
+}
+
+#[test]
+fn a_closed_pipe_ends_quietly_and_a_full_disk_does_not() {
+    let sandbox = Sandbox::new();
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let output = sandbox.command(&["images"]).stdout(writer).output().expect("varve runs");
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(141), &b""[..]));
+
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
+    let output = sandbox.command(&["images"]).stdout(Stdio::from(full)).output().expect("runs");
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text.starts_with("error: cannot write to standard output: No space left"), "{text}");
+}
+
+#[test]
+fn a_failed_save_leaves_nothing_behind() {
+    let sandbox = Sandbox::new();
+    sandbox.import("app:1", b"x");
+    let failed = sandbox.run(&["save", "-o", "app.tar", "app:1", "nosuch"]);
+    assert_eq!(failed, ran("", "Error response from daemon: No such image: nosuch\n", 1));
+    assert_eq!(fs::read_dir(sandbox.path(".")).expect("a directory").count(), 0);
+}
+
+#[test]
+fn foreign_texts_are_escaped_in_tables_and_kept_in_json() {
+    let sandbox = Sandbox::new();
+    sandbox.run_with(&["import", "-m", "a\u{1b}[31m\nb", "-", "app:1"], &[]);
+    let table = sandbox.run(&["history", "app:1"]);
+    assert!(table.stdout.contains("a\\x1b[31m\\nb"), "{table:?}");
+    let json = sandbox.run(&["history", "--format", "{{json .Comment}}", "app:1"]);
+    assert_eq!(json.stdout, "\"a\\u001b[31m\\nb\"\n");
+    let error = sandbox.run(&["inspect", "no\u{1b}such"]);
+    assert!(!error.stderr.contains('\u{1b}'), "{error:?}");
+}
+
+#[test]
+fn the_store_is_where_the_flag_says() {
+    let sandbox = Sandbox::new();
+    sandbox.import("app:1", b"x");
+    assert_eq!(sandbox.run(&["--root", "elsewhere", "images", "-q"]), ran("", "", 0));
+    assert_eq!(sandbox.run(&["images", "-q", "--root=elsewhere"]), ran("", "", 0));
+    assert_eq!(sandbox.run(&["images", "-q"]).stdout.lines().count(), 1);
+}
