@@ -74,11 +74,22 @@ impl Digest {
     }
 }
 
+/// The values of hexadecimal digits; 255 for everything else. Ten thousand rows of the image table
+/// are mostly digests.
+const NIBBLES: [u8; 256] = {
+    let mut nibbles = [255; 256];
+    let mut value = 0;
+    while value < 16 {
+        nibbles[b"0123456789abcdef"[value] as usize] = value as u8;
+        value += 1;
+    }
+    nibbles
+};
+
 fn nibble(digit: u8) -> Result<u8, DigestError> {
-    match digit {
-        b'0'..=b'9' => Ok(digit - b'0'),
-        b'a'..=b'f' => Ok(digit - b'a' + 10),
-        _ => Err(DigestError::Format),
+    match NIBBLES[usize::from(digit)] {
+        255 => Err(DigestError::Format),
+        value => Ok(value),
     }
 }
 

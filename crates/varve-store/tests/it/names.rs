@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use expect_test::expect;
 use varve_store::{Error, Store};
 
 use crate::made::{Image, Layer, TempStore, add, files, reference, remove};
@@ -30,6 +31,54 @@ fn what_is_named_is_found_by_another_process_with_all_its_facts() {
     row.foreign_annotations.insert("org.example.note".to_owned(), "kä\"se".to_owned());
     store.update_names(|names| Ok::<_, Error>(names.put(row.clone()))).unwrap();
     assert_eq!(store.again().names().unwrap().rows, [row]);
+}
+
+/// The file as `docs/store-format.md` specifies it.
+#[test]
+fn a_row_is_one_line_of_an_image_index() {
+    let store = TempStore::new();
+    let mut row = add(&store, "busybox:1.36.0", &[]).named("busybox:1.36.0");
+    row.created = Some("2026-01-01T00:00:00.5Z".parse().unwrap());
+    row.tagged = Some("2026-02-01T00:00:00Z".parse().unwrap());
+    row.stored = row.tagged;
+    row.source = Some("docker.io/library/busybox".to_owned());
+    row.index = Some(row.target.digest);
+    row.parent = Some(row.image);
+    row.made_here = true;
+    row.size_bytes = 12;
+    row.platform = Some("linux/arm/v7".parse().unwrap());
+    row.foreign_annotations.insert("org.example".to_owned(), "kept".to_owned());
+    store.update_names(|names| Ok::<_, Error>(names.put(row.clone()))).unwrap();
+    let text = fs::read_to_string(store.root().join("index.json")).unwrap();
+    let text = text
+        .replace(&row.target.digest.to_string(), "MANIFEST")
+        .replace(&row.image.to_string(), "CONFIG")
+        .replace(",\"", ",\n\"");
+    expect![[r#"
+        {"schemaVersion":2,
+        "mediaType":"application/vnd.oci.image.index.v1+json",
+        "manifests":[
+        {"mediaType":"application/vnd.oci.image.manifest.v1+json",
+        "digest":"MANIFEST",
+        "size":248,
+        "platform":{"os":"linux",
+        "architecture":"arm",
+        "variant":"v7"},
+        "annotations":{"org.opencontainers.image.ref.name":"busybox:1.36.0",
+        "dev.varve.image.id":"CONFIG",
+        "dev.varve.image.created":"2026-01-01T00:00:00.5Z",
+        "dev.varve.image.size":"12",
+        "dev.varve.index":"MANIFEST",
+        "dev.varve.source":"docker.io/library/busybox",
+        "dev.varve.tagged":"2026-02-01T00:00:00Z",
+        "dev.varve.stored":"2026-02-01T00:00:00Z",
+        "dev.varve.parent":"CONFIG",
+        "dev.varve.made":"here",
+        "dev.varve.target":"MANIFEST",
+        "org.example":"kept"}}
+        ]}
+    "#]]
+    .assert_eq(&text);
 }
 
 #[test]
