@@ -35,6 +35,11 @@ pub enum Error {
         /// What uses it.
         reason: String,
     },
+    /// One platform of a whole index was to be removed. Holds what the user named.
+    #[error(
+        "conflict: unable to remove one platform of {0} - all platforms of its index are here under one digest, and one cannot be removed alone"
+    )]
+    OnePlatformOfMany(String),
     /// A filter that the command does not know.
     #[error("invalid filter '{0}'")]
     UnknownFilter(String),
@@ -286,7 +291,7 @@ impl Error {
             | Self::PushDigest
             | Self::ImportDigest
             | Self::Reserved => Kind::Invalid,
-            Self::Conflict { .. } => Kind::Conflict,
+            Self::Conflict { .. } | Self::OnePlatformOfMany(_) => Kind::Conflict,
             Self::Transfer(error) => error.kind(),
             Self::Archive(error) => error.kind(),
             Self::Registry(error) => error.kind(),
@@ -311,6 +316,9 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Stream(inner) => inner.hint(),
+            Self::OnePlatformOfMany(_) => Some(
+                "remove the whole image, and pull the platforms to keep with --platform".into(),
+            ),
             Self::Damaged { .. } => {
                 Some("run `varve system check` to see what is wrong, and pull or load the image again".into())
             }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use varve_store::{Names, Row};
-use varve_types::{ChainId, ImageId, Platform, Reference};
+use varve_types::{ChainId, ImageId, Platform, Reference, media_type};
 
 use crate::{Engine, Error, Result, find};
 
@@ -16,7 +16,7 @@ pub struct Remove<'a> {
     pub force: bool,
     /// Keep the nameless images that it was made from.
     pub keep_parents: bool,
-    /// Only when the image is for these platforms.
+    /// Only when the image is for these platforms. One platform of a whole index cannot go alone.
     pub platforms: &'a [Platform],
 }
 
@@ -38,6 +38,9 @@ impl Engine {
             let (_, found) = self.find(request.image)?;
             for platform in request.platforms {
                 self.open_row(&found.row, Some(platform), &found.shown)?;
+            }
+            if media_type::is_index(&found.row.target.media_type) {
+                return Err(Error::OnePlatformOfMany(found.shown));
             }
         }
         let (removed, _) = self.store.remove_names(|names| {
