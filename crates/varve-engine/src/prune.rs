@@ -28,6 +28,12 @@ pub struct Pruned {
 }
 
 impl Engine {
+    /// Drops what interrupted transfers left for a next try, unless a process works on it.
+    /// Returns the bytes of disk freed.
+    pub fn prune_transfers(&self) -> Result<u64> {
+        Ok(self.store.sweep_ingests()?)
+    }
+
     /// Removes images without names, or with `all` every image that no container uses.
     pub fn prune(&self, ctx: &Ctx<'_>, request: &Prune) -> Result<Pruned> {
         let mut filters = request.filters.clone();

@@ -37,7 +37,12 @@ pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
         return Ok(());
     }
     let request = Prune { all: args.all, filters };
-    let pruned = ui.engine()?.prune(&ui.silent(), &request)?;
+    let engine = ui.engine()?;
+    let mut pruned = engine.prune(&ui.silent(), &request)?;
+    // Filters choose among images; what is left of transfers has nothing to filter by.
+    if request.filters == Filters::default() {
+        pruned.reclaimed_bytes += engine.prune_transfers()?;
+    }
     ui.text(&removal::pruned(&pruned))
 }
 
