@@ -34,10 +34,9 @@ impl CommandError {
     pub(crate) fn code(&self) -> u8 {
         match self {
             Self::Plain { code, .. } | Self::Said { code } => *code,
-            Self::Own { .. } => 1,
             // As if the signal had ended us, which is what other programs leave to happen.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 141,
-            Self::Output(_) => 1,
+            Self::Own { .. } | Self::Output(_) => 1,
         }
     }
 

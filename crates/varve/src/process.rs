@@ -21,7 +21,7 @@ impl Clock for SystemClock {
 pub(crate) fn arguments() -> Result<Vec<String>, CommandError> {
     let utf8 = |argument: std::ffi::OsString| {
         argument.into_string().map_err(|argument| {
-            CommandError::plain(format!("argument {argument:?} is not UTF-8"), 125)
+            CommandError::plain(format!("argument \"{}\" is not UTF-8", argument.display()), 125)
         })
     };
     std::env::args_os().skip(1).map(utf8).collect()

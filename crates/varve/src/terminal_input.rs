@@ -1,6 +1,6 @@
 //! Reading from a terminal without showing what is typed.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 
 use rustix::termios::{
     LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr,
@@ -36,8 +36,9 @@ pub(crate) fn secret() -> Result<String, Unread> {
 
 fn read_line(input: &mut dyn io::Read) -> Result<String, Unread> {
     let mut line = Vec::new();
-    for byte in input.take(1 << 16).bytes() {
-        match byte.map_err(Unread::Failed)? {
+    let mut byte = [0];
+    while input.read(&mut byte).map_err(Unread::Failed)? == 1 {
+        match byte[0] {
             INTERRUPT => return Err(Unread::Interrupted),
             END | b'\n' | b'\r' => break,
             byte if BACKSPACE.contains(&byte) => {

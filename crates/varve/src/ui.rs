@@ -85,11 +85,6 @@ impl Ui {
         Ok(registries)
     }
 
-    /// The zone in which times are shown.
-    pub(crate) fn zone(&self) -> TimeZone {
-        TimeZone::system()
-    }
-
     /// Asks whether to go on. Everything but `y` and `Y` means no.
     pub(crate) fn confirm(&self, warning: &str) -> Result<bool, CommandError> {
         self.text(&format!("{warning}Are you sure you want to continue? [y/N] "))?;
@@ -127,6 +122,11 @@ impl Ui {
     }
 }
 
+/// The zone in which times are shown.
+pub(crate) fn zone() -> TimeZone {
+    TimeZone::system()
+}
+
 fn complain(text: &dyn std::fmt::Display) {
     let _ = writeln!(io::stderr(), "{text}");
 }
@@ -161,9 +161,10 @@ pub(crate) fn help(text: &str, stray: bool, warning: Option<&str>) -> ExitCode {
     if let Some(warning) = warning {
         complain(&warning);
     }
-    let written = match stray {
-        true => io::stderr().write_all(text.as_bytes()),
-        false => io::stdout().write_all(text.as_bytes()),
+    let written = if stray {
+        io::stderr().write_all(text.as_bytes())
+    } else {
+        io::stdout().write_all(text.as_bytes())
     };
     written.map_or_else(|error| fail(&CommandError::Output(error)), |()| ExitCode::SUCCESS)
 }

@@ -99,12 +99,11 @@ fn usage_line(path: &[&Command]) -> String {
 fn find_topic<'a>(root: &'a Command, topic: &[String]) -> Result<Vec<&'a Command>, Wrong> {
     let mut path = vec![root];
     for (at, word) in topic.iter().enumerate() {
-        match path[path.len() - 1].find_subcommand(word) {
-            Some(found) => path.push(found),
-            None => {
-                let text = format!("unknown help topic: {}", topic[at..].join(" "));
-                return Err(Wrong { text, code: 1 });
-            }
+        if let Some(found) = path[path.len() - 1].find_subcommand(word) {
+            path.push(found);
+        } else {
+            let text = format!("unknown help topic: {}", topic[at..].join(" "));
+            return Err(Wrong { text, code: 1 });
         }
     }
     Ok(path)

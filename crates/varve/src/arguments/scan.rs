@@ -213,9 +213,9 @@ impl<'a> Scan<'a> {
             on.to_string()
         };
         if global {
-            self.globals.keep(flag, value)
+            self.globals.keep(flag, value);
         } else {
-            self.flags.keep(flag, value)
+            self.flags.keep(flag, value);
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use super::flags;
 use crate::{
     error::CommandError,
     report::history::{self, Layout},
-    ui::Ui,
+    ui::{self, Ui},
 };
 
 pub(crate) const USAGE: &str = "[OPTIONS] IMAGE";
@@ -40,5 +40,5 @@ pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
     let entries = ui.engine()?.history(&args.image, platform.as_ref())?;
     let layout =
         Layout { format: &args.format, quiet: args.quiet, human: args.human, whole: args.no_trunc };
-    ui.text(&history::list(&entries, layout, ui.now(), &ui.zone())?)
+    ui.text(&history::list(&entries, layout, ui.now(), &ui::zone())?)
 }

@@ -62,7 +62,7 @@ pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
     let request = List { all: args.all, filters };
     let images = engine.list(&ui.silent(), &request)?;
     if args.tree {
-        return ui.text(&args.draw(&engine, &images)?);
+        return ui.text(&draw(&engine, &images)?);
     }
     let layout = Layout {
         format: &args.format,
@@ -70,7 +70,7 @@ pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
         digests: args.digests,
         whole: args.no_trunc,
     };
-    ui.text(&images::list(&images, layout, ui.now(), &ui.zone())?)
+    ui.text(&images::list(&images, layout, ui.now(), &ui::zone())?)
 }
 
 impl Args {
@@ -89,35 +89,36 @@ impl Args {
             None => Ok(()),
         }
     }
+}
 
-    fn draw(&self, engine: &Engine, images: &[ImageSummary]) -> Result<String, CommandError> {
-        let mut trees = Vec::with_capacity(images.len());
-        for image in images {
-            let platforms = engine.platforms(image)?;
-            let line = |id: String, size_bytes, content_size_bytes| Line {
-                id,
-                size_bytes,
-                content_size_bytes,
-                in_use: false,
-            };
-            let content = platforms.iter().map(|platform| platform.content_size_bytes).sum();
-            let mut names: Vec<String> = image.tags.iter().map(|name| name.familiar()).collect();
-            if names.is_empty() {
-                names.push("<untagged>".to_owned());
-            }
-            trees.push(Tree {
-                names,
-                line: line(image.id.to_string(), image.size_bytes, content),
-                platforms: platforms
-                    .iter()
-                    .map(|one| {
-                        let figures =
-                            line(one.id.to_string(), one.size_bytes, one.content_size_bytes);
-                        (one.platform.to_string(), figures)
-                    })
-                    .collect(),
-            });
+/// Draws the images with their platforms.
+fn draw(engine: &Engine, images: &[ImageSummary]) -> Result<String, CommandError> {
+    let mut trees = Vec::with_capacity(images.len());
+    for image in images {
+        let platforms = engine.platforms(image)?;
+        let line = |id: String, size_bytes, content_size_bytes| Line {
+            id,
+            size_bytes,
+            content_size_bytes,
+            in_use: false,
+        };
+        let content = platforms.iter().map(|platform| platform.content_size_bytes).sum();
+        let mut names: Vec<String> =
+            image.tags.iter().map(varve_types::Reference::familiar).collect();
+        if names.is_empty() {
+            names.push("<untagged>".to_owned());
         }
-        Ok(tree::draw(&trees, ui::width(), ui::stdout_is_terminal()))
+        trees.push(Tree {
+            names,
+            line: line(image.id.to_string(), image.size_bytes, content),
+            platforms: platforms
+                .iter()
+                .map(|one| {
+                    let figures = line(one.id.to_string(), one.size_bytes, one.content_size_bytes);
+                    (one.platform.to_string(), figures)
+                })
+                .collect(),
+        });
     }
+    Ok(tree::draw(&trees, ui::width(), ui::stdout_is_terminal()))
 }

@@ -76,8 +76,5 @@ fn nothing_but_images(kind: &str, name: &str) -> String {
 /// Prints what was found, and then what was not.
 fn finish(ui: &Ui, text: String, errors: Vec<String>) -> Result<(), CommandError> {
     ui.text(&text)?;
-    match errors.is_empty() {
-        true => Ok(()),
-        false => Err(CommandError::plain(errors.join("\n"), 1)),
-    }
+    if errors.is_empty() { Ok(()) } else { Err(CommandError::plain(errors.join("\n"), 1)) }
 }

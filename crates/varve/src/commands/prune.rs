@@ -25,9 +25,10 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
-    let what = match args.all {
-        true => "all images without at least one container associated to them",
-        false => "all dangling images",
+    let what = if args.all {
+        "all images without at least one container associated to them"
+    } else {
+        "all dangling images"
     };
     if !args.force && !ui.confirm(&format!("WARNING! This will remove {what}.\n"))? {
         return Ok(());

@@ -37,10 +37,9 @@ impl<'a> Reporter<'a> {
             _ if quiet => Form::Quiet,
             flags::Progress::Quiet => Form::Quiet,
             flags::Progress::Json => Form::Json,
-            flags::Progress::Plain => Form::Plain,
             flags::Progress::Tty => terminal(),
             flags::Progress::Auto if ui::stdout_is_terminal() => terminal(),
-            flags::Progress::Auto => Form::Plain,
+            flags::Progress::Plain | flags::Progress::Auto => Form::Plain,
         };
         Self { ui, form }
     }

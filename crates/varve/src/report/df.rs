@@ -40,14 +40,14 @@ pub(crate) fn summary(usage: &DiskUsage, format: &str) -> Result<String, Command
         shown = format!("{shown} ({percent}%)");
     }
     let images = Kind {
-        kind: "Images",
+        name: "Images",
         count: usage.images.len() as u64,
         active,
         size_bytes: usage.layers_size_bytes,
         reclaimable: shown,
     };
-    let nothing = ["Containers", "Local Volumes", "Build Cache"].map(|kind| Kind {
-        kind,
+    let nothing = ["Containers", "Local Volumes", "Build Cache"].map(|name| Kind {
+        name,
         count: 0,
         active: 0,
         size_bytes: 0,
@@ -59,7 +59,7 @@ pub(crate) fn summary(usage: &DiskUsage, format: &str) -> Result<String, Command
 
 #[derive(Debug)]
 struct Kind {
-    kind: &'static str,
+    name: &'static str,
     count: u64,
     active: u64,
     size_bytes: u64,
@@ -81,7 +81,7 @@ impl Row for Kind {
             "Reclaimable" => Value::text(self.reclaimable.as_str()),
             "Size" => Value::text(units::size(self.size_bytes, 4)),
             "TotalCount" => Value::text(self.count.to_string()),
-            "Type" => Value::text(self.kind),
+            "Type" => Value::text(self.name),
             _ => return None,
         })
     }

@@ -97,18 +97,18 @@ impl Row for HistoryRow {
         let created_at = || self.created(|created| time::rfc3339(created, &self.zone));
         Some(match name {
             "Comment" => Value::foreign(self.entry.comment.as_str()),
-            "CreatedAt" => Value::text(created_at()),
             "CreatedBy" => {
                 let text = self.entry.created_by.replace('\t', " ");
-                Value::foreign(match self.whole {
-                    true => text,
-                    false => units::ellipsis(&text, CREATED_BY_WIDTH),
+                Value::foreign(if self.whole {
+                    text
+                } else {
+                    units::ellipsis(&text, CREATED_BY_WIDTH)
                 })
             }
             "CreatedSince" if self.human => {
                 Value::text(self.created(|created| time::age(self.now, created)))
             }
-            "CreatedSince" => Value::text(created_at()),
+            "CreatedAt" | "CreatedSince" => Value::text(created_at()),
             "ID" => Value::text(match self.entry.id {
                 Some(id) if self.whole => id.to_string(),
                 Some(id) => units::short_id(&id.to_string()).to_owned(),

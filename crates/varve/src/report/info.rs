@@ -1,6 +1,7 @@
 //! Facts about this machine and this store, in the layout of Docker's `info`.
 
 use varve_engine::SystemFacts;
+use varve_types::Digest;
 
 use super::version::VERSION;
 use crate::format::{
@@ -17,7 +18,7 @@ pub(crate) fn text(facts: &SystemFacts, debug: bool, username: Option<&str>) -> 
          Server:\n Containers: 0\n  Running: 0\n  Paused: 0\n  Stopped: 0\n Images: {}\n \
          Server Version: {VERSION}\n Storage Driver: {}\n  Backing Filesystem: {}\n \
          Kernel Version: {}\n Operating System: {}\n OSType: linux\n Architecture: {}\n \
-         CPUs: {}\n Total Memory: {memory}\n Name: {}\n Docker Root Dir: {}\n \
+         CPUs: {}\n Total Memory: {memory}\n Name: {}\n ID: {}\n Docker Root Dir: {}\n \
          Debug Mode: {debug}\n{username} Experimental: false\n Insecure Registries:\n  127.0.0.0/8\n \
          Live Restore Enabled: false\n\n",
         facts.images,
@@ -28,8 +29,17 @@ pub(crate) fn text(facts: &SystemFacts, debug: bool, username: Option<&str>) -> 
         facts.architecture,
         facts.cpus,
         facts.name,
+        id(facts),
         facts.root.display(),
     )
+}
+
+/// An ID that this store on this machine keeps, in the form of a UUID.
+fn id(facts: &SystemFacts) -> String {
+    let digest = Digest::of(format!("{}\0{}", facts.name, facts.root.display()).as_bytes());
+    let hex = digest.hex();
+    let parts = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..32]];
+    parts.join("-")
 }
 
 /// A size in powers of 1024, as `info` shows memory: `7.75GiB`.
@@ -59,6 +69,7 @@ pub(crate) fn value(facts: &SystemFacts, debug: bool) -> Value {
     Value::structure(
         "system.dockerInfo",
         vec![
+            text("ID", &id(facts)),
             number("Containers", 0),
             number("ContainersRunning", 0),
             number("ContainersPaused", 0),

@@ -65,9 +65,10 @@ impl Row for FoundRow {
         Some(match name {
             "Description" => {
                 let text = self.found.description.replace(['\n', '\r'], " ");
-                Value::foreign(match self.whole {
-                    true => text,
-                    false => units::ellipsis(&text, DESCRIPTION_WIDTH),
+                Value::foreign(if self.whole {
+                    text
+                } else {
+                    units::ellipsis(&text, DESCRIPTION_WIDTH)
                 })
             }
             "IsAutomated" => mark(self.found.is_automated),

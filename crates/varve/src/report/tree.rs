@@ -28,9 +28,10 @@ const SPACE: &str = "   ";
 
 /// Draws the trees, `width` columns wide where something stands at the right.
 pub(crate) fn draw(trees: &[Tree], width: usize, colours: bool) -> String {
-    let legend = match colours {
-        true => "Info -> \u{1b}[0m\u{1b}[7m U \u{1b}[0m In Use ",
-        false => "Info ->  U In Use ",
+    let legend = if colours {
+        "Info -> \u{1b}[0m\u{1b}[7m U \u{1b}[0m In Use "
+    } else {
+        "Info ->  U In Use "
     };
     let visible = "Info ->  U In Use ".len();
     let mut text = format!("{WARNING}\n{}{legend}\n\n", " ".repeat(width.saturating_sub(visible)));
@@ -41,9 +42,10 @@ pub(crate) fn draw(trees: &[Tree], width: usize, colours: bool) -> String {
     let widest = widths.max().unwrap_or(0).max("IMAGE".len());
     let head = |title: &str, width: usize| {
         let space = " ".repeat(width.saturating_sub(title.len()));
-        match colours {
-            true => format!("\u{1b}[39m\u{1b}[1m{title}\u{1b}[0m{space}"),
-            false => format!("{title}{space}"),
+        if colours {
+            format!("\u{1b}[39m\u{1b}[1m{title}\u{1b}[0m{space}")
+        } else {
+            format!("{title}{space}")
         }
     };
     let heads =

@@ -1,6 +1,11 @@
 //! `varve system df`
 
-use crate::{commands::flags, error::CommandError, report::df, ui::Ui};
+use crate::{
+    commands::flags,
+    error::CommandError,
+    report::df,
+    ui::{self, Ui},
+};
 
 pub(crate) const USAGE: &str = "[OPTIONS]";
 
@@ -17,8 +22,9 @@ pub(crate) struct Args {
 
 pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
     let usage = ui.engine()?.disk_usage()?;
-    match args.verbose {
-        true => ui.text(&df::details(&usage, &args.format, ui.now(), &ui.zone())?),
-        false => ui.text(&df::summary(&usage, &args.format)?),
+    if args.verbose {
+        ui.text(&df::details(&usage, &args.format, ui.now(), &ui::zone())?)
+    } else {
+        ui.text(&df::summary(&usage, &args.format)?)
     }
 }

@@ -1,5 +1,7 @@
 //! `varve system prune`
 
+use std::fmt::Write as _;
+
 use varve_engine::{Filters, Prune};
 
 use crate::{commands::flags, error::CommandError, report::removal, ui::Ui};
@@ -53,9 +55,10 @@ impl Args {
         if self.volumes {
             items.push("all anonymous volumes not used by at least one container");
         }
-        items.push(match self.all {
-            true => "all images without at least one container associated to them",
-            false => "all dangling images",
+        items.push(if self.all {
+            "all images without at least one container associated to them"
+        } else {
+            "all dangling images"
         });
         items.push(if self.all { "all build cache" } else { "unused build cache" });
         let list = |items: &[String]| items.concat();
@@ -65,7 +68,7 @@ impl Args {
             filters.iter().map(|(name, value)| format!("  - {name}={value}\n")).collect();
         if !filters.is_empty() {
             let filters = list(&filters);
-            text.push_str(&format!("  Items to be pruned will be filtered with:\n{filters}\n"));
+            let _ = write!(text, "  Items to be pruned will be filtered with:\n{filters}\n");
         }
         text
     }

@@ -1,6 +1,6 @@
 //! The functions that templates may call: Go's own and Docker's.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, fmt::Write as _};
 
 use super::{
     json,
@@ -59,8 +59,8 @@ pub(crate) fn call(name: &str, arguments: &[Value], escape: Escape) -> Result<Va
     let number = |place: usize| wanted_number(&arguments[place]);
     Ok(match name {
         "json" => Value::text(json::write(&arguments[0], json::PLAIN)),
-        "upper" => text(0)?.map(|text| text.to_uppercase()),
-        "lower" => text(0)?.map(|text| text.to_lowercase()),
+        "upper" => text(0)?.map(str::to_uppercase),
+        "lower" => text(0)?.map(str::to_lowercase),
         "title" => text(0)?.map(title),
         "pad" => {
             let (before, after) = (number(1)?, number(2)?);
@@ -142,9 +142,9 @@ fn title(text: &str) -> String {
     let mut inside = false;
     for c in text.chars() {
         if inside {
-            out.push(c)
+            out.push(c);
         } else {
-            out.extend(c.to_uppercase())
+            out.extend(c.to_uppercase());
         }
         inside = c.is_alphanumeric() || c == '_' || c == '\'';
     }
@@ -348,8 +348,9 @@ fn js(text: &str) -> String {
             '\\' => out.push_str("\\\\"),
             '\'' => out.push_str("\\'"),
             '"' => out.push_str("\\\""),
-            '<' | '>' | '&' | '=' => out.push_str(&format!("\\u{:04X}", c as u32)),
-            c if (c as u32) < 0x20 => out.push_str(&format!("\\u{:04X}", c as u32)),
+            c if (c as u32) < 0x20 || matches!(c, '<' | '>' | '&' | '=') => {
+                let _ = write!(out, "\\u{:04X}", c as u32);
+            }
             c => out.push(c),
         }
     }
@@ -364,7 +365,9 @@ fn url_query(text: &str) -> String {
                 out.push(b as char);
             }
             b' ' => out.push('+'),
-            b => out.push_str(&format!("%{b:02X}")),
+            b => {
+                let _ = write!(out, "%{b:02X}");
+            }
         }
     }
     out
