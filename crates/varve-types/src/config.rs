@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{DiffId, Document, ImageId, Platform, limits};
+use crate::{DiffId, Document, ImageId, Kind, Platform, limits};
 
 /// An image config (OCI image-spec, config.md), with Docker's additions. For reading: bytes are
 /// kept in the [`Document`] around it, members that are not named here are kept only there.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(expecting = "an image config")]
 pub struct ImageConfig {
     /// Architecture, such as `amd64`.
     #[serde(default)]
@@ -303,6 +304,16 @@ pub enum ConfigError {
     /// More layers than [`limits::LAYERS_MAX`].
     #[error("image config lists {0} layers, more than the limit of {limit}", limit = limits::LAYERS_MAX)]
     TooManyLayers(usize),
+}
+
+impl ConfigError {
+    /// Classifies the error.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::TooLarge(_) | Self::TooManyLayers(_) => Kind::Exhausted,
+            Self::Json(_) => Kind::Invalid,
+        }
+    }
 }
 
 impl ImageConfig {

@@ -8,6 +8,8 @@ pub const CONFIG_SIZE_BYTES_MAX: u64 = 8 << 20;
 pub const INDEX_DEPTH_MAX: usize = 4;
 /// Descriptors in one index.
 pub const INDEX_ENTRIES_MAX: usize = 4_096;
+/// Manifests and indexes that one index leads to, nested ones included.
+pub const INDEX_MANIFESTS_MAX: usize = 4_096;
 /// Layers of one image; overlayfs takes at most 500 lowers.
 pub const LAYERS_MAX: usize = 500;
 /// Entries of one layer.

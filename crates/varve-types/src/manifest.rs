@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Descriptor, Document, limits, media_type};
+use crate::{Descriptor, Document, Kind, limits, media_type};
 
 /// An image manifest (OCI image-spec, manifest.md; Docker image manifest v2, schema 2).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,9 +106,20 @@ pub enum ManifestError {
     TooManyEntries(usize, usize),
 }
 
+impl ManifestError {
+    /// Classifies the error.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::TooLarge(_) | Self::TooManyEntries(..) => Kind::Exhausted,
+            Self::Schema1 | Self::SchemaVersion(_) | Self::MediaType(_) => Kind::Unsupported,
+            Self::Json(_) | Self::Ambiguous | Self::MediaTypeMismatch { .. } => Kind::Invalid,
+        }
+    }
+}
+
 /// The members that tell which kind a document is, before anything else is believed.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "a manifest")]
 struct Probe {
     #[serde(default)]
     schema_version: u64,
@@ -155,14 +166,14 @@ impl ManifestKind {
         }
         let which = match (known(inside), known(announced)) {
             (true, _) => inside,
-            (false, true) => announced,
+            (false, true) if inside.is_empty() => announced,
             (false, false) if probe.manifests.is_some() => media_type::OCI_INDEX,
             (false, false)
                 if (probe.layers.is_some() || probe.config.is_some()) && inside.is_empty() =>
             {
                 media_type::OCI_MANIFEST
             }
-            (false, false) => {
+            _ => {
                 let shown = if inside.is_empty() { announced } else { inside };
                 return Err(ManifestError::MediaType(shown.to_owned()));
             }
