@@ -377,8 +377,8 @@ impl Store {
             None => None,
         };
         let (compression, record) = match layer {
-            Some(record) => (self.compression_of(&blob)?, record),
-            None => match self.rebuild_layer(lease, &blob, request.diff_id.as_ref()) {
+            Some(record) if record.blob == blob => (self.compression_of(&blob)?, record),
+            _ => match self.rebuild_layer(lease, &blob, request.diff_id.as_ref()) {
                 // Bytes that are wanted anew.
                 Err(Error::Damaged(_) | Error::Size { .. } | Error::BlobNotFound(_)) => {
                     return Ok(None);

@@ -151,7 +151,8 @@ impl Store {
         Ok(None)
     }
 
-    /// Makes a layer of a blob that is here; blob and layer are then pinned.
+    /// Makes a layer of a blob that is here; blob and layer are then pinned. Where the layer is
+    /// here already, made of another blob, this blob is found to hold the same or refused.
     pub(crate) fn rebuild_layer(
         &self,
         lease: &Lease,
@@ -164,6 +165,7 @@ impl Store {
         };
         if let Some(diff_id) = diff_id
             && let Some(record) = self.pin_layer(lease, diff_id)?
+            && record.blob == *blob
         {
             let compression = self.compression_of(blob)?;
             return Ok((compression, record));
