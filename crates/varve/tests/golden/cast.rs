@@ -22,8 +22,8 @@ pub(crate) struct Cast {
 
 impl Cast {
     /// `times` are those of debian, hello-world and busybox, without a fraction.
-    pub(crate) fn new(now: &str, times: [&str; 3]) -> Self {
-        let [late, middle, early] = times;
+    pub(crate) fn new(recent: [&str; 3], times: [&str; 3]) -> Self {
+        let ([now, _, _], [late, middle, early]) = (recent, times);
         let bb = busybox_tar("amd64");
         let shell = "\"Cmd\":[\"sh\"],\"WorkingDir\":\"/\",\"ArgsEscaped\":true";
         let shell = format!("{PATH},{shell}");
@@ -48,7 +48,7 @@ impl Cast {
             hello: Image::built("amd64", middle, &run, &hello_steps, "fd"),
             debian: Image::imported(late, debian_tar()),
             multi: multi(now, &bb),
-            pr: pr(now, &bb),
+            pr: pr(recent, &bb),
             twins: twins(now),
             rootfs,
         }
@@ -124,18 +124,20 @@ fn multi(now: &str, bb: &Blob) -> Image {
     Image::built("amd64", now, config, &steps, "")
 }
 
-fn pr(now: &str, bb: &Blob) -> [Image; 3] {
-    let mut second = Tar::default();
-    second.file("copy", 0o755, &vec![b'c'; 1_984_299]);
-    let second = second.finish();
+/// The second is the youngest, then the third: they were listed so.
+fn pr([second, third, first]: [&str; 3], bb: &Blob) -> [Image; 3] {
+    let mut copy = Tar::default();
+    copy.file("copy", 0o755, &vec![b'c'; 1_984_299]);
+    let copy = copy.finish();
     let steps = [
         Step { by: "ADD bb.tar / # buildkit", tar: Some(bb) },
         Step { by: "CMD [\"sh\"]", tar: None },
-        Step { by: "RUN /bin/sh -c cp /bin/busybox /copy # buildkit", tar: Some(&second) },
+        Step { by: "RUN /bin/sh -c cp /bin/busybox /copy # buildkit", tar: Some(&copy) },
     ];
-    ["\"n\":\"1\"", "\"n\":\"2\"", "\"k3\":\"v3\",\"n\":\"3\""].map(|labels| {
+    let labels = ["\"n\":\"1\"", "\"n\":\"2\"", "\"k3\":\"v3\",\"n\":\"3\""];
+    [(first, labels[0]), (second, labels[1]), (third, labels[2])].map(|(created, labels)| {
         let config = format!("{PATH},\"Cmd\":[\"sh\"],\"Labels\":{{{labels}}}");
-        Image::built("amd64", now, &config, &steps, "")
+        Image::built("amd64", created, &config, &steps, "")
     })
 }
 

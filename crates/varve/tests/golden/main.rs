@@ -97,7 +97,8 @@ fn cast() -> Cast {
         then.strftime("%Y-%m-%dT%H:%M:%S").to_string()
     };
     let [late, middle, early] = [42 * 60, 42 * 60 + 3, 42 * 60 + 5].map(time);
-    Cast::new(&time(1), [&late, &middle, &early])
+    let [now, then, before] = [1, 2, 3].map(time);
+    Cast::new([&now, &then, &before], [&late, &middle, &early])
 }
 
 /// Replays a file and judges it as a whole.
