@@ -67,6 +67,7 @@ fn busybox_tar(architecture: &str) -> Blob {
     const DIRECTORIES: usize = 12;
     let mut program = b"\x7fELF a program for ".to_vec();
     program.extend_from_slice(architecture.as_bytes());
+    program.extend(noise(1_000_000));
     program.resize(1_984_299 - LINKS * "busybox".len(), b'b');
     let mut tar = Tar::default();
     tar.directory("bin/");
@@ -82,9 +83,23 @@ fn busybox_tar(architecture: &str) -> Blob {
     tar
 }
 
+/// Bytes that do not compress, the same every time.
+fn noise(size: usize) -> Vec<u8> {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 32) as u8
+    };
+    std::iter::repeat_with(next).take(size).collect()
+}
+
 fn hello_tar() -> Blob {
     let mut tar = Tar::default();
-    tar.file("hello", 0o755, &[b'h'; 682_700]);
+    let mut program = noise(300_000);
+    program.resize(682_700, b'h');
+    tar.file("hello", 0o755, &program);
     let tar = tar.finish();
     assert_eq!(tar.bytes.len(), 684_544);
     tar
@@ -92,19 +107,21 @@ fn hello_tar() -> Blob {
 
 fn debian_tar() -> Blob {
     let mut tar = Tar::default();
-    tar.file("content", 0o644, &vec![b'd'; 164_000_000]);
+    let mut content = noise(4_000_000);
+    content.resize(164_000_000, b'd');
+    tar.file("content", 0o644, &content);
     tar.finish()
 }
 
 /// Busybox and three small layers, the last with whiteouts.
 fn multi(now: &str, bb: &Blob) -> Image {
-    let small = |name: &str, size: usize| {
+    let small = |names: &[&str]| {
         let mut tar = Tar::default();
-        tar.file(name, 0o644, &vec![b'x'; size]);
+        names.iter().for_each(|name| tar.file(name, 0o644, b"x"));
         tar.finish()
     };
-    let a = small("a", 2_560);
-    let d = small("d/file", 3_584);
+    let a = small(&["a", "b", "c"]);
+    let d = small(&["d/1", "d/2", "d/3", "d/4"]);
     let mut last = Tar::default();
     last.file(".wh.a", 0o600, b"");
     last.file(".wh.d", 0o600, b"");

@@ -10,9 +10,6 @@ use crate::http::{Request, Response, serve};
 use crate::images::{Blob, Form, OCI_INDEX, Served};
 
 const ALICE: &str = "Basic YWxpY2U6c2VjcmV0";
-const DENIED: &str = "{\"errors\":[\
-    {\"code\":\"DENIED\",\"message\":\"requested access to the resource is denied\"},\
-    {\"code\":\"UNAUTHORIZED\",\"message\":\"authentication required\"}]}";
 const UNAUTHORIZED: &str =
     "{\"errors\":[{\"code\":\"UNAUTHORIZED\",\"message\":\"authentication required\"}]}";
 const TOO_MANY: &str = "{\"errors\":[{\"code\":\"TOOMANYREQUESTS\",\"message\":\"You have reached \
@@ -180,7 +177,8 @@ fn registry(
     let scope = format!("repository:{name}:{}", if reads { "pull" } else { "pull,push" });
     let misbehaves = ["library/ratelimited", "library/broken", "library/html"].contains(&name);
     if bearer(request).is_none() || !reads || !(misbehaves || content.has(name)) {
-        let body = if reads { UNAUTHORIZED } else { DENIED };
+        // What is refused early has no body; docker.io explains itself only about manifests.
+        let body = if kind == "manifests" && !reads { UNAUTHORIZED } else { "" };
         return challenge(request, &scope, body);
     }
     match (name, kind) {

@@ -53,7 +53,7 @@ pub(crate) fn records(name: &str) -> Vec<Record> {
     let list = list.as_array().expect("a list of records");
     list.iter()
         .map(|record| {
-            let text = |key: &str| record[key].as_str().unwrap_or_default().to_owned();
+            let text = |key: &str| without_daemon(record[key].as_str().unwrap_or_default());
             let count = seen.entry(text("id")).or_default();
             *count += 1;
             let id = match count {
@@ -71,6 +71,15 @@ pub(crate) fn records(name: &str) -> Vec<Record> {
             }
         })
         .collect()
+}
+
+/// A recorded text without what only docker's daemon has: the directory in which it unpacks an
+/// archive, and the address under which the client speaks to it.
+fn without_daemon(text: &str) -> String {
+    let text = text.replace("/var/lib/docker/tmp/docker-import-<N>/", "");
+    let Some(at) = text.find("error during connect: Post \"") else { return text };
+    let address_end = text[at..].find("\": ").map_or(text.len(), |end| at + end + 3);
+    format!("{}{}", &text[..at], &text[address_end..])
 }
 
 /// What is known about the records of a file.
