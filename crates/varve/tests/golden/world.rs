@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -208,13 +208,17 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) {
     std::fs::write(path, bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
 }
 
-/// A free port of four digits, so that columns are as wide as recorded.
+/// A free port of four digits, so that columns are as wide as recorded. No port is given twice:
+/// one of them is for nobody to listen on.
 fn free_port() -> u16 {
-    let start = u16::try_from(std::process::id() % 3000).unwrap_or_default();
-    (0..8000_u16)
-        .map(|step| 2000 + (start + step.wrapping_mul(7)) % 7990)
-        .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
-        .expect("a free port of four digits")
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = (std::process::id() % 7000) as u16;
+    loop {
+        let port = 2000 + (start + NEXT.fetch_add(1, Ordering::SeqCst)) % 7900;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Fills a registry through its own interface.
