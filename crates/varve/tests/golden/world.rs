@@ -135,6 +135,10 @@ impl World {
             .spawn()
             .expect("a shell");
         let mut input = child.stdin.take().expect("standard input");
+        if line.starts_with("script ") {
+            // A person types after the prompt; what comes before it is echoed.
+            std::thread::sleep(Duration::from_millis(400));
+        }
         // A command that does not read has closed it: fine.
         let _ = input.write_all(stdin.unwrap_or_default().as_bytes());
         drop(input);
