@@ -21,6 +21,9 @@ use crate::log::Record;
 const READ_TIME_MAX: Duration = Duration::from_mins(1);
 /// Pieces of a request's body that wait for the handler.
 const PIECES_MAX: usize = 4;
+/// Bytes of a body that nobody wants that are read all the same: closing the connection under a
+/// client that is still sending would take the answer away from it.
+const UNWANTED_SIZE_BYTES_MAX: usize = 32 << 20;
 /// Bytes of a response's body that are read at once.
 const PIECE_SIZE_BYTES: usize = 128 << 10;
 
@@ -33,34 +36,51 @@ pub(crate) struct Blocking {
     ended: bool,
 }
 
-/// Makes a body readable for the handler. Must be called on the runtime.
-pub(crate) fn blocking(mut body: Incoming) -> Blocking {
+/// Makes a body readable for the handler. Must be called on the runtime. `expects` tells that the
+/// client waits for `100 Continue` before it sends anything.
+pub(crate) fn blocking(mut body: Incoming, expects: bool) -> Blocking {
     let (start, started) = oneshot::channel();
     let (sender, pieces) = mpsc::channel(PIECES_MAX);
     tokio::spawn(async move {
-        if started.await.is_err() {
+        let wanted = started.await.is_ok();
+        if !wanted && expects {
             return;
         }
+        let mut sender = wanted.then_some(sender);
+        let mut unwanted_bytes = 0;
         loop {
-            let frame = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx));
-            let piece = match tokio::time::timeout(READ_TIME_MAX, frame).await {
-                Err(_) => Err(io::ErrorKind::TimedOut.into()),
-                Ok(None) => Ok(Bytes::new()),
-                Ok(Some(Err(error))) => Err(io::Error::other(error)),
-                Ok(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(bytes) if bytes.is_empty() => continue,
-                    Ok(bytes) => Ok(bytes),
-                    Err(_) => continue,
-                },
-            };
+            let piece = next_piece(&mut body).await;
             // An empty piece is the end.
-            let last = piece.as_ref().map_or(true, Bytes::is_empty);
-            if sender.send(piece).await.is_err() || last {
+            let size_bytes = piece.as_ref().map_or(0, Bytes::len);
+            if let Some(open) = &sender
+                && open.send(piece).await.is_err()
+            {
+                sender = None;
+            }
+            if sender.is_none() {
+                unwanted_bytes += size_bytes;
+            }
+            if size_bytes == 0 || unwanted_bytes > UNWANTED_SIZE_BYTES_MAX {
                 return;
             }
         }
     });
     Blocking { start: Some(start), pieces, current: Bytes::new(), ended: false }
+}
+
+async fn next_piece(body: &mut Incoming) -> io::Result<Bytes> {
+    loop {
+        let frame = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx));
+        match tokio::time::timeout(READ_TIME_MAX, frame).await {
+            Err(_) => return Err(io::ErrorKind::TimedOut.into()),
+            Ok(None) => return Ok(Bytes::new()),
+            Ok(Some(Err(error))) => return Err(io::Error::other(error)),
+            Ok(Some(Ok(frame))) => match frame.into_data() {
+                Ok(bytes) if !bytes.is_empty() => return Ok(bytes),
+                _ => {}
+            },
+        }
+    }
 }
 
 impl Read for Blocking {

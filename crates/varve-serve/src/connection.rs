@@ -75,7 +75,8 @@ impl Shared {
 
     async fn answer(self, request: Request<Incoming>) -> Response<Reply> {
         let mut record = Record::new(&self.log, &request);
-        let request = request.map(|body| Box::new(body::blocking(body)) as RequestBody);
+        let expects = request.headers().contains_key(header::EXPECT);
+        let request = request.map(|body| Box::new(body::blocking(body, expects)) as RequestBody);
         let registry = self.registry;
         let answered = tokio::task::spawn_blocking(move || {
             let response = registry.answer(request);

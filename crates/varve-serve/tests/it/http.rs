@@ -50,6 +50,19 @@ fn a_body_is_asked_for_only_when_it_is_wanted() {
     assert_eq!(refused.head().status, 400);
 }
 
+/// The answer to a chunk that is refused reaches a client that is still sending it.
+#[test]
+fn a_refused_body_does_not_cost_the_answer() {
+    let served = Served::start();
+    let mut connection = served.connect();
+    let begun = connection.ask("POST /v2/app/blobs/uploads/", b"");
+    let location = begun.header("location").unwrap().to_owned();
+    let patch = format!("PATCH {location}\nContent-Range: 5-8388612");
+    assert_eq!(connection.ask(&patch, &vec![0; 8 << 20]).status, 416);
+    assert_eq!(connection.ask("PUT /v2/app/manifests/1", &vec![b' '; 8 << 20]).status, 413);
+    assert_eq!(connection.ask(&format!("GET {location}"), b"").header("range"), Some("0-0"));
+}
+
 #[test]
 fn large_bodies_pass_both_ways_unharmed() {
     let served = Served::start();
