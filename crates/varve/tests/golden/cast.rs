@@ -117,7 +117,9 @@ fn debian_tar() -> Blob {
 fn multi(now: &str, bb: &Blob) -> Image {
     let small = |names: &[&str]| {
         let mut tar = Tar::default();
-        names.iter().for_each(|name| tar.file(name, 0o644, b"x"));
+        for name in names {
+            tar.file(name, 0o644, b"x");
+        }
         tar.finish()
     };
     let a = small(&["a", "b", "c"]);

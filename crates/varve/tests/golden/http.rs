@@ -57,9 +57,9 @@ fn talk(stream: &TcpStream, answer: &dyn Fn(&Request) -> Response) -> std::io::R
         let response = answer(&request);
         let mut head = format!("HTTP/1.1 {} Status\r\n", response.status);
         for (name, value) in &response.headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            head.extend([name, ": ", value, "\r\n"]);
         }
-        head.push_str(&format!("Content-Length: {}\r\n\r\n", response.body.len()));
+        head.extend(["Content-Length: ", &response.body.len().to_string(), "\r\n\r\n"]);
         let mut stream = stream;
         stream.write_all(head.as_bytes())?;
         if request.method != "HEAD" {

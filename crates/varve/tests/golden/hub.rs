@@ -40,7 +40,9 @@ impl Content {
     }
 
     pub(crate) fn add_index(&mut self, name: &str, index: &Blob, children: &[Served]) {
-        children.iter().for_each(|child| self.keep(child));
+        for child in children {
+            self.keep(child);
+        }
         let digest = index.digest.to_string();
         self.manifests.insert(digest.clone(), (OCI_INDEX, index.bytes.clone()));
         self.tags.insert(name.to_owned(), digest);
