@@ -284,7 +284,7 @@ fn unpack(receiver: Receiver<Option<Vec<u8>>>, unpack: Unpack<'_>, digest: Strin
             Err(error) => return Err(damaged(error)),
         };
         tar_size_bytes += count as u64;
-        check_growth(tar_size_bytes, taken_bytes.load(Ordering::Relaxed))?;
+        check_growth(compression, tar_size_bytes, taken_bytes.load(Ordering::Relaxed))?;
         let layer = |source| Error::Layer { digest: digest.clone(), source };
         parser.update(&buffer[..count]).map_err(layer)?;
         if let Some(tar) = &tar {
@@ -296,7 +296,7 @@ fn unpack(receiver: Receiver<Option<Vec<u8>>>, unpack: Unpack<'_>, digest: Strin
     Ok((compression, summary))
 }
 
-fn check_growth(tar_size_bytes: u64, taken_bytes: u64) -> Result<()> {
+fn check_growth(compression: Compression, tar_size_bytes: u64, taken_bytes: u64) -> Result<()> {
     const FREE_SIZE_BYTES: u64 = 1 << 20;
     if tar_size_bytes > limits::LAYER_INFLATED_SIZE_BYTES_MAX {
         return Err(Error::Limit {
@@ -305,7 +305,11 @@ fn check_growth(tar_size_bytes: u64, taken_bytes: u64) -> Result<()> {
             limit: limits::LAYER_INFLATED_SIZE_BYTES_MAX,
         });
     }
-    let limit = taken_bytes.saturating_mul(limits::INFLATE_RATIO_MAX).max(FREE_SIZE_BYTES);
+    let ratio = match compression {
+        Compression::None | Compression::Gzip => limits::INFLATE_RATIO_GZIP_MAX,
+        Compression::Bzip2 | Compression::Xz | Compression::Zstd => limits::INFLATE_RATIO_MAX,
+    };
+    let limit = taken_bytes.saturating_mul(ratio).max(FREE_SIZE_BYTES);
     if tar_size_bytes > limit {
         return Err(Error::Limit { what: "inflated layer size", actual: tar_size_bytes, limit });
     }

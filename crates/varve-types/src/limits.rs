@@ -28,8 +28,12 @@ pub const XATTRS_SIZE_BYTES_MAX: usize = 1 << 20;
 pub const TAR_EXTENSION_SIZE_BYTES_MAX: u64 = 2 << 20;
 /// Bytes that one compressed layer may inflate to.
 pub const LAYER_INFLATED_SIZE_BYTES_MAX: u64 = 1 << 40;
-/// Times a compressed layer may grow when inflated, past the first MiB (gzip's own limit is about 1032).
-pub const INFLATE_RATIO_MAX: u64 = 1_100;
+/// Times a gzip-compressed layer may grow when inflated, past the first MiB (the format's own
+/// limit is about 1032).
+pub const INFLATE_RATIO_GZIP_MAX: u64 = 1_100;
+/// Times a layer compressed otherwise may grow, past the first MiB: a block of zeros takes zstd
+/// 4 bytes for 128 KiB, and bzip2 about 45 bytes for 900 kB.
+pub const INFLATE_RATIO_MAX: u64 = 50_000;
 /// Redirects followed for one request.
 pub const REDIRECTS_MAX: usize = 5;
 /// Bytes of an error body read from a registry.
