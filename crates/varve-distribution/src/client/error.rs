@@ -282,7 +282,7 @@ impl Error {
             | Self::Login { status, .. } => kind_of_status(*status),
             Self::Unmarshal { .. } => Kind::Invalid,
             Self::ManifestDigest(_) | Self::Size { .. } | Self::Range { .. } => Kind::Corrupt,
-            Self::Manifest(error) => kind_of_manifest(error),
+            Self::Manifest(error) => error.kind(),
             Self::Limit { .. } => Kind::Exhausted,
             Self::Upload { .. } => Kind::Unavailable,
             Self::Content(_) => Kind::Internal,
@@ -293,6 +293,16 @@ impl Error {
     /// Whether the registry said that the thing is not there.
     pub fn is_not_found(&self) -> bool {
         self.kind() == Kind::NotFound
+    }
+
+    /// Whether the registry cannot give the end of a blob without its beginning, or gives
+    /// another part than was asked for.
+    pub fn is_about_range(&self) -> bool {
+        match self {
+            Self::Range { .. } => true,
+            Self::Refused { status, .. } | Self::Unexplained { status, .. } => *status == 416,
+            _ => false,
+        }
     }
 
     /// The first code of a registry's refusal: `denied`, `manifest unknown`, `toomanyrequests`.
@@ -355,18 +365,6 @@ fn kind_of_status(status: u16) -> Kind {
         413 => Kind::Exhausted,
         408 | 429 | 500..=599 => Kind::Unavailable,
         _ => Kind::Invalid,
-    }
-}
-
-fn kind_of_manifest(error: &ManifestError) -> Kind {
-    match error {
-        ManifestError::TooLarge(_) | ManifestError::TooManyEntries(..) => Kind::Exhausted,
-        ManifestError::Schema1 | ManifestError::SchemaVersion(_) | ManifestError::MediaType(_) => {
-            Kind::Unsupported
-        }
-        ManifestError::Json(_)
-        | ManifestError::Ambiguous
-        | ManifestError::MediaTypeMismatch { .. } => Kind::Invalid,
     }
 }
 

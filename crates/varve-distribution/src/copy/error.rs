@@ -1,7 +1,8 @@
 //! Why an image was not copied.
 
 use varve_types::{
-    Digest, Kind, Platform, config::ConfigError, manifest::ManifestError, platform::PlatformError,
+    Digest, Kind, Platform, Printable, config::ConfigError, manifest::ManifestError,
+    platform::PlatformError,
 };
 
 use crate::client;
@@ -44,8 +45,11 @@ pub enum Error {
         /// The innermost index looked at.
         digest: Digest,
     },
+    /// More manifests in all than one image's index may lead to.
+    #[error("index leads to more than {limit} manifests", limit = varve_types::limits::INDEX_MANIFESTS_MAX)]
+    TooManyManifests,
     /// What the name points at is not an image (a chart, a signature …).
-    #[error("unsupported media type {0}")]
+    #[error("unsupported media type {}", Printable(.0))]
     NotAnImage(String),
     /// Config and manifest disagree about the number of layers.
     #[error("image config lists {config} layers, but the manifest has {manifest}")]
@@ -69,7 +73,8 @@ pub enum Error {
     },
     /// An image for an operating system whose programs can never run here.
     #[error(
-        "image operating system \"{0}\" cannot be used on this platform: operating system is not supported"
+        "image operating system \"{}\" cannot be used on this platform: operating system is not supported",
+        Printable(.0)
     )]
     OperatingSystem(String),
     /// Another layer failed; this one was stopped.
@@ -87,9 +92,11 @@ impl Error {
             | Self::ManifestVerification(_)
             | Self::LayerCount { .. }
             | Self::Size { .. } => Kind::Corrupt,
-            Self::Manifest(_) | Self::Config(_) | Self::Platform(_) => Kind::Invalid,
+            Self::Manifest(error) => error.kind(),
+            Self::Config(error) => error.kind(),
+            Self::Platform(_) => Kind::Invalid,
             Self::NoPlatform(_) => Kind::NotFound,
-            Self::Depth { .. } => Kind::Exhausted,
+            Self::Depth { .. } | Self::TooManyManifests => Kind::Exhausted,
             Self::NotAnImage(_) | Self::OperatingSystem(_) => Kind::Unsupported,
             Self::Cancelled => Kind::Unavailable,
         }

@@ -1,10 +1,14 @@
 //! Registry → store.
 
-use std::{collections::HashSet, io};
+use std::{
+    collections::HashSet,
+    io,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use jiff::Timestamp;
 use varve_store::{
-    LayerRequest, Lease, Store, StoredLayer,
+    LayerRecord, LayerRequest, Lease, Store, StoredLayer,
     ingest::{LayerIngest, LayerState as IngestState},
 };
 use varve_types::{
@@ -71,7 +75,7 @@ pub fn pull(
     let (top, descriptor) = remote.manifest(name).map_err(|e| PullError::before(e.into()))?;
     let path = remote.repository().path().to_owned();
     ctx.progress.event(Event::Pulling { tag: label.to_owned(), path });
-    let pull = Pull { store, lease, remote, choice, ctx };
+    let pull = Pull { store, lease, remote, choice, ctx, listed: AtomicUsize::new(0) };
     let pulled = pull.top(top, &descriptor).map_err(|error| PullError { error, started: true })?;
     ctx.progress.event(Event::Resolved { digest: pulled.resolved });
     Ok(pulled)
@@ -98,6 +102,8 @@ struct Pull<'a> {
     remote: &'a Remote<'a>,
     choice: &'a PlatformChoice,
     ctx: &'a Ctx<'a>,
+    /// How many manifests have been listed so far by the indexes that are pulled whole.
+    listed: AtomicUsize,
 }
 
 /// One image of those pulled.
@@ -152,6 +158,10 @@ impl Pull<'_> {
         depth: usize,
     ) -> Result<One> {
         check_depth(index, depth)?;
+        let listed = index.manifests.len();
+        if self.listed.fetch_add(listed, Ordering::Relaxed) + listed > limits::INDEX_MANIFESTS_MAX {
+            return Err(Error::TooManyManifests);
+        }
         let preferred = select(index, platform, false)
             .or_else(|| index.manifests.iter().find(|child| !child.is_attestation()))
             .map(|child| child.digest);
@@ -208,7 +218,7 @@ impl Pull<'_> {
         if config.os == "windows" && !explicit {
             return Err(Error::OperatingSystem(config.os.clone()));
         }
-        let size_bytes = self.layers(layers, diff_ids)?;
+        let size_bytes = self.layers(manifest, diff_ids)?;
         self.store.put_blob(self.lease, config.bytes())?;
         self.store.put_blob(self.lease, manifest.bytes())?;
         let media_type = manifest.media_type.as_deref().unwrap_or(media_type::OCI_MANIFEST);
@@ -222,19 +232,11 @@ impl Pull<'_> {
         if descriptor.size > limits::CONFIG_SIZE_BYTES_MAX {
             return Err(varve_types::config::ConfigError::TooLarge(descriptor.size).into());
         }
-        let bytes = if self.store.pin_blob(self.lease, &descriptor.digest)?.is_some() {
-            self.store.read_blob(&descriptor.digest, limits::CONFIG_SIZE_BYTES_MAX)?
-        } else {
-            let mut body = self.remote.blob(descriptor, 0)?;
-            let mut bytes = Vec::new();
-            io::Read::read_to_end(
-                &mut io::Read::take(&mut body, limits::CONFIG_SIZE_BYTES_MAX + 1),
-                &mut bytes,
-            )
-            .map_err(|source| {
-                Error::from_store(varve_store::Error::Source(source), descriptor.digest)
-            })?;
-            bytes
+        self.store.pin_blob(self.lease, &descriptor.digest)?;
+        let bytes = match self.store.read_blob(&descriptor.digest, limits::CONFIG_SIZE_BYTES_MAX) {
+            Ok(bytes) => bytes,
+            Err(error) if is_fetched_anew(&error) => self.fetch_config(descriptor)?,
+            Err(error) => return Err(error.into()),
         };
         check_size("config", descriptor, bytes.len() as u64)?;
         let config = ImageConfig::parse(bytes)?;
@@ -244,14 +246,28 @@ impl Pull<'_> {
         Ok(config)
     }
 
+    fn fetch_config(&self, descriptor: &Descriptor) -> Result<Vec<u8>> {
+        let body = self.remote.blob(descriptor, 0)?;
+        let mut bytes = Vec::new();
+        io::Read::read_to_end(&mut io::Read::take(body, descriptor.size + 1), &mut bytes).map_err(
+            |source| Error::from_store(varve_store::Error::Source(source), descriptor.digest),
+        )?;
+        Ok(bytes)
+    }
+
     /// Brings all layers in, several at once; returns Docker's SIZE in bytes.
-    fn layers(&self, layers: &[Descriptor], diff_ids: &[DiffId]) -> Result<u64> {
+    fn layers(&self, manifest: &Document<Manifest>, diff_ids: &[DiffId]) -> Result<u64> {
+        let layers = &manifest.layers;
+        let named = self.is_named(manifest.digest())?;
         let mut missing = Vec::new();
         let mut present = HashSet::new();
         for (layer, diff_id) in layers.iter().zip(diff_ids) {
-            let here = self.store.pin_blob(self.lease, &layer.digest)?.is_some()
-                && self.store.pin_layer(self.lease, diff_id)?.is_some();
-            if here {
+            let size = self.store.pin_blob(self.lease, &layer.digest)?;
+            let record = self.store.pin_layer(self.lease, diff_id)?;
+            // That both are here does not say that they belong together: the record tells of
+            // one blob, and what is named has been verified when it was.
+            let belongs = |record: LayerRecord| named || record.blob == layer.digest;
+            if size == Some(layer.size) && record.is_some_and(belongs) {
                 present.insert(layer.digest);
             } else {
                 missing.push((layer, *diff_id));
@@ -261,7 +277,7 @@ impl Pull<'_> {
             self.announce(layers, &present);
         }
         let mut unique = HashSet::new();
-        missing.retain(|(layer, _)| unique.insert(layer.digest));
+        missing.retain(|(layer, diff_id)| unique.insert((layer.digest, *diff_id)));
         workers::run(&missing, |(layer, diff_id), stop| self.layer(layer, *diff_id, stop))?;
         let mut size_bytes = 0;
         for diff_id in diff_ids {
@@ -272,6 +288,11 @@ impl Pull<'_> {
                 .content_size_bytes;
         }
         Ok(size_bytes)
+    }
+
+    /// Whether a row of the image table is this very manifest.
+    fn is_named(&self, manifest: Digest) -> Result<bool> {
+        Ok(self.store.names()?.rows.iter().any(|row| row.target.digest == manifest))
     }
 
     fn announce(&self, layers: &[Descriptor], present: &HashSet<Digest>) {
@@ -290,6 +311,13 @@ impl Pull<'_> {
     }
 
     fn layer(&self, layer: &Descriptor, diff_id: DiffId, stop: &Stop) -> Result<StoredLayer> {
+        if layer.size > limits::BLOB_SIZE_BYTES_MAX {
+            return Err(Error::Store(varve_store::Error::Limit {
+                what: "layer size",
+                actual: layer.size,
+                limit: limits::BLOB_SIZE_BYTES_MAX,
+            }));
+        }
         let request = LayerRequest {
             descriptor: Some(layer.clone()),
             diff_id: Some(diff_id),
@@ -305,8 +333,9 @@ impl Pull<'_> {
             IngestState::Wanted(mut ingest) => {
                 let resumed = ingest.resume_from() > 0;
                 match self.receive(layer, &mut ingest, stop) {
-                    // Bytes kept from an earlier try may be damaged: begin again, once.
-                    Err(Error::LayerVerification { .. }) if resumed => {
+                    // Bytes kept from an earlier try may be damaged, or the registry may not be
+                    // able to continue behind them: begin again, once.
+                    Err(error) if resumed && may_begin_again(&error) => {
                         ingest.restart().map_err(failed)?;
                         self.receive(layer, &mut ingest, stop)
                     }
@@ -323,11 +352,10 @@ impl Pull<'_> {
         stop: &Stop,
     ) -> Result<StoredLayer> {
         let offset = ingest.resume_from();
-        let body: Box<dyn io::Read + Send + '_> = if offset == layer.size {
-            Box::new(io::empty())
-        } else {
-            self.remote.blob(layer, offset)?
-        };
+        let body = self.remote.blob(layer, offset)?;
+        if offset == layer.size {
+            self.layer_event(layer, LayerState::VerifyingChecksum);
+        }
         let report = |done_bytes| {
             let total_bytes = layer.size;
             self.layer_event(layer, LayerState::Downloading { done_bytes, total_bytes });
@@ -388,6 +416,20 @@ fn not_an_image(manifest: &Manifest) -> String {
     }
     let odd = manifest.layers.iter().find(|layer| !media_type::is_layer(&layer.media_type));
     odd.map(|layer| layer.media_type.clone()).unwrap_or_default()
+}
+
+/// Whether a layer that failed so when it was resumed may do better from its first byte on.
+fn may_begin_again(error: &Error) -> bool {
+    match error {
+        Error::LayerVerification { .. } => true,
+        Error::Registry(error) => error.is_about_range(),
+        _ => false,
+    }
+}
+
+/// Whether a document that the store cannot give may come from the registry instead.
+fn is_fetched_anew(error: &varve_store::Error) -> bool {
+    matches!(error, varve_store::Error::BlobNotFound(_) | varve_store::Error::Damaged(_))
 }
 
 fn check_depth(index: &Document<Index>, depth: usize) -> Result<()> {
