@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use varve_distribution::{
-    client::Client,
+    client::{Client, Policy},
     credentials::{self, Kept},
     hosts::HostsConfig,
 };
@@ -22,6 +22,7 @@ use crate::Result;
 pub struct Registries {
     hosts: HostsConfig,
     credentials: Credentials,
+    policy: Policy,
 }
 
 /// What a login changed.
@@ -41,7 +42,15 @@ impl Registries {
     ) -> Result<(Self, Option<String>)> {
         let hosts = HostsConfig::load(environment)?;
         let (credentials, warning) = Credentials::load(environment, config_folder);
-        Ok((Self { hosts, credentials }, warning.map(|warning| warning.to_string())))
+        let registries = Self { hosts, credentials, policy: Policy::default() };
+        Ok((registries, warning.map(|warning| warning.to_string())))
+    }
+
+    /// The same with other patience: how often to try, and how long to wait.
+    #[must_use]
+    pub fn with_policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
     }
 
     /// How registries are reached.
@@ -52,6 +61,7 @@ impl Registries {
     /// A client for one command.
     pub(crate) fn client(&self, ctx: &Ctx<'_>) -> Client {
         Client::new(ctx, self.hosts.clone(), self.credentials.clone())
+            .with_policy(self.policy.clone())
     }
 
     /// What a server is called in messages and kept under: the argument without a scheme, or

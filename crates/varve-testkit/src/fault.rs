@@ -120,7 +120,9 @@ impl Rule {
             self.skip -= 1;
             return None;
         }
-        self.times -= 1;
+        if self.times < usize::MAX {
+            self.times -= 1;
+        }
         Some(self.fault.clone())
     }
 }

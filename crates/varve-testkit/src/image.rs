@@ -1,13 +1,14 @@
 //! Images made to order: the same seed gives the same bytes.
 
 mod built;
+mod changed;
 
 use serde_json::{Value, json};
 use varve_fs::compression::Compressor;
 use varve_types::{Descriptor, DiffId, Digest, media_type};
 
 use crate::tar::Tar;
-pub use built::Built;
+pub use built::{Built, BuiltImage};
 
 /// An image to make.
 #[derive(Debug, Clone)]

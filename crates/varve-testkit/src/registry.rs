@@ -282,6 +282,11 @@ impl Registry {
         lock(&self.shared.rules).push(Rule { on, fault, skip, times: 1 });
     }
 
+    /// Lets all requests of a kind fail after `skip` that do not.
+    pub fn fail_always_after(&self, skip: usize, on: On, fault: Fault) {
+        lock(&self.shared.rules).push(Rule { on, fault, skip, times: usize::MAX });
+    }
+
     /// Cuts the connection in the body of the next blob that is fetched.
     pub fn cut_blob_after(&self, bytes: u64) {
         self.fail(On::Blob, Fault::CutBody(bytes));
