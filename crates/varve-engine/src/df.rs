@@ -31,7 +31,7 @@ impl Engine {
     pub fn disk_usage(&self) -> Result<DiskUsage> {
         let names = self.store.names()?;
         let mut images = list::summaries(&names);
-        images.sort_by(|a, b| b.created.cmp(&a.created));
+        images.sort_by_key(|image| std::cmp::Reverse(image.created));
         let mut uses: HashMap<DiffId, u64> = HashMap::new();
         let mut stacks = Vec::new();
         for image in images {

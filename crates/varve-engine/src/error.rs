@@ -59,16 +59,10 @@ pub enum Error {
     Pattern,
     /// The image is there, but not for this platform, and it is for one platform only.
     #[error(
-        "image with reference {reference} was found but its platform ({found}) does not match the specified platform ({wanted})"
+        "image with reference {} was found but its platform ({}) does not match the specified platform ({})",
+        .0.reference, .0.found, .0.wanted
     )]
-    OtherPlatform {
-        /// What the user named.
-        reference: String,
-        /// The platform that is here.
-        found: Platform,
-        /// The platform asked for.
-        wanted: Platform,
-    },
+    OtherPlatform(Box<PlatformMismatch>),
     /// The image is there for several platforms, but not for this one.
     #[error(
         "image with reference {reference} was found but does not provide the specified platform ({wanted})"
@@ -77,7 +71,7 @@ pub enum Error {
         /// What the user named.
         reference: String,
         /// The platform asked for.
-        wanted: Platform,
+        wanted: Box<Platform>,
     },
     /// `save`: none of the images is for this platform.
     #[error("no suitable export target found for platform {0}")]
@@ -167,19 +161,24 @@ pub enum Error {
     },
     /// The pull asked for a platform that the tag's one image is not for.
     #[error(
-        "image with reference {reference} was found but does not match the specified platform: wanted {wanted}, actual: {actual}"
+        "image with reference {} was found but does not match the specified platform: wanted {}, actual: {}",
+        .0.reference, .0.wanted, .0.found
     )]
-    PulledOtherPlatform {
-        /// The full reference.
-        reference: String,
-        /// The platform asked for.
-        wanted: Platform,
-        /// The platform that came.
-        actual: Platform,
-    },
+    PulledOtherPlatform(Box<PlatformMismatch>),
     /// An error that came while the operation was already reporting progress.
     #[error(transparent)]
     Stream(Box<Error>),
+}
+
+/// An image of another platform than the one asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlatformMismatch {
+    /// What the user named.
+    pub reference: String,
+    /// The platform that is here.
+    pub found: Platform,
+    /// The platform asked for.
+    pub wanted: Platform,
 }
 
 /// Where in Docker's conversation an error stands: decides what is printed in front of it.
@@ -259,9 +258,7 @@ impl Error {
             | Self::PushDigest
             | Self::File { .. }
             | Self::Credentials(_) => Origin::Client,
-            Self::NotLocal(_) | Self::NoSuchTag(_) | Self::PulledOtherPlatform { .. } => {
-                Origin::Stream
-            }
+            Self::NotLocal(_) | Self::NoSuchTag(_) | Self::PulledOtherPlatform(_) => Origin::Stream,
             Self::Transfer(varve_distribution::copy::Error::Store(_))
             | Self::Store(_)
             | Self::Archive(varve_distribution::archive::Error::Store(_))
@@ -275,11 +272,13 @@ impl Error {
     /// Classifies the error.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::NoSuchImage(_) | Self::NotLocal(_) | Self::NoSuchTag(_) => Kind::NotFound,
-            Self::OtherPlatform { .. }
+            Self::NoSuchImage(_)
+            | Self::NotLocal(_)
+            | Self::NoSuchTag(_)
+            | Self::OtherPlatform(_)
             | Self::NoPlatform { .. }
             | Self::NoExportTarget(_)
-            | Self::PulledOtherPlatform { .. } => Kind::NotFound,
+            | Self::PulledOtherPlatform(_) => Kind::NotFound,
             Self::Reference(_)
             | Self::TagTarget { .. }
             | Self::TagDigest

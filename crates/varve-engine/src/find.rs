@@ -5,7 +5,7 @@ use varve_types::{
     Digest, Document, ImageConfig, ImageId, Manifest, ManifestKind, Platform, Reference,
 };
 
-use crate::{Engine, Error, Result};
+use crate::{Engine, Error, Result, error::PlatformMismatch};
 
 /// An image that was found.
 #[derive(Debug, Clone)]
@@ -120,11 +120,11 @@ impl Engine {
         if let Some(wanted) = platform
             && !wanted.matches(&config.platform())
         {
-            return Err(Error::OtherPlatform {
+            return Err(Error::OtherPlatform(Box::new(PlatformMismatch {
                 reference: shown.to_owned(),
                 found: config.platform(),
                 wanted: wanted.clone(),
-            });
+            })));
         }
         Ok(Opened { manifest, config })
     }
@@ -153,9 +153,10 @@ impl Engine {
             }
         }
         match platform {
-            Some(wanted) => {
-                Err(Error::NoPlatform { reference: shown.to_owned(), wanted: wanted.clone() })
-            }
+            Some(wanted) => Err(Error::NoPlatform {
+                reference: shown.to_owned(),
+                wanted: Box::new(wanted.clone()),
+            }),
             None => Err(Error::NoSuchImage(shown.to_owned())),
         }
     }

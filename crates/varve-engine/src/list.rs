@@ -85,7 +85,7 @@ impl Engine {
                 listed.push(summary);
             }
         }
-        listed.sort_by(|a, b| b.created.cmp(&a.created));
+        listed.sort_by_key(|image| std::cmp::Reverse(image.created));
         Ok(listed)
     }
 
@@ -147,12 +147,13 @@ impl Engine {
     }
 }
 
+/// When an image was made, if its config says so.
+type Bound = Option<Timestamp>;
+
 /// The time of the image that a `before` or `since` filter names.
-fn bound(names: &Names, filters: &Filters, filter: &str) -> Result<Option<Option<Timestamp>>> {
-    match filters.get(filter).last() {
-        None => Ok(None),
-        Some(text) => Ok(Some(find::find(names, text)?.row.created)),
-    }
+fn bound(names: &Names, filters: &Filters, filter: &str) -> Result<Option<Bound>> {
+    let named = filters.get(filter).last().map(|text| find::find(names, text)).transpose()?;
+    Ok(named.map(|found| found.row.created))
 }
 
 /// Groups the rows by image, in the order in which the images first appear.

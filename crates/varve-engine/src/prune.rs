@@ -44,7 +44,7 @@ impl Engine {
         let (removed, _) = self.store.remove_names(|names| {
             let parents: HashSet<ImageId> = names.rows.iter().filter_map(|r| r.parent).collect();
             let mut images = list::summaries(names);
-            images.sort_by(|a, b| b.created.cmp(&a.created));
+            images.sort_by_key(|image| std::cmp::Reverse(image.created));
             let mut removal = Removal { engine: self, names, removed: Vec::new() };
             for image in images {
                 let young = until.is_some_and(|until| image.created.is_some_and(|c| c > until));

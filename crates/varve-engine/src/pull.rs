@@ -7,7 +7,7 @@ use varve_distribution::{
 use varve_store::Row;
 use varve_types::{Ctx, Event, Platform, Reference, Repository};
 
-use crate::{Engine, Error, Result};
+use crate::{Engine, Error, Result, error::PlatformMismatch};
 
 /// What to pull.
 #[derive(Debug, Clone)]
@@ -139,11 +139,11 @@ impl Engine {
     fn check_platform(&self, reference: &Reference, platform: &PullPlatform) -> Result<()> {
         let PullPlatform::Only(wanted) = platform else { return Ok(()) };
         let names = self.store.names()?;
-        let actual = names.get(reference).and_then(|row| row.platform.clone());
-        match actual {
-            Some(actual) if !wanted.matches(&actual) => {
+        match names.get(reference).and_then(|row| row.platform.clone()) {
+            Some(found) if !wanted.matches(&found) => {
                 let (reference, wanted) = (reference.to_string(), wanted.clone());
-                Err(Error::PulledOtherPlatform { reference, wanted, actual })
+                let mismatch = PlatformMismatch { reference, found, wanted };
+                Err(Error::PulledOtherPlatform(Box::new(mismatch)))
             }
             _ => Ok(()),
         }

@@ -54,6 +54,8 @@ impl Engine {
             vec![row.ok_or_else(|| Error::NoSuchTag(reference.familiar()))?]
         };
         let client = self.registries.client(ctx);
+        // A registry that is not there is told of before any layer is.
+        client.ping(repository.domain()).map_err(|error| Error::for_push(error.into()))?;
         let remote = client.repository(repository, Access::PushPull);
         for row in wanted {
             self.push_row(ctx, &remote, &names, row, request.platform)?;
@@ -77,7 +79,7 @@ impl Engine {
                 return Err(Error::NoSuchTag(reference.familiar()));
             }
         }
-        self.explain(ctx, row, &target, platform);
+        explain(ctx, row, &target, platform);
         let compressor = Compressor::gzip();
         let mount_from = mount_sources(names, row, reference.repository());
         let tag = reference.tag().unwrap_or(varve_types::reference::DEFAULT_TAG);
@@ -121,7 +123,7 @@ impl Engine {
             return Ok(Descriptor::new(media_type, digest, size));
         }
         if row.made_here
-            && let Some(second) = self.second_manifest(names, row.image)?
+            && let Some(second) = self.second_manifest(names, row.image)
         {
             return Ok(second);
         }
@@ -129,7 +131,7 @@ impl Engine {
     }
 
     /// The compressed manifest that an earlier push of this image made.
-    fn second_manifest(&self, names: &Names, image: ImageId) -> Result<Option<Descriptor>> {
+    fn second_manifest(&self, names: &Names, image: ImageId) -> Option<Descriptor> {
         for row in names.of_image(image).filter(|row| !row.made_here) {
             let pushed = row.reference.as_ref().is_some_and(|r| r.digest().is_some());
             if pushed
@@ -137,21 +139,20 @@ impl Engine {
                     self.store.manifest(&row.target.digest)
                 && manifest.config.digest == image.0
             {
-                return Ok(Some(row.target.clone()));
+                return Some(row.target.clone());
             }
         }
-        Ok(None)
+        None
     }
+}
 
-    /// Says so when only one platform of a known index is sent.
-    fn explain(&self, ctx: &Ctx<'_>, row: &Row, target: &Descriptor, platform: Option<&Platform>) {
-        if platform.is_none() && row.index.is_some() && media_type::is_manifest(&target.media_type)
-        {
-            let platform = row.platform.as_ref().map(|p| format!(" ({p})")).unwrap_or_default();
-            ctx.progress.event(Event::Warning(format!(
-                "Info: the image was pulled for one platform{platform}, so its manifest is pushed and not the whole index"
-            )));
-        }
+/// Says so when only one platform of a known index is sent.
+fn explain(ctx: &Ctx<'_>, row: &Row, target: &Descriptor, platform: Option<&Platform>) {
+    if platform.is_none() && row.index.is_some() && media_type::is_manifest(&target.media_type) {
+        let platform = row.platform.as_ref().map(|p| format!(" ({p})")).unwrap_or_default();
+        ctx.progress.event(Event::Warning(format!(
+            "Info: the image was pulled for one platform{platform}, so its manifest is pushed and not the whole index"
+        )));
     }
 }
 

@@ -65,7 +65,7 @@ impl Engine {
     ) -> Result<Descriptor> {
         let Some(wanted) = platform else { return Ok(row.target.clone()) };
         let opened = self.open_row(row, platform, text).map_err(|error| match error {
-            Error::OtherPlatform { .. } => Error::NoExportTarget(wanted.clone()),
+            Error::OtherPlatform(_) => Error::NoExportTarget(wanted.clone()),
             other => other,
         })?;
         let media_type = opened.manifest.media_type.as_deref().unwrap_or(media_type::OCI_MANIFEST);

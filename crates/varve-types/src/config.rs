@@ -115,6 +115,7 @@ pub struct History {
 /// How an image is run (config.md "config"), with Docker's additions.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
+#[allow(clippy::zero_sized_map_values, reason = "that is how the JSON is")]
 pub struct RunConfig {
     /// Host name of the container that was committed.
     #[serde(

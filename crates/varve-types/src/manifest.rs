@@ -63,6 +63,7 @@ where
 
 /// Either kind of document that a name in a registry or layout can point at.
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant, reason = "few of them exist at a time")]
 pub enum ManifestKind {
     /// One image.
     Manifest(Document<Manifest>),

@@ -55,13 +55,11 @@ where
         }
         one_worker();
     });
-    match failure.into_inner().expect("no worker panics") {
-        Some(error) => Err(error),
-        None => {
-            let results = results.into_inner().expect("no worker panics");
-            results.into_iter().map(|result| result.ok_or(Error::Cancelled)).collect()
-        }
+    if let Some(error) = failure.into_inner().expect("no worker panics") {
+        return Err(error);
     }
+    let results = results.into_inner().expect("no worker panics");
+    results.into_iter().map(|result| result.ok_or(Error::Cancelled)).collect()
 }
 
 /// Counts bytes going by, and ends in an error when a worker elsewhere failed.
