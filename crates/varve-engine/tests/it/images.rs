@@ -53,8 +53,12 @@ impl Bench {
         let mut names: Vec<String> = images
             .iter()
             .flat_map(|image| {
-                let names: Vec<String> =
-                    image.tags.iter().chain(&image.digests).map(|name| name.familiar()).collect();
+                let names: Vec<String> = image
+                    .tags
+                    .iter()
+                    .chain(&image.digests)
+                    .map(varve_types::Reference::familiar)
+                    .collect();
                 if names.is_empty() { vec!["<none>".to_owned()] } else { names }
             })
             .collect();

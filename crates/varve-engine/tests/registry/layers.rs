@@ -105,25 +105,16 @@ fn one_layer_in_two_compressions_is_one_layer() {
     assert_eq!(gzip.id(), zstd.id());
 }
 
-/// One megabyte that claims to be a gigabyte costs neither the time nor the disk of a gigabyte.
+/// Zeros take zstd next to nothing: a layer full of them is no attack.
 #[test]
-fn a_gzip_bomb_is_stopped_early() {
+fn a_layer_of_zeros_is_taken_however_small_it_was_made() {
     let (registry, bench) = (Registry::start(), Bench::new());
-    let mut encoder = Vec::new();
-    // Zeros compressed twice grow about a million times; one level of that is what a layer has.
     let zeros = vec![0u8; 64 << 20];
-    let zstd = Compressor::zstd(3);
-    zstd.compress(&mut &*zeros, &mut encoder).unwrap();
-    let bad = image_of(encoder, &zeros);
-    registry.push("app:1", &bad);
-    let error = bench.pull(&registry.reference("app:1")).unwrap_err();
-    assert_eq!(error.kind(), Kind::Exhausted, "{}", told(&error, &registry));
-    assert!(
-        told(&error, &registry).starts_with("inflated layer size of "),
-        "{}",
-        told(&error, &registry)
-    );
-    assert_eq!((bench.names(), bench.arriving()), (Vec::new(), Vec::new()));
+    let mut compressed = Vec::new();
+    Compressor::zstd(3).compress(&mut &*zeros, &mut compressed).unwrap();
+    assert!(compressed.len() < zeros.len() / 5_000);
+    registry.push("app:1", &image_of(compressed, &zeros));
+    bench.pulls(&registry, "app:1");
     bench.check();
 }
 
