@@ -54,7 +54,11 @@ impl Engine {
 
     /// Writes the archive.
     pub fn save(&self, saving: &Saving, output: &mut dyn Write) -> Result<()> {
-        Ok(archive::save(&self.store, &saving.images, None, output)?)
+        archive::save(&self.store, &saving.images, None, output).map_err(|error| match error {
+            // Whose output it is, and what to call it, only the caller knows.
+            archive::Error::Write(source) => Error::Output(source),
+            other => other.into(),
+        })
     }
 
     fn save_target(

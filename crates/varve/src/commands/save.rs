@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use varve_engine::{Engine, Save, save::Saving};
+use varve_engine::{Engine, Error as EngineError, Save, save::Saving};
 
 use super::flags;
 use crate::{
@@ -43,7 +43,10 @@ pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
         }
         let engine = ui.engine()?;
         let saving = engine.prepare_save(&request)?;
-        return write_to(&engine, &saving, &mut io::stdout().lock());
+        return write_to(&engine, &saving, &mut io::stdout().lock()).map_err(|error| match error {
+            EngineError::Output(error) => CommandError::Output(error),
+            other => other.into(),
+        });
     };
     let in_place = check_output(path)?;
     let engine = ui.engine()?;
@@ -51,7 +54,7 @@ pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
     if in_place {
         let mut file = fs::OpenOptions::new().write(true).open(path);
         let file = file.as_mut().map_err(|error| error::of_file("open", path, error))?;
-        return write_to(&engine, &saving, file);
+        return write_to(&engine, &saving, file).map_err(|error| of_output(path, error));
     }
     write_beside(&engine, &saving, path)
 }
@@ -85,7 +88,8 @@ fn write_beside(engine: &Engine, saving: &Saving, path: &Path) -> Result<(), Com
     let mut file = fs::OpenOptions::new();
     let file = file.write(true).create_new(true).open(&beside);
     let mut file = file.map_err(|error| error::of_file("open", path, &error))?;
-    let written = write_to(engine, saving, &mut file).and_then(|()| {
+    let written = write_to(engine, saving, &mut file);
+    let written = written.map_err(|error| of_output(path, error)).and_then(|()| {
         let placed = file.sync_all().and_then(|()| fs::rename(&beside, path));
         placed.map_err(|error| error::of_file("write", path, &error))
     });
@@ -95,15 +99,20 @@ fn write_beside(engine: &Engine, saving: &Saving, path: &Path) -> Result<(), Com
     written
 }
 
+/// Names the file that could not be written.
+fn of_output(path: &Path, error: EngineError) -> CommandError {
+    match error {
+        EngineError::Output(error) => error::of_file("write", path, &error),
+        other => other.into(),
+    }
+}
+
 fn write_to(
     engine: &Engine,
     saving: &Saving,
     output: &mut dyn io::Write,
-) -> Result<(), CommandError> {
+) -> Result<(), EngineError> {
     let mut output = io::BufWriter::with_capacity(1 << 18, output);
-    engine.save(saving, &mut output).map_err(|error| match error {
-        varve_engine::Error::Output(error) => CommandError::Output(error),
-        other => other.into(),
-    })?;
-    output.flush().map_err(CommandError::Output)
+    engine.save(saving, &mut output)?;
+    output.flush().map_err(EngineError::Output)
 }

@@ -144,16 +144,19 @@ fn help_goes_where_it_was_asked_for() {
 #[test]
 fn a_closed_pipe_ends_quietly_and_a_full_disk_does_not() {
     let sandbox = Sandbox::new();
-    let (reader, writer) = std::io::pipe().expect("a pipe");
-    drop(reader);
-    let output = sandbox.command(&["images"]).stdout(writer).output().expect("varve runs");
-    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(141), &b""[..]));
+    sandbox.import("app:1", b"x");
+    for line in [&["images"][..], &["save", "app:1"]] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let output = sandbox.command(line).stdout(writer).output().expect("varve runs");
+        assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(141), &b""[..]));
 
-    let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
-    let output = sandbox.command(&["images"]).stdout(Stdio::from(full)).output().expect("runs");
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1));
-    assert!(text.starts_with("error: cannot write to standard output: No space left"), "{text}");
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
+        let output = sandbox.command(line).stdout(Stdio::from(full)).output().expect("runs");
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1));
+        assert!(text.starts_with("error: cannot write to standard output: No space"), "{text}");
+    }
 }
 
 #[test]
