@@ -96,6 +96,10 @@ impl Engine {
             ctx,
         )
         .map_err(Error::for_push)?;
+        if platform.is_some() && !self.is_of_image(&pushed.target, row.image)? {
+            // The manifest of another platform of the index is no digest of this image.
+            return Ok(());
+        }
         let by_digest = reference.repository().with_digest(pushed.target.digest);
         self.store.update_names(|names| {
             if names.get(&by_digest).is_none() {
@@ -134,15 +138,17 @@ impl Engine {
     fn second_manifest(&self, names: &Names, image: ImageId) -> Option<Descriptor> {
         for row in names.of_image(image).filter(|row| !row.made_here) {
             let pushed = row.reference.as_ref().is_some_and(|r| r.digest().is_some());
-            if pushed
-                && let Ok(ManifestKind::Manifest(manifest)) =
-                    self.store.manifest(&row.target.digest)
-                && manifest.config.digest == image.0
-            {
+            if pushed && self.is_of_image(&row.target, image).unwrap_or(false) {
                 return Some(row.target.clone());
             }
         }
         None
+    }
+
+    /// Whether this is a manifest with that image's config.
+    fn is_of_image(&self, target: &Descriptor, image: ImageId) -> Result<bool> {
+        let kind = self.store.manifest(&target.digest)?;
+        Ok(matches!(kind, ManifestKind::Manifest(manifest) if manifest.config.digest == image.0))
     }
 }
 

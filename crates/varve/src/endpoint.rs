@@ -1,6 +1,6 @@
 //! The daemon that is not there.
 //!
-//! Docker's users may name another machine with `-H`, `-c` or `DOCKER_HOST`. To work on this machine's
+//! Docker's users may name another machine with `-H`, `-c`, `DOCKER_HOST` or `DOCKER_CONTEXT`. To work on this machine's
 //! images instead would be the worst answer, above all for what removes images; so anything
 //! but the default is refused.
 
@@ -29,7 +29,10 @@ pub(crate) fn check(globals: &Globals, environment: &Environment) -> Result<(), 
         let text = "conflicting options: cannot specify both --host and --context";
         return Err(CommandError::plain(text, 1));
     }
-    if let Some(context) = &globals.context
+    // A host, once given, overrides the variable.
+    let no_host = globals.hosts.is_empty() && environment_host.is_none_or(str::is_empty);
+    let context_variable = environment.get("DOCKER_CONTEXT").filter(|name| no_host && !name.is_empty());
+    if let Some(context) = globals.context.as_deref().or(context_variable)
         && context != DEFAULT_CONTEXT
     {
         let folder = process::config_dir(environment, globals.config.as_deref());

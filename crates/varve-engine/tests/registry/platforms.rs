@@ -157,6 +157,27 @@ fn all_platforms_are_pulled_and_pushed_whole() {
     }
 }
 
+/// The digest that another platform has there is none of the image that is listed here.
+#[test]
+fn one_platform_of_a_whole_index_is_pushed_without_becoming_a_name_of_the_image() {
+    let (registry, bench, index) = (Registry::start(), Bench::new(), attested());
+    registry.push("app:1", &index);
+    let name = registry.reference("app:1");
+    bench.pull_for(&name, PullPlatform::All).unwrap();
+    let names = bench.names();
+    let push = |platform: &Platform| {
+        let platform = Some(platform);
+        let text = &name.to_string();
+        let request = varve_engine::Push { reference: &name, text, all_tags: false, platform };
+        bench.engine.push(&bench.ctx(), &request).unwrap();
+        bench.check();
+    };
+    push(&"linux/s390x".parse().unwrap());
+    assert_eq!(bench.names(), names);
+    push(&Platform::host());
+    assert_eq!(bench.names().len(), names.len() + 1);
+}
+
 /// A pull of all platforms that fails half-way leaves no name and can be repeated.
 #[test]
 fn all_platforms_or_none() {

@@ -116,6 +116,21 @@ fn errors_are_dockers_with_dockers_codes() {
 }
 
 #[test]
+fn what_names_another_machine_is_refused_before_anything_happens() {
+    let sandbox = Sandbox::new();
+    sandbox.import("app:1", b"x");
+    for (name, value, reason) in [
+        ("DOCKER_HOST", "tcp://192.0.2.1", "Cannot connect to the Docker daemon at tcp://192.0.2.1."),
+        ("DOCKER_CONTEXT", "there", "Failed to initialize: unable to resolve docker endpoint: context"),
+    ] {
+        let output = sandbox.command(&["rmi", "app:1"]).env(name, value).output().expect("runs");
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), text.starts_with(reason)), (Some(1), true), "{text}");
+    }
+    assert_eq!(sandbox.run(&["images", "-q"]).stdout.lines().count(), 1);
+}
+
+#[test]
 fn pruning_asks_first_and_takes_only_yes() {
     let sandbox = Sandbox::new();
     sandbox.import("app:1", b"one");
