@@ -31,7 +31,8 @@ pub(crate) fn check(globals: &Globals, environment: &Environment) -> Result<(), 
     }
     // A host, once given, overrides the variable.
     let no_host = globals.hosts.is_empty() && environment_host.is_none_or(str::is_empty);
-    let context_variable = environment.get("DOCKER_CONTEXT").filter(|name| no_host && !name.is_empty());
+    let context_variable =
+        environment.get("DOCKER_CONTEXT").filter(|name| no_host && !name.is_empty());
     if let Some(context) = globals.context.as_deref().or(context_variable)
         && context != DEFAULT_CONTEXT
     {

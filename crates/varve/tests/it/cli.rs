@@ -120,8 +120,16 @@ fn what_names_another_machine_is_refused_before_anything_happens() {
     let sandbox = Sandbox::new();
     sandbox.import("app:1", b"x");
     for (name, value, reason) in [
-        ("DOCKER_HOST", "tcp://192.0.2.1", "Cannot connect to the Docker daemon at tcp://192.0.2.1."),
-        ("DOCKER_CONTEXT", "there", "Failed to initialize: unable to resolve docker endpoint: context"),
+        (
+            "DOCKER_HOST",
+            "tcp://192.0.2.1",
+            "Cannot connect to the Docker daemon at tcp://192.0.2.1.",
+        ),
+        (
+            "DOCKER_CONTEXT",
+            "there",
+            "Failed to initialize: unable to resolve docker endpoint: context",
+        ),
     ] {
         let output = sandbox.command(&["rmi", "app:1"]).env(name, value).output().expect("runs");
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
