@@ -170,10 +170,21 @@ fn found(result: io::Result<()>) -> io::Result<bool> {
 /// Creates one directory; one that exists is fine. Returns whether it was made. Not synced.
 pub fn create_directory(path: &Path, mode: u32) -> io::Result<bool> {
     point(Call::CreateDirectory, path)?;
-    match fs::DirBuilder::new().mode(mode).create(path) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(false),
-        Err(error) => Err(error),
+    loop {
+        match fs::DirBuilder::new().mode(mode).create(path) {
+            Ok(()) => return Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                match fs::metadata(path) {
+                    Ok(there) if there.is_dir() => return Ok(false),
+                    // Removed by somebody between the two questions.
+                    Err(gone)
+                        if gone.kind() == io::ErrorKind::NotFound
+                            && fs::symlink_metadata(path).is_err() => {}
+                    _ => return Err(error),
+                }
+            }
+            Err(error) => return Err(error),
+        }
     }
 }
 
@@ -230,8 +241,20 @@ pub fn remove_tree(path: &Path, trash: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes a tree where it lies, piece by piece. Missing is fine, also while it goes on.
+/// Removes a tree where it lies, piece by piece. Missing is fine, also while it goes on; what
+/// somebody adds in the meantime (a lock, by a path that was resolved before) goes as well.
 pub fn discard_tree(path: &Path) -> io::Result<()> {
+    const TRIES_MAX: usize = 100;
+    for _ in 1..TRIES_MAX {
+        match discard_once(path) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+            other => return other,
+        }
+    }
+    discard_once(path)
+}
+
+fn discard_once(path: &Path) -> io::Result<()> {
     let kind = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata.file_type(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

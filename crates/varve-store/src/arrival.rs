@@ -187,8 +187,17 @@ impl Arrival {
     }
 
     fn remove(&self) -> Result<()> {
-        durable::discard_tree(&self.path).map_err(cannot("remove", &self.path))
+        throw_away(&self.path)
     }
+}
+
+/// Removes the directory of an arrival whose lock is held. All of it at once: somebody who waits
+/// for the lock would else make a new one inside while the rest is being removed.
+pub(crate) fn throw_away(path: &Path) -> Result<()> {
+    let name = durable::random_name().map_err(cannot("name", path))?;
+    // From varve/ingest/<name> to varve/trash/<id>.
+    let above = path.parent().and_then(Path::parent).unwrap_or(path);
+    durable::remove_tree(path, &above.join("trash").join(name)).map_err(cannot("remove", path))
 }
 
 /// Opens a file for writing that may have been made read-only, to become a blob, by a process that

@@ -16,13 +16,15 @@ use crate::{
     store::{BLOB_MODE, PRIVATE_MODE},
 };
 
-/// Reads a blob and verifies it: the read that would return the end of the file returns an error
+/// Reads a blob and verifies it: the read that would return its last byte returns an error
 /// (`InvalidData`, with [`Error::Damaged`] inside) instead when the bytes do not hash to its name.
+/// Who counts bytes and never reads the end is told as well.
 #[derive(Debug)]
 pub struct BlobReader {
     file: File,
     digest: Digest,
     size_bytes: u64,
+    read_bytes: u64,
     /// `None` once the end was reached and found right.
     hasher: Option<Hasher>,
 }
@@ -54,9 +56,9 @@ impl Read for BlobReader {
         if let Some(hasher) = &mut self.hasher {
             hasher.update(&buffer[..count]);
         }
-        if count == 0
-            && let Some(hasher) = &self.hasher
-        {
+        self.read_bytes += count as u64;
+        let over = count == 0 || self.read_bytes >= self.size_bytes;
+        if over && let Some(hasher) = &self.hasher {
             if hasher.clone().finish() != self.digest {
                 return Err(io::Error::new(
                     io::ErrorKind::InvalidData,
@@ -101,7 +103,8 @@ impl Store {
             Err(source) => return Err(cannot("open", &path)(source)),
         };
         let size_bytes = file.metadata().map_err(cannot("read", &path))?.len();
-        Ok(BlobReader { file, digest: *digest, size_bytes, hasher: Some(Hasher::new()) })
+        let hasher = Some(Hasher::new());
+        Ok(BlobReader { file, digest: *digest, size_bytes, read_bytes: 0, hasher })
     }
 
     /// Reads a whole small blob, verified; more than `size_bytes_max` is an error.

@@ -197,7 +197,7 @@ fn remove_if_dead(path: &Path) -> Result<u64> {
         return Ok(0);
     }
     let freed_bytes = size_of(path);
-    durable::discard_tree(path).map_err(cannot("remove", path))?;
+    arrival::throw_away(path)?;
     Ok(freed_bytes)
 }
 
