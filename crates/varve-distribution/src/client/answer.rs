@@ -74,8 +74,13 @@ impl Answer {
             return Error::Status { status, phrase: phrase(status) };
         }
         let from_header = self.bearer_problem();
+        let is_json = matches!(self.media_type(), "" | "application/json")
+            || self.media_type().ends_with("+json");
         let body = self.read_beginning();
-        let from_body = problems_of(status, &body);
+        let from_body = match is_json || body.is_empty() {
+            true => problems_of(status, &body),
+            false => Ok(vec![problem_of_text(status, &body)]),
+        };
         match (from_header, from_body) {
             (Some(first), Ok(rest)) => {
                 let problems = std::iter::once(first).chain(rest).collect();
@@ -120,6 +125,19 @@ impl Answer {
 
 fn problem(code: &str, message: &str) -> Problem {
     Problem { code: code.to_owned(), message: message.to_owned() }
+}
+
+/// What a refusal means that says why in plain text, or with a page for people.
+fn problem_of_text(status: u16, body: &[u8]) -> Problem {
+    let text = String::from_utf8_lossy(body);
+    let message: String = text.trim().chars().take(SHOWN_BODY_CHARACTERS_MAX).collect();
+    let code = match status {
+        401 => "unauthorized",
+        403 => "denied",
+        429 => "toomanyrequests",
+        _ => "unknown",
+    };
+    problem(code, &message)
 }
 
 /// The body of a refusal (distribution-spec, "Error Codes"), or Docker Hub's `details`.

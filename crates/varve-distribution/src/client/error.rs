@@ -285,6 +285,7 @@ impl Error {
             Self::Manifest(error) => error.kind(),
             Self::Limit { .. } => Kind::Exhausted,
             Self::Upload { .. } => Kind::Unavailable,
+            Self::Content(error) if error.kind() == io::ErrorKind::InvalidData => Kind::Corrupt,
             Self::Content(_) => Kind::Internal,
             Self::Credentials(error) => error.kind(),
         }

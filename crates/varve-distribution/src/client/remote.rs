@@ -37,16 +37,32 @@ pub struct Remote<'c> {
     pub(super) client: &'c Client,
     pub(super) repository: Repository,
     access: Access,
+    mirrors: Mirrors,
+}
+
+/// Whether mirrors may answer in a registry's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mirrors {
+    Asked,
+    PassedOver,
 }
 
 impl<'c> Remote<'c> {
     pub(super) fn new(client: &'c Client, repository: &Repository, access: Access) -> Self {
-        Self { client, repository: repository.clone(), access }
+        Self { client, repository: repository.clone(), access, mirrors: Mirrors::Asked }
     }
 
     /// The repository.
     pub fn repository(&self) -> &Repository {
         &self.repository
+    }
+
+    /// The same repository without its mirrors; `None` when there are none to pass over. For
+    /// content that turned out wrong after it had come whole.
+    pub fn without_mirrors(&self) -> Option<Self> {
+        let asked = self.access == Access::Pull && self.mirrors == Mirrors::Asked;
+        let mirrored = !self.client.hosts.mirrors(self.repository.domain()).is_empty();
+        (asked && mirrored).then(|| Self { mirrors: Mirrors::PassedOver, ..self.clone() })
     }
 
     /// The registry itself.
@@ -74,7 +90,7 @@ impl<'c> Remote<'c> {
     /// Asks the mirrors, in order, and last the registry. A mirror that does not have the thing
     /// or does not work is passed over; only the registry's error counts.
     pub(super) fn ask_any<T>(&self, ask: impl Fn(&Session<'c>) -> Result<T>) -> Result<T> {
-        if self.access == Access::Pull {
+        if self.access == Access::Pull && self.mirrors == Mirrors::Asked {
             for base in self.client.hosts.mirrors(self.repository.domain()) {
                 let Ok(host) = self.client.mirror(&base) else { continue };
                 if host.has_failed() {

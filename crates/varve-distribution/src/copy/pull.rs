@@ -235,24 +235,17 @@ impl Pull<'_> {
         self.store.pin_blob(self.lease, &descriptor.digest)?;
         let bytes = match self.store.read_blob(&descriptor.digest, limits::CONFIG_SIZE_BYTES_MAX) {
             Ok(bytes) => bytes,
-            Err(error) if is_fetched_anew(&error) => self.fetch_config(descriptor)?,
+            Err(error) if is_fetched_anew(&error) => {
+                let fetched = fetch_config(self.remote, descriptor);
+                match (fetched, self.remote.without_mirrors()) {
+                    (Err(_), Some(registry)) => fetch_config(&registry, descriptor)?,
+                    (fetched, _) => fetched?,
+                }
+            }
             Err(error) => return Err(error.into()),
         };
         check_size("config", descriptor, bytes.len() as u64)?;
-        let config = ImageConfig::parse(bytes)?;
-        if config.digest() != descriptor.digest {
-            return Err(Error::ManifestVerification(descriptor.digest));
-        }
-        Ok(config)
-    }
-
-    fn fetch_config(&self, descriptor: &Descriptor) -> Result<Vec<u8>> {
-        let body = self.remote.blob(descriptor, 0)?;
-        let mut bytes = Vec::new();
-        io::Read::read_to_end(&mut io::Read::take(body, descriptor.size + 1), &mut bytes).map_err(
-            |source| Error::from_store(varve_store::Error::Source(source), descriptor.digest),
-        )?;
-        Ok(bytes)
+        Ok(ImageConfig::parse(bytes)?)
     }
 
     /// Brings all layers in, several at once; returns Docker's SIZE in bytes.
@@ -332,14 +325,22 @@ impl Pull<'_> {
             }
             IngestState::Wanted(mut ingest) => {
                 let resumed = ingest.resume_from() > 0;
-                match self.receive(layer, &mut ingest, stop) {
-                    // Bytes kept from an earlier try may be damaged, or the registry may not be
-                    // able to continue behind them: begin again, once.
-                    Err(error) if resumed && may_begin_again(&error) => {
-                        ingest.restart().map_err(failed)?;
-                        self.receive(layer, &mut ingest, stop)
+                let mut received = self.receive(self.remote, layer, &mut ingest, stop);
+                // Bytes kept from an earlier try may be damaged, or the registry may not be able
+                // to continue behind them: begin again, once.
+                if let Err(error) = &received
+                    && resumed
+                    && may_begin_again(error)
+                {
+                    ingest.restart().map_err(failed)?;
+                    received = self.receive(self.remote, layer, &mut ingest, stop);
+                }
+                match (received, self.remote.without_mirrors()) {
+                    // A mirror's word is not the registry's.
+                    (Err(error), Some(registry)) if is_the_sources_fault(&error) => {
+                        self.receive(&registry, layer, &mut ingest, stop)
                     }
-                    other => other,
+                    (received, _) => received,
                 }
             }
         }
@@ -347,12 +348,13 @@ impl Pull<'_> {
 
     fn receive(
         &self,
+        remote: &Remote<'_>,
         layer: &Descriptor,
         ingest: &mut LayerIngest,
         stop: &Stop,
     ) -> Result<StoredLayer> {
         let offset = ingest.resume_from();
-        let body = self.remote.blob(layer, offset)?;
+        let body = remote.blob(layer, offset)?;
         if offset == layer.size {
             self.layer_event(layer, LayerState::VerifyingChecksum);
         }
@@ -430,6 +432,24 @@ fn may_begin_again(error: &Error) -> bool {
 /// Whether a document that the store cannot give may come from the registry instead.
 fn is_fetched_anew(error: &varve_store::Error) -> bool {
     matches!(error, varve_store::Error::BlobNotFound(_) | varve_store::Error::Damaged(_))
+}
+
+/// Whether another source of the same layer may do better.
+fn is_the_sources_fault(error: &Error) -> bool {
+    matches!(error, Error::LayerVerification { .. } | Error::Registry(_))
+}
+
+/// Fetches a config, of which only the digest is verified.
+fn fetch_config(remote: &Remote<'_>, descriptor: &Descriptor) -> Result<Vec<u8>> {
+    let body = remote.blob(descriptor, 0)?;
+    let mut bytes = Vec::new();
+    io::Read::read_to_end(&mut io::Read::take(body, descriptor.size + 1), &mut bytes).map_err(
+        |source| Error::from_store(varve_store::Error::Source(source), descriptor.digest),
+    )?;
+    if Digest::of(&bytes) != descriptor.digest {
+        return Err(Error::ManifestVerification(descriptor.digest));
+    }
+    Ok(bytes)
 }
 
 fn check_depth(index: &Document<Index>, depth: usize) -> Result<()> {

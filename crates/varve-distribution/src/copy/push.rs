@@ -1,12 +1,15 @@
 //! Store → registry.
 
-use std::io;
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+};
 
 use varve_fs::compression::Compressor;
 use varve_store::{Lease, Store};
 use varve_types::{
-    Ctx, Descriptor, DiffId, Document, Event, LayerState, Manifest, ManifestKind, Repository,
-    limits, media_type,
+    Ctx, Descriptor, DiffId, Digest, Document, Event, LayerState, Manifest, ManifestKind,
+    Repository, limits, media_type,
 };
 
 use super::{
@@ -96,10 +99,17 @@ impl Push<'_> {
         for (at, layer) in &layers {
             self.layer_event(layer, diff_ids.get(*at), LayerState::Preparing);
         }
-        let mut sent = workers::run(&layers, |(at, layer), stop| {
+        // A layer that repeats goes out once.
+        let mut unique = HashSet::new();
+        let mut once = layers;
+        once.retain(|(_, layer)| unique.insert(layer.digest));
+        let sent = workers::run(&once, |(at, layer), stop| {
             self.layer(layer, diff_ids.get(*at).copied(), stop)
         })?;
-        sent.reverse();
+        let sent: HashMap<Digest, Descriptor> =
+            once.iter().map(|(_, layer)| layer.digest).zip(sent).collect();
+        let sent: Vec<Descriptor> =
+            manifest.layers.iter().map(|layer| sent[&layer.digest].clone()).collect();
         self.blob(&manifest.config, &Stop::default(), &|_| ())?;
         if sent == manifest.layers {
             return Ok(Descriptor::new(media_type, manifest.digest(), manifest.size()));
