@@ -2,6 +2,10 @@
 
 mod bench;
 mod bytes;
+mod crowd;
 mod documents;
+mod hosts;
 mod layers;
 mod platforms;
+mod progress;
+mod pushes;
