@@ -43,7 +43,7 @@ impl Engine {
         }
         let mut sizes: HashMap<DiffId, u64> = HashMap::new();
         for layer in uses.keys() {
-            sizes.insert(*layer, self.content_size(std::slice::from_ref(layer))?);
+            sizes.insert(*layer, self.content_size(std::slice::from_ref(layer)));
         }
         let images = stacks.into_iter().map(|(summary, stack)| {
             let shared = stack.iter().filter(|layer| uses[*layer] > 1).map(|layer| sizes[layer]);

@@ -35,7 +35,7 @@ impl Engine {
                 id: None,
                 created: step.created,
                 created_by: step.created_by.clone(),
-                size_bytes: self.content_size(layer.map_or(&[], std::slice::from_ref))?,
+                size_bytes: self.content_size(layer.map_or(&[], std::slice::from_ref)),
                 comment: step.comment.clone(),
                 tags: Vec::new(),
             });

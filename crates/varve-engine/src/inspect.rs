@@ -51,7 +51,7 @@ impl Engine {
             digests,
             parent: found.row.parent,
             comment,
-            size_bytes: self.content_size(config.diff_ids())?,
+            size_bytes: self.content_size(config.diff_ids()),
             layers: config.diff_ids().to_vec(),
             tagged: of_image.rows.iter().filter_map(|row| row.tagged).max(),
             driver: "varve",

@@ -109,7 +109,7 @@ impl Engine {
                 platform: config.platform(),
                 id: config.image_id(),
                 manifest: child.digest,
-                size_bytes: self.content_size(config.diff_ids())?,
+                size_bytes: self.content_size(config.diff_ids()),
                 content_size_bytes: blobs + config.size() + opened.manifest.size(),
             });
         }
@@ -136,14 +136,12 @@ impl Engine {
         Ok(filters.labels_pass(self.store.config(&image)?.value()))
     }
 
-    /// Docker's SIZE of a stack of layers, in bytes.
-    pub(crate) fn content_size(&self, layers: &[varve_types::DiffId]) -> Result<u64> {
-        let mut size_bytes = 0;
-        for layer in layers {
-            let record = self.store.layer(layer)?;
-            size_bytes += record.map_or(0, |record| record.summary.content_size_bytes);
-        }
-        Ok(size_bytes)
+    /// Docker's SIZE of a stack of layers, in bytes. Layers that came by another tool are indexed
+    /// for it; one that cannot be (a damaged blob, a store that may only be read) counts nothing,
+    /// because what is asked for is more than its size.
+    pub(crate) fn content_size(&self, layers: &[varve_types::DiffId]) -> u64 {
+        let records = layers.iter().filter_map(|layer| self.store.indexed_layer(layer).ok());
+        records.map(|record| record.summary.content_size_bytes).sum()
     }
 }
 

@@ -169,7 +169,9 @@ impl Removal<'_> {
             if kept.contains(&chain_id) {
                 break;
             }
-            let size_bytes = self.engine.content_size(std::slice::from_ref(layer))?;
+            // Nothing is indexed only to be removed.
+            let record = store.layer(layer)?;
+            let size_bytes = record.map_or(0, |record| record.summary.content_size_bytes);
             self.removed.push(Removed::Layer(chain_id, size_bytes));
         }
         Ok(())

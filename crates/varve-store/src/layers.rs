@@ -100,15 +100,21 @@ impl Store {
         self.layer(diff_id)
     }
 
+    /// The record of a layer; indexes its blob where the layer was dropped, or where the image came
+    /// by another tool.
+    pub fn indexed_layer(&self, diff_id: &DiffId) -> Result<LayerRecord> {
+        if let Some(record) = self.layer(diff_id)? {
+            return Ok(record);
+        }
+        let lease = self.lease()?;
+        let blob = self.blob_of(diff_id)?.ok_or(Error::LayerNotFound(*diff_id))?;
+        Ok(self.rebuild_layer(&lease, &blob, Some(diff_id))?.1)
+    }
+
     /// Opens a layer's uncompressed tar; rebuilds it from its blob where it was dropped.
     pub fn open_layer_tar(&self, diff_id: &DiffId) -> Result<File> {
+        self.indexed_layer(diff_id)?;
         let path = self.layer_path(diff_id).join("layer.tar");
-        if self.layer(diff_id)?.is_none() {
-            let lease = self.lease()?;
-            let blob = self.blob_of(diff_id)?.ok_or(Error::LayerNotFound(*diff_id))?;
-            self.rebuild_layer(&lease, &blob, Some(diff_id))?;
-            return File::open(&path).map_err(cannot("open", &path));
-        }
         File::open(&path).map_err(cannot("open", &path))
     }
 

@@ -169,3 +169,22 @@ fn an_archive_cut_anywhere_names_nothing() {
     assert_eq!(there.names(), Vec::<String>::new());
     there.check();
 }
+
+/// Layers are indexed when they arrive here. Those of an image that another tool copied into the
+/// store are not, and are when their sizes are asked for.
+#[test]
+fn sizes_are_known_of_layers_that_were_never_indexed() {
+    let bench = Bench::new();
+    bench.import("hello, world", Some("app:1"), &[]);
+    let forget = || {
+        for layer in std::fs::read_dir(bench.root.path().join("varve/layers")).unwrap() {
+            std::fs::remove_dir_all(layer.unwrap().path()).unwrap();
+        }
+    };
+    forget();
+    assert_eq!(bench.engine.history("app:1", None).unwrap()[0].size_bytes, 12);
+    forget();
+    assert_eq!(bench.engine.inspect("app:1", None).unwrap().size_bytes, 12);
+    forget();
+    assert_eq!(bench.engine.disk_usage().unwrap().layers_size_bytes, 12);
+}
