@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{Timestamp, civil, tz::TimeZone};
-use varve_types::{ImageConfig, Reference};
+use varve_types::{ImageConfig, Reference, duration};
 
 use crate::{Error, Result};
 
@@ -102,7 +102,7 @@ impl Filters {
 /// A duration before now (`24h`, `1h30m`), seconds since 1970, or a date with or without a time.
 fn time_or_duration(text: &str, now: Timestamp) -> Result<Timestamp> {
     let wrong = || Error::Time(text.to_owned());
-    if let Some(nanoseconds) = go_duration(text) {
+    if let Ok(nanoseconds) = duration::parse(text) {
         let span = jiff::SignedDuration::from_nanos(nanoseconds);
         return now.checked_sub(span).map_err(|_| wrong());
     }
@@ -120,41 +120,6 @@ fn time_or_duration(text: &str, now: Timestamp) -> Result<Timestamp> {
         }
         _ => Err(wrong()),
     }
-}
-
-/// Go's `time.ParseDuration`, in nanoseconds.
-fn go_duration(text: &str) -> Option<i64> {
-    let (negative, mut rest) = match text.as_bytes().first()? {
-        b'-' => (true, &text[1..]),
-        b'+' => (false, &text[1..]),
-        _ => (false, text),
-    };
-    if rest == "0" {
-        return Some(0);
-    }
-    if rest.is_empty() {
-        return None;
-    }
-    let mut total = 0f64;
-    while !rest.is_empty() {
-        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let number: f64 = rest[..end].parse().ok()?;
-        rest = &rest[end..];
-        let end = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
-        let unit = match &rest[..end] {
-            "ns" => 1.0,
-            "us" | "µs" | "μs" => 1e3,
-            "ms" => 1e6,
-            "s" => 1e9,
-            "m" => 60e9,
-            "h" => 3600e9,
-            _ => return None,
-        };
-        total += number * unit;
-        rest = &rest[end..];
-    }
-    let total = if negative { -total } else { total };
-    (total.abs() < 9.2e18).then_some(total as i64)
 }
 
 /// Go's `path.Match`: `*` and `?` do not cross `/`, `[…]` is a class, `\` quotes.

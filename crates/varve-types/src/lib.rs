@@ -15,6 +15,7 @@ pub mod ctx;
 pub mod descriptor;
 pub mod digest;
 pub mod document;
+pub mod duration;
 pub mod kind;
 pub mod limits;
 pub mod manifest;

@@ -1,6 +1,9 @@
 //! From a line to a typed instruction.
 
-use varve_types::config::Healthcheck;
+use varve_types::{
+    config::Healthcheck,
+    duration::{self, DurationError},
+};
 
 use super::{ChangeError, words};
 
@@ -256,43 +259,11 @@ fn interval(name: &'static str, value: &str) -> Result<i64, ChangeError> {
     Ok(nanoseconds)
 }
 
-/// Go's durations: `1h2m3.5s`, `100ms`.
 fn duration(text: &str) -> Result<i64, ChangeError> {
-    let invalid = || ChangeError::Duration(text.to_owned());
-    let (sign, mut rest) = match text.as_bytes().first() {
-        Some(b'-') => (-1.0, &text[1..]),
-        Some(b'+') => (1.0, &text[1..]),
-        _ => (1.0, text),
-    };
-    if rest == "0" {
-        return Ok(0);
-    }
-    if rest.is_empty() {
-        return Err(invalid());
-    }
-    let mut total = 0.0;
-    while !rest.is_empty() {
-        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
-        let number: f64 = rest[..end].parse().map_err(|_| invalid())?;
-        rest = &rest[end..];
-        let end = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
-        let unit = match &rest[..end] {
-            "" => return Err(ChangeError::DurationUnit(text.to_owned())),
-            "ns" => 1.0,
-            "us" | "µs" | "μs" => 1e3,
-            "ms" => 1e6,
-            "s" => 1e9,
-            "m" => 60e9,
-            "h" => 3600e9,
-            _ => return Err(invalid()),
-        };
-        rest = &rest[end..];
-        total += number * unit;
-    }
-    if total >= 9.2e18 {
-        return Err(invalid());
-    }
-    Ok((sign * total).round() as i64)
+    duration::parse(text).map_err(|error| match error {
+        DurationError::Unit => ChangeError::DurationUnit(text.to_owned()),
+        DurationError::Format => ChangeError::Duration(text.to_owned()),
+    })
 }
 
 /// Takes leading `--name` and `--name=value` words off; a bare `--` ends them.
