@@ -74,6 +74,9 @@ impl Store {
     /// Removes what is left of transfers that no process works on, also those that could be
     /// resumed. Returns the bytes freed.
     pub fn sweep_ingests(&self) -> Result<u64> {
+        if !self.is_made() {
+            return Ok(0);
+        }
         self.remove_ingests(|_| true)
     }
 
@@ -164,8 +167,14 @@ impl Store {
         drop(sweeping);
         let freed_bytes = mark::freed_bytes(std::mem::take(&mut trash.files));
         empty(&self.root().join("varve/trash"))?;
-        self.remove_ingests(|name| !arrival::is_resumable(name))?;
+        self.remove_ingests(|name| !arrival::is_resumable(name) || self.has_arrived(name))?;
         Ok(Swept { blobs: doomed.blobs, layers: doomed.layers, freed_bytes })
+    }
+
+    /// Whether the blob that an arrival is named for is here: the arrival's process died between
+    /// publishing it and removing the directory, and nobody enters the directory any more.
+    fn has_arrived(&self, name: &str) -> bool {
+        Digest::from_hex(name).is_ok_and(|digest| self.blob_path(&digest).exists())
     }
 
     fn remove_ingests(&self, condemned: impl Fn(&str) -> bool) -> Result<u64> {

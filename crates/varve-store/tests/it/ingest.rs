@@ -232,3 +232,27 @@ fn after_a_restart_a_layer_that_lost_bytes_is_not_served() {
     store.open_layer_tar(&layer.diff_id).unwrap().read_to_end(&mut bytes).unwrap();
     assert_eq!(bytes, layer.tar);
 }
+
+/// A process that dies between publishing a blob and removing its arrival leaves the directory,
+/// which nobody enters again; bytes that can still be resumed stay.
+#[test]
+fn a_sweep_removes_an_arrival_whose_blob_is_here_and_no_other() {
+    let (store, layer) = (TempStore::new(), Layer::gzipped(&noise(300_000, 5)));
+    let other = Layer::gzipped(&noise(300_000, 6));
+    let lease = store.lease().unwrap();
+    layer.store(&store, &lease);
+    let mut ingest = wanted(&store, &lease, other.request());
+    ingest.receive(&mut Broken(&other.blob[..100_000])).unwrap_err();
+    drop(ingest);
+    let arrival =
+        |layer: &Layer| store.root().join("varve/ingest").join(layer.descriptor.digest.hex());
+    fs::create_dir_all(arrival(&layer).join("layer")).unwrap();
+    for left in ["lock", "state", "layer/layer.tar"] {
+        fs::write(arrival(&layer).join(left), "left").unwrap();
+    }
+    store.sweep().unwrap();
+    assert!(!arrival(&layer).exists());
+    assert!(arrival(&other).exists());
+    assert!(store.sweep_ingests().unwrap() >= 100_000);
+    assert!(!arrival(&other).exists());
+}
