@@ -4,6 +4,7 @@
 use std::{
     env,
     path::{Path, PathBuf},
+    process::{Command, Stdio},
 };
 
 /// A program on the `PATH`; `None` when the test must be skipped.
@@ -51,6 +52,20 @@ pub fn path(path: &str) -> Option<PathBuf> {
         lacks(path);
     }
     found
+}
+
+/// Whether a file system may be mounted in a mount namespace of one's own.
+#[track_caller]
+pub fn mounts() -> bool {
+    let may = Command::new("unshare")
+        .args(["--map-root-user", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"])
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    if !may {
+        lacks("mount");
+    }
+    may
 }
 
 #[track_caller]

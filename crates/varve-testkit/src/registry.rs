@@ -14,6 +14,7 @@ mod token;
 
 use std::{
     collections::HashMap,
+    io::Read as _,
     net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     sync::{
@@ -26,7 +27,7 @@ use std::{
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use tempfile::TempDir;
 use varve_distribution::server::{self, Access, Htpasswd, RepositoryName, Storage};
-use varve_types::{Ctx, Descriptor, Reference};
+use varve_types::{Ctx, Descriptor, Digest, Reference};
 
 pub use crate::tls::Certificate;
 use crate::{
@@ -260,6 +261,22 @@ impl Registry {
         };
         let repository = RepositoryName::parse(repository).expect("a valid repository");
         image.put_into(self.storage(), &repository, tag)
+    }
+
+    /// What a tag points at.
+    pub fn tagged(&self, repository: &str, tag: &str) -> Option<Descriptor> {
+        let repository = RepositoryName::parse(repository).expect("a valid repository");
+        self.storage().tagged(&repository, tag).expect("a readable registry")
+    }
+
+    /// The bytes of a blob or manifest of a repository.
+    pub fn bytes(&self, repository: &str, digest: &Digest) -> Option<Vec<u8>> {
+        let repository = RepositoryName::parse(repository).expect("a valid repository");
+        let opened = self.storage().open_blob(&repository, digest).expect("a readable registry");
+        let (mut file, _) = opened?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).expect("a readable registry");
+        Some(bytes)
     }
 
     /// Lets the next request of a kind fail.

@@ -1,9 +1,26 @@
-//! varve beside other programs: skopeo and umoci read its store, docker-registry takes and gives
-//! images, a real root file system goes the whole way, processes are killed and crowd the store.
+//! The built `varve` against real peers: other tools, other registries, a real root file system,
+//! and the accidents of real machines (kills, crowds, full disks).
+//!
+//! ```text
+//! home    one user with a home directory, stores and the built program
+//! peer    other programs, run and judged
+//! server  registries that are processes of their own
+//! seed    random numbers that can be had again
+//! disk    a file system of its own size
+//! ```
+//!
+//! What a machine lacks is said aloud and skipped by [`varve_testkit::guard`].
 
-mod crowd;
-mod debian;
-mod killed;
-mod layout;
-mod place;
-mod registries;
+mod disk;
+mod docker_registry;
+mod home;
+mod in_place;
+mod index;
+mod kill;
+mod many;
+mod peer;
+mod refused;
+mod roundtrip;
+mod seed;
+mod serve;
+mod server;
