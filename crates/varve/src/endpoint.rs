@@ -16,7 +16,8 @@ const LOG_LEVELS: &[&str] = &["debug", "info", "warn", "error", "fatal", "panic"
 
 /// Refuses to be pointed at another machine or daemon.
 pub(crate) fn check(globals: &Globals, environment: &Environment) -> Result<(), CommandError> {
-    if !LOG_LEVELS.contains(&globals.log_level.as_str()) {
+    let level = globals.log_level.as_str();
+    if !level.is_empty() && !LOG_LEVELS.contains(&level) {
         let text = format!("unable to parse logging level: {}", globals.log_level);
         return Err(CommandError::plain(text, 1));
     }
@@ -29,11 +30,12 @@ pub(crate) fn check(globals: &Globals, environment: &Environment) -> Result<(), 
         let text = "conflicting options: cannot specify both --host and --context";
         return Err(CommandError::plain(text, 1));
     }
+    let named = globals.context.as_deref().filter(|name| !name.is_empty());
     // A host, once given, overrides the variable.
     let no_host = globals.hosts.is_empty() && environment_host.is_none_or(str::is_empty);
     let context_variable =
         environment.get("DOCKER_CONTEXT").filter(|name| no_host && !name.is_empty());
-    if let Some(context) = globals.context.as_deref().or(context_variable)
+    if let Some(context) = named.or(context_variable)
         && context != DEFAULT_CONTEXT
     {
         let folder = process::config_dir(environment, globals.config.as_deref());
@@ -44,7 +46,7 @@ pub(crate) fn check(globals: &Globals, environment: &Environment) -> Result<(), 
         ));
     }
     // A context, once given, overrides the variable.
-    let variable = environment_host.filter(|_| globals.context.is_none());
+    let variable = environment_host.filter(|_| named.is_none());
     let Some(host) = globals.hosts.last().map(String::as_str).or(variable) else { return Ok(()) };
     if host == DEFAULT_HOST || host.is_empty() {
         return Ok(());

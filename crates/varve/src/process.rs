@@ -27,13 +27,16 @@ pub(crate) fn arguments() -> Result<Vec<String>, CommandError> {
     std::env::args_os().skip(1).map(utf8).collect()
 }
 
-/// The environment variables that are UTF-8.
+/// The environment variables that are UTF-8. Where `HOME` is not among them (cron, systemd), the
+/// user database says what it would be.
 pub(crate) fn environment() -> Environment {
-    Environment::new(
-        std::env::vars_os().filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        }),
-    )
+    let variables = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let home = match std::env::var_os("HOME") {
+        Some(_) => None,
+        None => std::env::home_dir().and_then(|home| home.into_os_string().into_string().ok()),
+    };
+    Environment::new(variables.chain(home.map(|home| ("HOME".to_owned(), home))))
 }
 
 /// The directory of the client's configuration: `--config`, `DOCKER_CONFIG`, `~/.docker`.

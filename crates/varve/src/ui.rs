@@ -12,6 +12,7 @@ use varve_engine::{Engine, Registries};
 use varve_types::{Clock, Ctx, Environment, Progress};
 
 use crate::{
+    commands::flags,
     error::CommandError,
     format::template::print,
     process::{self, SystemClock},
@@ -71,7 +72,7 @@ impl Ui {
 
     /// Opens the store.
     pub(crate) fn engine(&self) -> Result<Engine, CommandError> {
-        let root = process::store_root(&self.environment, self.globals.root.as_deref());
+        let root = process::store_root(&self.environment, flags::given(self.globals.root.as_ref()));
         Ok(Engine::open(&root, self.registries()?)?)
     }
 

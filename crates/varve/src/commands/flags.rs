@@ -1,5 +1,10 @@
 //! Flags that several commands have: their help texts and values.
 
+use std::{
+    convert::Infallible,
+    path::{Path, PathBuf},
+};
+
 use varve_engine::Filters;
 use varve_types::{Platform, platform::PlatformError};
 
@@ -95,4 +100,14 @@ pub(crate) fn progress(text: &str) -> Result<Progress, String> {
         "quiet" => Ok(Progress::Quiet),
         _ => Err("must be one of auto, plain, tty, json, quiet".to_owned()),
     }
+}
+
+/// Reads a path. An empty one is taken as well, and means that none is given: see [`given`].
+pub(crate) fn path(text: &str) -> Result<PathBuf, Infallible> {
+    Ok(PathBuf::from(text))
+}
+
+/// The path, unless none or an empty one is given.
+pub(crate) fn given(path: Option<&PathBuf>) -> Option<&Path> {
+    path.map(PathBuf::as_path).filter(|path| !path.as_os_str().is_empty())
 }

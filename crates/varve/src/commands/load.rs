@@ -18,7 +18,7 @@ pub(crate) const NAMES: &str = "varve image load, varve load";
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Read from tar archive file, instead of STDIN
-    #[arg(short, long, value_name = "string")]
+    #[arg(short, long, value_name = "string", value_parser = flags::path)]
     input: Option<PathBuf>,
 
     /// Load only the given platform variant. Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")
@@ -34,7 +34,7 @@ pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
     let platform = flags::platform(args.platform.as_deref())?;
     let mut stdin = io::stdin();
     let mut file;
-    let source = match &args.input {
+    let source = match flags::given(args.input.as_ref()) {
         Some(path) if path.join("oci-layout").is_file() => LoadSource::Directory(path),
         Some(path) => {
             file = fs::File::open(path).map_err(|error| error::of_file("open", path, &error))?;

@@ -94,6 +94,7 @@ pub(crate) struct Globals {
     #[arg(
         long,
         value_name = "string",
+        value_parser = flags::path,
         help = "Directory of the store (overrides VARVE_ROOT; default \"/var/lib/varve\" for root, else \"$XDG_DATA_HOME/varve\")"
     )]
     pub(crate) root: Option<PathBuf>,

@@ -22,7 +22,7 @@ pub(crate) const NAMES: &str = "varve image save, varve save";
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Write to a file, instead of STDOUT
-    #[arg(short, long, value_name = "string")]
+    #[arg(short, long, value_name = "string", value_parser = flags::path)]
     output: Option<PathBuf>,
 
     /// Save only the given platform variant. Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")
@@ -36,7 +36,7 @@ pub(crate) struct Args {
 pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
     let platform = flags::platform(args.platform.as_deref())?;
     let request = Save { images: &args.images, platform: platform.as_ref() };
-    let Some(path) = &args.output else {
+    let Some(path) = flags::given(args.output.as_ref()) else {
         if ui::stdout_is_terminal() {
             let text = "cowardly refusing to save to a terminal. Use the -o flag or redirect";
             return Err(CommandError::plain(text, 1));

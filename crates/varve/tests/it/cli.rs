@@ -115,6 +115,29 @@ fn errors_are_dockers_with_dockers_codes() {
     }
 }
 
+/// As with Docker, where a script's `-o "$FILE"` may come out empty.
+#[test]
+fn an_empty_value_means_the_default() {
+    let sandbox = Sandbox::new();
+    sandbox.import("app:1", b"x");
+    let saved = sandbox.command(&["save", "-o", "", "app:1"]).output().expect("varve runs");
+    assert_eq!(saved.status.code(), Some(0));
+    let loaded = sandbox.run_with(&["load", "-i", ""], &saved.stdout);
+    assert_eq!(loaded, ran("Loaded image: app:1\n", "", 0));
+    for flag in ["--root", "-c", "-l", "-H", "--config"] {
+        assert_eq!(sandbox.run(&[flag, "", "images", "-q"]).stdout.lines().count(), 1, "{flag}");
+    }
+}
+
+#[test]
+fn without_a_home_the_user_database_tells_it() {
+    let sandbox = Sandbox::new();
+    let mut command = sandbox.command(&["--help"]);
+    let output = command.env_remove("HOME").output().expect("varve runs");
+    let help = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(!help.contains("\"/.docker\""), "{help}");
+}
+
 #[test]
 fn what_names_another_machine_is_refused_before_anything_happens() {
     let sandbox = Sandbox::new();

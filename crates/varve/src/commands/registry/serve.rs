@@ -1,11 +1,14 @@
 //! `varve registry serve`
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use varve_serve::registry::{self, DEFAULT_LISTEN, Options};
 use varve_types::Printable;
 
-use crate::{error::CommandError, process, ui::Ui};
+use crate::{commands::flags, error::CommandError, process, ui::Ui};
 
 pub(crate) const USAGE: &str = "[OPTIONS]";
 
@@ -13,7 +16,7 @@ pub(crate) const USAGE: &str = "[OPTIONS]";
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// File of users and bcrypt hashes of their passwords; without it everyone may do everything
-    #[arg(long, value_name = "string")]
+    #[arg(long, value_name = "string", value_parser = flags::path)]
     htpasswd: Option<PathBuf>,
 
     /// Address and port to listen on (default "127.0.0.1:5000")
@@ -25,23 +28,25 @@ pub(crate) struct Args {
     read_only: bool,
 
     /// Directory that holds the repositories (default "varve-registry" beside the store)
-    #[arg(long = "root", id = "registry-root", value_name = "string")]
+    #[arg(long = "root", id = "registry-root", value_name = "string", value_parser = flags::path)]
     directory: Option<PathBuf>,
 
     /// File with the TLS certificate and its chain, as PEM
-    #[arg(long = "tls-cert", value_name = "string")]
+    #[arg(long = "tls-cert", value_name = "string", value_parser = flags::path)]
     tls_cert: Option<PathBuf>,
 
     /// File with the TLS certificate's key, as PEM
-    #[arg(long = "tls-key", value_name = "string")]
+    #[arg(long = "tls-key", value_name = "string", value_parser = flags::path)]
     tls_key: Option<PathBuf>,
 }
 
 pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
-    let directory = args.directory.clone().unwrap_or_else(|| {
-        let root = process::store_root(ui.environment(), ui.globals().root.as_deref());
-        root.with_file_name("varve-registry")
-    });
+    let directory =
+        flags::given(args.directory.as_ref()).map(Path::to_owned).unwrap_or_else(|| {
+            let root =
+                process::store_root(ui.environment(), flags::given(ui.globals().root.as_ref()));
+            root.with_file_name("varve-registry")
+        });
     let shown = directory.display().to_string();
     let options = Options {
         listen: args.listen.clone(),
