@@ -318,18 +318,13 @@ impl Error {
             Self::OnePlatformOfMany(_) => Some(
                 "remove the whole image, and pull the platforms to keep with --platform".into(),
             ),
-            Self::Damaged { .. } => {
-                Some("run `varve system check` to see what is wrong, and pull or load the image again".into())
-            }
-            Self::Store(varve_store::Error::Format { .. }) => {
-                Some("use the varve that made the store, or another directory with --root".into())
-            }
-            Self::Store(error) if error.kind() == Kind::Exhausted => Some(
-                "free disk space, for example with `varve image prune`, and run the command again: finished bytes are kept".into(),
+            Self::Damaged { .. } => Some(
+                "run `varve system check` to see what is wrong, and pull or load the image again"
+                    .into(),
             ),
-            Self::Store(error) if error.kind() == Kind::Denied => Some(
-                "run as a user that may write there, or choose another directory with --root or VARVE_ROOT".into(),
-            ),
+            Self::Store(error)
+            | Self::Transfer(varve_distribution::copy::Error::Store(error))
+            | Self::Archive(varve_distribution::archive::Error::Store(error)) => store_hint(error),
             _ => None,
         }
     }
@@ -337,4 +332,21 @@ impl Error {
     pub(crate) fn no_such_id(digest: &Digest) -> Self {
         Self::NoSuchImage(digest.to_string())
     }
+}
+
+/// What the user can do about an error of the store.
+fn store_hint(error: &varve_store::Error) -> Option<String> {
+    let hint = match (error, error.kind()) {
+        (varve_store::Error::Format { .. }, _) => {
+            "use the varve that made the store, or another directory with --root"
+        }
+        (varve_store::Error::Io { .. }, Kind::Exhausted) => {
+            "free disk space, for example with `varve image prune`, and run the command again: finished bytes are kept"
+        }
+        (varve_store::Error::Io { .. }, Kind::Denied) => {
+            "run as a user that may write there, or choose another directory with --root or VARVE_ROOT"
+        }
+        _ => return None,
+    };
+    Some(hint.to_owned())
 }

@@ -132,7 +132,7 @@ impl Error {
             Self::Limit { .. } => Kind::Exhausted,
             Self::Io { source, .. } => match source.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Kind::Exhausted,
-                io::ErrorKind::PermissionDenied => Kind::Denied,
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Kind::Denied,
                 _ => Kind::Internal,
             },
         }
