@@ -44,6 +44,18 @@ pub fn not_root() -> bool {
     !is_root
 }
 
+/// Whether a command may have a mount table of its own, by way of util-linux's `unshare`.
+#[track_caller]
+pub fn mount_namespace() -> bool {
+    let mut command = std::process::Command::new("unshare");
+    let output = command.args(["--map-root-user", "--mount", "true"]).output();
+    let has = output.is_ok_and(|output| output.status.success());
+    if !has {
+        lacks("mount-namespace");
+    }
+    has
+}
+
 /// A file or directory that a test needs.
 #[track_caller]
 pub fn path(path: &str) -> Option<PathBuf> {

@@ -75,6 +75,27 @@ fn a_redirect_to_another_host_is_followed_without_credentials() {
     assert!(authorizations(&registry.log()).contains(&ALICE));
 }
 
+/// The same for the place where a registry wants the bytes of an upload.
+#[test]
+fn an_upload_that_continues_at_another_host_takes_no_credentials_along() {
+    let (content, registry) = (elsewhere(), alices().start());
+    let built = Image::seeded(1).build();
+    registry.push("app:1", &built);
+    let bench = Bench::configured(NO_HOSTS, &[&registry]);
+    bench.pulls(&registry, "app:1");
+    let target = registry.reference("copy:1").to_string();
+    let source = registry.reference("app:1").to_string();
+    bench.engine.tag(&bench.ctx(), &source, &target).unwrap();
+    let location = format!("{}/v2/copy/blobs/uploads/somewhere", content.origin());
+    let fault = Fault::Respond(202, vec![("Location".to_owned(), location)], Vec::new());
+    registry.fail_always(On::UploadStart, fault);
+    bench.push(&registry.reference("copy:1")).unwrap_err();
+    let log = content.log();
+    assert!(!log.is_empty(), "nothing was sent there");
+    assert_eq!(authorizations(&log), Vec::<&str>::new());
+    bench.check();
+}
+
 /// A mirror of content that asks for credentials after a redirect does not get any either.
 #[test]
 fn a_redirect_to_a_host_that_wants_credentials_is_an_error() {

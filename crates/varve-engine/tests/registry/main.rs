@@ -3,6 +3,7 @@
 mod bench;
 mod bytes;
 mod crowd;
+mod disks;
 mod documents;
 mod hosts;
 mod layers;
