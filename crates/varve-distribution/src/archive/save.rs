@@ -1,15 +1,19 @@
 //! Writing images as one archive that is a Docker archive and an OCI image layout at once.
 //!
 //! ```text
-//! blobs/sha256/<hex>    everything the images reach, as stored, sorted
+//! blobs/sha256/<hex>    everything the images reach, as stored, and Docker's first format's
+//!                       JSON of each layer, sorted
 //! index.json            the OCI part: one descriptor per name
 //! manifest.json         the Docker part: one entry per image
 //! oci-layout
 //! repositories          only when an image has a name
 //! ```
 //!
-//! The bytes are a function of the images and names only: every time is 1970, every owner 0.
+//! The bytes are a function of the images and names only: every owner is 0, and every time is an
+//! image's or 1970. Config, layers and their JSON have the time of the image (the oldest, when
+//! several share them), the directories that of the youngest image; the rest is of 1970.
 
+mod first_format;
 mod plan;
 mod writer;
 
@@ -22,7 +26,10 @@ use serde::Serialize;
 use varve_store::Store;
 use varve_types::{Descriptor, Digest, ImageId, Platform, Reference, media_type};
 
-use self::{plan::Planned, writer::ArchiveWriter};
+use self::{
+    plan::{Content, Member, Planned},
+    writer::ArchiveWriter,
+};
 use super::Result;
 use crate::go_json;
 
@@ -80,22 +87,38 @@ pub fn save(
         .iter()
         .map(|image| plan::plan(store, image, platform))
         .collect::<Result<Vec<_>>>()?;
-    let blobs: BTreeMap<Digest, u64> =
-        planned.iter().flat_map(|image| image.blobs.clone()).collect();
+    let youngest = planned.iter().map(|image| image.created_seconds).max().unwrap_or_default();
     let mut archive = ArchiveWriter::new(output);
-    archive.directory("blobs")?;
-    archive.directory("blobs/sha256")?;
-    for (digest, size) in &blobs {
-        archive.blob(&blob_path(digest), *size, store.open_blob(digest)?)?;
+    archive.directory("blobs", youngest)?;
+    archive.directory("blobs/sha256", youngest)?;
+    for (digest, member) in members(&planned) {
+        let path = blob_path(digest);
+        match &member.content {
+            Content::Stored { size_bytes } => {
+                let blob = store.open_blob(digest)?;
+                archive.blob(&path, *size_bytes, member.created_seconds, blob)?;
+            }
+            Content::Made(bytes) => archive.document(&path, member.created_seconds, bytes)?,
+        }
     }
-    archive.document("index.json", &go_json::to_vec(&index_file(&planned)))?;
-    archive.document("manifest.json", &line(go_json::to_vec(&docker_entries(&planned))))?;
-    archive.document("oci-layout", br#"{"imageLayoutVersion": "1.0.0"}"#)?;
+    archive.document("index.json", 0, &go_json::to_vec(&index_file(&planned)))?;
+    archive.document("manifest.json", 0, &line(go_json::to_vec(&docker_entries(&planned))))?;
+    archive.document("oci-layout", 0, br#"{"imageLayoutVersion": "1.0.0"}"#)?;
     let repositories = repositories(&planned);
     if !repositories.is_empty() {
-        archive.document("repositories", &line(go_json::to_vec(&repositories)))?;
+        archive.document("repositories", 0, &line(go_json::to_vec(&repositories)))?;
     }
     archive.finish()
+}
+
+/// Everything under `blobs/`. What images share has the time of the oldest.
+fn members<'a>(images: &'a [Planned<'_>]) -> BTreeMap<&'a Digest, Member> {
+    let mut members: BTreeMap<&Digest, Member> = BTreeMap::new();
+    for (digest, member) in images.iter().flat_map(|image| &image.members) {
+        let known = members.entry(digest).or_insert(member.clone());
+        known.created_seconds = known.created_seconds.min(member.created_seconds);
+    }
+    members
 }
 
 fn blob_path(digest: &Digest) -> String {

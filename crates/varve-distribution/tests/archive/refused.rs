@@ -100,6 +100,31 @@ fn an_altered_layer_is_not_the_one_of_the_config() {
     assert_eq!(TempStore::new().told(&members.tar()), text);
 }
 
+/// Whether an archive is good does not depend on what else the store has.
+#[test]
+fn an_altered_layer_is_refused_though_the_right_one_is_here() {
+    let (image, store) = (hello(), TempStore::new());
+    let good = saved_hello();
+    store.load(&good.tar()).unwrap();
+    let path = blob_path(&image.layers[0]);
+    let expected = crate::made::digest(&image.layers[0]);
+    let mut spoilt = image.layers[0].clone();
+    let last = spoilt.len() - 1;
+    spoilt[last] ^= 1;
+    for bytes in [Image::of(&["other"]).layers[0].clone(), spoilt] {
+        let mut members = good.clone();
+        let actual = crate::made::digest(&bytes);
+        members.put(&path, bytes);
+        let text = format!(
+            "error: invalid diffID for layer 0: expected \"{expected}\", got \"{actual}\"\n"
+        );
+        assert_eq!(store.told(&members.tar()), text);
+        members.remove("manifest.json");
+        assert_eq!(store.told(&members.tar()), text);
+    }
+    assert!(!store.told(&good.tar()).contains("error"));
+}
+
 #[test]
 fn a_config_that_lists_another_diff_id_is_refused() {
     let mut image = hello();

@@ -8,6 +8,9 @@ use varve_types::{Descriptor, ImageId, Platform, media_type};
 
 use crate::made::{Image, Members, TempStore, blob_path, digest, gzip, saved};
 
+/// When the images of these tests were made, in seconds since 1970.
+const CREATED: i64 = 1_795_180_643;
+
 /// The members of an archive: how `tar tv` would show them, and their bytes.
 fn members(archive: &[u8]) -> (Vec<String>, Members) {
     let (mut lines, mut members) = (Vec::new(), Members::default());
@@ -35,20 +38,53 @@ fn text_of(members: &Members, path: &str) -> String {
 }
 
 #[test]
-fn members_stand_in_dockers_order_without_times_and_owners() {
+fn members_stand_in_dockers_order_with_the_time_of_the_image() {
     let (store, image) = (TempStore::new(), Image::of(&["hello"]));
     let loaded = store.load(&Members::docker(&image, Some("hello-world:latest")).tar()).unwrap();
     let (lines, members) = members(&store.save(&loaded));
     let manifest = image.manifest(&image.layers, media_type::OCI_LAYER);
-    let mut blobs = [&image.config, &image.layers[0], &manifest];
-    blobs.sort_by_key(|blob| digest(blob));
-    let mut expected = vec!["755 0/0 0 0 blobs".to_owned(), "755 0/0 0 0 blobs/sha256".to_owned()];
-    expected
-        .extend(blobs.iter().map(|blob| format!("644 0/0 {} 0 {}", blob.len(), blob_path(blob))));
+    let is_first_format = |bytes: &&Vec<u8>| bytes.starts_with(b"{\"id\":");
+    let first_format = members.0.values().find(is_first_format).unwrap();
+    let mut blobs = [
+        (&image.config, CREATED),
+        (&image.layers[0], CREATED),
+        (first_format, CREATED),
+        (&manifest, 0),
+    ];
+    blobs.sort_by_key(|(blob, _)| digest(blob));
+    let mut expected =
+        ["blobs", "blobs/sha256"].map(|path| format!("755 0/0 0 {CREATED} {path}")).to_vec();
+    expected.extend(
+        blobs
+            .iter()
+            .map(|(blob, time)| format!("644 0/0 {} {time} {}", blob.len(), blob_path(blob))),
+    );
     for path in ["index.json", "manifest.json", "oci-layout", "repositories"] {
         expected.push(format!("644 0/0 {} 0 {path}", members.0[path].len()));
     }
     assert_eq!(lines, expected);
+}
+
+/// The order in which images are asked for does not change the time of what they share.
+#[test]
+fn what_images_share_has_the_time_of_the_oldest() {
+    let (store, young) = (TempStore::new(), Image::of(&["shared", "own"]));
+    let mut old = Image::of(&["shared"]);
+    let text = String::from_utf8(old.config.clone()).unwrap();
+    old.config = text.replace("2026-11-20", "2026-11-19").into_bytes();
+    let first = store.load(&Members::docker(&young, Some("young:1")).tar()).unwrap();
+    let second = store.load(&Members::docker(&old, Some("old:1")).tar()).unwrap();
+    let time_of = |lines: &[String], path: &str| {
+        let line = lines.iter().find(|line| line.ends_with(&format!(" {path}"))).unwrap();
+        line.split(' ').nth(3).unwrap().parse::<i64>().unwrap()
+    };
+    for images in [[first.clone(), second.clone()], [second, first]] {
+        let (lines, _) = members(&store.save(&images.concat()));
+        let shared = blob_path(&young.layers[0]);
+        assert_eq!(time_of(&lines, &shared), CREATED - 24 * 60 * 60);
+        assert_eq!(time_of(&lines, &blob_path(&young.layers[1])), CREATED);
+        assert_eq!(time_of(&lines, "blobs"), CREATED);
+    }
 }
 
 /// As recorded of Docker 26.1.5, with our digests.

@@ -258,7 +258,11 @@ impl<'a> Contents<'a> {
             .map(|digest| Descriptor::new(media_type::OCI_LAYER, digest, size));
         let request = LayerRequest { descriptor, diff_id: None, keep };
         let mut ingest = match self.store.ingest_layer(self.lease, request)? {
-            ingest::LayerState::Present(layer) => return Ok(Member::Layer(Box::new(layer))),
+            ingest::LayerState::Present(layer) => {
+                let is_plain = compression == Compression::None;
+                let damage = wrong_bytes(layer.blob.digest, is_plain, content)?;
+                return Ok(damage.map_or_else(|| Member::Layer(Box::new(layer)), Member::Damaged));
+            }
             ingest::LayerState::Wanted(ingest) => ingest,
         };
         if ingest.resume_from() > 0 {
@@ -277,7 +281,8 @@ impl<'a> Contents<'a> {
     fn read_blob(&self, digest: Digest, size: u64, content: &mut Cut<impl Read>) -> Result<Member> {
         let descriptor = Descriptor::new("", digest, size);
         let Some(mut ingest) = self.store.ingest_blob(self.lease, &descriptor)? else {
-            return Ok(Member::Blob);
+            let damage = wrong_bytes(digest, true, content)?;
+            return Ok(damage.map_or(Member::Blob, Member::Damaged));
         };
         if ingest.resume_from() > 0 {
             ingest.restart()?;
@@ -340,6 +345,19 @@ impl<R: Read> Read for Cut<R> {
             kind.into()
         })
     }
+}
+
+/// Reads what the store has already: an archive is refused for bytes that are not what they are
+/// called, whatever the store it comes to knows of others.
+fn wrong_bytes(
+    expected: Digest,
+    is_plain: bool,
+    content: &mut impl Read,
+) -> Result<Option<Damage>> {
+    let mut hasher = varve_types::Hasher::new();
+    io::copy(content, &mut hasher).map_err(Error::reading)?;
+    let actual = hasher.finish();
+    Ok((actual != expected).then_some(Damage::Digest { expected, actual, is_plain }))
 }
 
 /// Reports how much of a layer has been read.

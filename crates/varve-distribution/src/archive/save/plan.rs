@@ -1,14 +1,17 @@
 //! What of an image goes into the archive, found before the first byte is written.
 
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    rc::Rc,
+};
 
 use varve_store::Store;
 use varve_types::{
-    Descriptor, DiffId, Digest, ImageId, Index, Manifest, ManifestKind, Platform, limits,
-    media_type,
+    Descriptor, DiffId, Digest, ImageConfig, ImageId, Index, Manifest, ManifestKind, Platform,
+    limits, media_type,
 };
 
-use super::SavedImage;
+use super::{SavedImage, first_format};
 use crate::archive::{Error, Result};
 
 /// One image as it will stand in the archive.
@@ -19,8 +22,26 @@ pub(super) struct Planned<'a> {
     pub(super) tags: Vec<(&'a varve_types::Reference, &'a str)>,
     /// What manifest.json says; `None` for an artifact that is no image.
     pub(super) docker: Option<DockerImage>,
-    /// Everything that is reached, with sizes.
-    pub(super) blobs: BTreeMap<Digest, u64>,
+    /// Everything that goes under `blobs/`.
+    pub(super) members: BTreeMap<Digest, Member>,
+    /// When the image was made, in seconds since 1970.
+    pub(super) created_seconds: i64,
+}
+
+/// A member of the archive that is named by its digest.
+#[derive(Debug, Clone)]
+pub(super) struct Member {
+    pub(super) content: Content,
+    /// In seconds since 1970.
+    pub(super) created_seconds: i64,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Content {
+    /// A blob of the store.
+    Stored { size_bytes: u64 },
+    /// Bytes that only archives have.
+    Made(Rc<[u8]>),
 }
 
 pub(super) struct DockerImage {
@@ -57,16 +78,24 @@ pub(super) fn plan<'a>(
             }
         }
     };
-    let mut blobs = BTreeMap::new();
-    collect(store, &top, &mut blobs, 0)?;
+    let mut members = BTreeMap::new();
+    collect(store, &top, &mut members, 0)?;
+    let mut created_seconds = 0;
     let docker = match picked {
         Some(manifest) if media_type::is_image_config(&manifest.config.media_type) => {
-            Some(docker_image(store, &manifest)?)
+            let config = store.config(&ImageId(manifest.config.digest))?;
+            created_seconds = created(&config);
+            for document in first_format::documents(&config) {
+                let digest = Digest::of(&document);
+                let content = Content::Made(document.into());
+                members.insert(digest, Member { content, created_seconds });
+            }
+            Some(docker_image(&config, &manifest)?)
         }
         _ => None,
     };
     let tags = image.tags.iter().filter_map(|name| Some((name, name.tag()?))).collect();
-    Ok(Planned { target: top.descriptor(), tags, docker, blobs })
+    Ok(Planned { target: top.descriptor(), tags, docker, members, created_seconds })
 }
 
 type Found = varve_types::Document<Manifest>;
@@ -140,27 +169,48 @@ fn is_complete(
     Ok(true)
 }
 
+/// When an image was made. What is not known, or before 1970, counts as 1970.
+fn created(config: &ImageConfig) -> i64 {
+    config.created.map_or(0, |time| time.as_second().max(0))
+}
+
+/// Adds what a manifest or index reaches.
 fn collect(
     store: &Store,
     kind: &ManifestKind,
-    blobs: &mut BTreeMap<Digest, u64>,
+    members: &mut BTreeMap<Digest, Member>,
     depth: usize,
 ) -> Result<()> {
     if depth > limits::INDEX_DEPTH_MAX {
         return Err(Error::IndexDepth(limits::INDEX_DEPTH_MAX));
     }
     let own = kind.descriptor();
-    if blobs.insert(own.digest, own.size).is_some() {
+    let stored = |size_bytes, created_seconds| Member {
+        content: Content::Stored { size_bytes },
+        created_seconds,
+    };
+    if members.insert(own.digest, stored(own.size, 0)).is_some() {
         return Ok(());
     }
-    for child in kind.children() {
-        if matches!(kind, ManifestKind::Index(_)) {
-            collect(store, &store.manifest(&child.digest)?, blobs, depth + 1)?;
-            continue;
+    let manifest = match kind {
+        ManifestKind::Manifest(manifest) => manifest,
+        ManifestKind::Index(index) => {
+            for child in &index.manifests {
+                collect(store, &store.manifest(&child.digest)?, members, depth + 1)?;
+            }
+            return Ok(());
         }
+    };
+    let is_image = media_type::is_image_config(&manifest.config.media_type);
+    let id = ImageId(manifest.config.digest);
+    // A config that cannot be read is reported when it is written.
+    let time = is_image.then(|| store.config(&id).map_or(0, |config| created(&config)));
+    let time = time.unwrap_or_default();
+    for child in kind.children() {
         match store.blob_size(&child.digest)? {
             Some(size) => {
-                blobs.insert(child.digest, size);
+                let member = members.entry(child.digest).or_insert(stored(size, time));
+                member.created_seconds = member.created_seconds.min(time);
             }
             None if media_type::is_nondistributable(&child.media_type) => {}
             None => return Err(varve_store::Error::BlobNotFound(child.digest).into()),
@@ -169,8 +219,7 @@ fn collect(
     Ok(())
 }
 
-fn docker_image(store: &Store, manifest: &Manifest) -> Result<DockerImage> {
-    let config = store.config(&ImageId(manifest.config.digest))?;
+fn docker_image(config: &ImageConfig, manifest: &Manifest) -> Result<DockerImage> {
     let (expected, actual) = (config.diff_ids().len(), manifest.layers.len());
     if expected != actual {
         return Err(Error::LayerCount { expected, actual });

@@ -1,4 +1,4 @@
-//! The tar that `save` writes: blobs and documents of nobody, of no time.
+//! The tar that `save` writes: blobs and documents of nobody, of the times that it is told.
 
 use std::io::{self, BufReader, BufWriter, Read, Write};
 
@@ -19,19 +19,28 @@ impl<'a> ArchiveWriter<'a> {
         Self { tar: tar::Writer::new(BufWriter::with_capacity(BUFFER_SIZE_BYTES, output)) }
     }
 
-    pub(super) fn directory(&mut self, path: &str) -> Result<()> {
-        let entry = tar::NewEntry::directory(path.as_bytes());
+    pub(super) fn directory(&mut self, path: &str, seconds: i64) -> Result<()> {
+        let directory = tar::NewEntry::directory(path.as_bytes());
+        let entry = tar::NewEntry { mtime: time(seconds), ..directory };
         self.tar.append_bytes(&entry, b"").map_err(Error::Write)
     }
 
-    pub(super) fn document(&mut self, path: &str, bytes: &[u8]) -> Result<()> {
-        let entry = tar::NewEntry::file(path.as_bytes(), bytes.len() as u64);
+    pub(super) fn document(&mut self, path: &str, seconds: i64, bytes: &[u8]) -> Result<()> {
+        let file = tar::NewEntry::file(path.as_bytes(), bytes.len() as u64);
+        let entry = tar::NewEntry { mtime: time(seconds), ..file };
         self.tar.append_bytes(&entry, bytes).map_err(Error::Write)
     }
 
     /// Writes a blob. It is read to its end, where its digest is checked.
-    pub(super) fn blob(&mut self, path: &str, size: u64, content: impl Read) -> Result<()> {
-        let entry = tar::NewEntry::file(path.as_bytes(), size);
+    pub(super) fn blob(
+        &mut self,
+        path: &str,
+        size: u64,
+        seconds: i64,
+        content: impl Read,
+    ) -> Result<()> {
+        let file = tar::NewEntry::file(path.as_bytes(), size);
+        let entry = tar::NewEntry { mtime: time(seconds), ..file };
         let watched = Watched { inner: content, error: None };
         let mut buffered = BufReader::with_capacity(BUFFER_SIZE_BYTES, watched);
         let written = self.tar.append(&entry, &mut buffered);
@@ -51,6 +60,10 @@ impl<'a> ArchiveWriter<'a> {
         self.tar.finish().map_err(Error::Write)?;
         Ok(())
     }
+}
+
+fn time(seconds: i64) -> tar::Time {
+    tar::Time { seconds, nanoseconds: 0 }
 }
 
 /// A reader that remembers its failure, so that it is not taken for one of the output.
