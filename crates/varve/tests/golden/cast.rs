@@ -24,6 +24,8 @@ impl Cast {
     /// `times` are those of debian, hello-world and busybox, without a fraction.
     pub(crate) fn new(recent: [&str; 3], times: [&str; 3]) -> Self {
         let ([now, _, _], [late, middle, early]) = (recent, times);
+        // Of the same second as its sibling, but listed after it.
+        let before = format!("{early}.100000000");
         let bb = busybox_tar("amd64");
         let shell = "\"Cmd\":[\"sh\"],\"WorkingDir\":\"/\",\"ArgsEscaped\":true";
         let shell = format!("{PATH},{shell}");
@@ -44,7 +46,7 @@ impl Cast {
         rootfs.resize(rootfs.len().next_multiple_of(10_240), 0);
         Self {
             busybox: Image::built("amd64", early, &shell, &steps(&bb), "2b"),
-            busybox_arm: Image::built("arm64", early, &shell, &steps(&arm), "92"),
+            busybox_arm: Image::built("arm64", &before, &shell, &steps(&arm), "92"),
             hello: Image::built("amd64", middle, &run, &hello_steps, "fd"),
             debian: Image::imported(late, debian_tar()),
             multi: multi(now, &bb),
@@ -136,11 +138,14 @@ fn multi(now: &str, bb: &Blob) -> Image {
         Step { by: "CMD [\"sh\"]", tar: None },
         Step { by: "COPY a / # buildkit", tar: Some(&a) },
         Step { by: "COPY d /d # buildkit", tar: Some(&d) },
-        Step { by: "RUN /bin/sh -c rm -r a d # buildkit", tar: Some(&last) },
+        Step { by: &format!("RUN /bin/sh -c rm -r a d # {:143}buildkit", ""), tar: Some(&last) },
         Step { by: "ENV K=v", tar: None },
         Step { by: "CMD [\"cat\" \"/hard\"]", tar: None },
     ];
-    Image::built("amd64", now, config, &steps, "")
+    // Eight digits, as recorded: they count in what `save` writes.
+    let image = Image::built("amd64", &format!("{now}.12345678"), config, &steps, "");
+    assert_eq!(image.config.bytes.len(), 1582);
+    image
 }
 
 /// The second is the youngest, then the third: they were listed so.

@@ -61,7 +61,8 @@ pub(crate) struct Served {
 
 impl Image {
     /// An image as BuildKit makes it. `config` is the inside of the config's `config`; the
-    /// fraction of `created` is chosen so that the image ID begins with `prefix`.
+    /// fraction of `created`, counted up from where it stands, is chosen so that the image ID
+    /// begins with `prefix`.
     pub(crate) fn built(
         architecture: &str,
         created: &str,
@@ -72,8 +73,9 @@ impl Image {
         let layers: Vec<Blob> = steps.iter().filter_map(|step| step.tar).cloned().collect();
         let diff_ids: Vec<String> =
             layers.iter().map(|layer| format!("\"sha256:{}\"", layer.hex())).collect();
-        for nanos in 123_456_789_u32.. {
-            let time = format!("{created}.{nanos}Z");
+        let (created, fraction) = created.split_once('.').unwrap_or((created, "123456789"));
+        for fraction in fraction.parse::<u32>().expect("digits").. {
+            let time = format!("{created}.{fraction}Z");
             let history: Vec<String> = steps.iter().map(|step| entry(step, &time)).collect();
             let config = Blob::new(format!(
                 "{{\"architecture\":\"{architecture}\",\"config\":{{{config}}},\"created\":\"{time}\",\

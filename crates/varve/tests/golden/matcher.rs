@@ -3,7 +3,7 @@
 //! A recording has placeholders for what differs from machine to machine. `<HEX64:n>` is one
 //! value in a whole file and `<HEX12:n>` its beginning; ages and times are any age and time. A
 //! recording that was long has a hole: `…[N characters not shown]…`; what fills it must be about
-//! that long. Rows of images that were made in the same second have no order.
+//! that long. Some listings of docker have no order; the file's plan names them.
 
 use std::collections::BTreeMap;
 
@@ -44,43 +44,116 @@ pub(crate) fn matches(recorded: &str, actual: &str, bindings: &mut Bindings) -> 
     matched
 }
 
-/// As [`matches`], for tables whose rows may come in another order.
+/// As [`matches`], for listings that docker gives in no certain order. Rows may change places only
+/// when they are of one age, or both about a member that is named by its digest.
 pub(crate) fn matches_rows(recorded: &str, actual: &str, bindings: &mut Bindings) -> bool {
+    let kinds: Vec<String> = rows(actual).iter().map(|row| kind(row)).collect();
     let (recorded, actual) = (level(recorded), level(&volatile(actual)));
-    let (head, hidden, tail) = split_hole(&recorded).unwrap_or((&recorded, 0, ""));
-    let holed = !tail.is_empty() || hidden > 0;
-    // Rows that were cut in two say nothing on their own.
-    let mut rows: Vec<&str> = head.lines().collect();
-    if holed {
-        rows.pop();
-        rows.extend(tail.lines().skip(1));
+    let hole = split_hole(&recorded);
+    let (head, hidden, tail) = hole.unwrap_or((&recorded, 0, ""));
+    let mut wanted: Vec<Row<'_>> = rows(head).into_iter().map(Row::Whole).collect();
+    if hole.is_some() {
+        if let Some(Row::Whole(cut)) = wanted.pop() {
+            wanted.push(Row::Beginning(cut));
+        }
+        let mut after = rows(tail).into_iter();
+        wanted.extend(after.next().map(Row::End));
+        wanted.extend(after.map(Row::Whole));
     }
-    let mut left: Vec<&str> = actual.lines().collect();
-    if !holed && rows.len() != left.len() {
+    let given = rows(&actual);
+    if hole.is_none() && wanted.len() != given.len() {
         return false;
     }
     let mut tried = bindings.clone();
-    let found = assign(&rows, &mut left, &mut tried);
+    let found = assign(&wanted, &given, &kinds, &mut Vec::new(), &mut tried);
     let shown = head.len() + tail.len();
-    let fits = !holed || close(size(&actual, &tried), shown + hidden, &actual);
+    let fits = hole.is_none() || close(size(&actual, &tried), shown + hidden, &actual);
     if found && fits {
         *bindings = tried;
     }
     found && fits
 }
 
-/// Finds a row of its own for each recorded row.
-fn assign(rows: &[&str], left: &mut Vec<&str>, bindings: &mut Bindings) -> bool {
-    let Some((row, rest)) = rows.split_first() else { return true };
-    for at in 0..left.len() {
+/// A recorded row, as much of it as is not in the hole.
+#[derive(Debug, Clone, Copy)]
+enum Row<'a> {
+    Whole(&'a str),
+    Beginning(&'a str),
+    End(&'a str),
+}
+
+impl Row<'_> {
+    fn matches(self, actual: &str, bindings: &mut Bindings) -> bool {
+        match self {
+            Self::Whole(row) => whole(row, actual, bindings),
+            Self::Beginning(row) => beginning(row, actual, bindings).is_some(),
+            Self::End(row) => actual.char_indices().any(|(start, _)| {
+                let mut tried = bindings.clone();
+                let ends = whole(row, &actual[start..], &mut tried);
+                if ends {
+                    *bindings = tried;
+                }
+                ends
+            }),
+        }
+    }
+}
+
+/// The lines of a text; a title of the form `== TITLE` is one with the line below it.
+fn rows(text: &str) -> Vec<&str> {
+    let mut rows = Vec::new();
+    let mut start = 0;
+    for (at, _) in text.match_indices('\n') {
+        let row = &text[start..at];
+        if !row.starts_with("== ") || row.contains('\n') {
+            rows.push(row);
+            start = at + 1;
+        }
+    }
+    rows.extend((start < text.len()).then(|| &text[start..]));
+    rows
+}
+
+/// What must be equal for two rows to change places; `fixed` is equal to nothing.
+fn kind(row: &str) -> String {
+    const FIXED: &[&str] = &["REPOSITORY", "drwxr-xr-x", "-rw-r--r--"];
+    if row.contains("blobs/sha256/") && !row.ends_with("blobs/sha256/") {
+        return "blob".to_owned();
+    }
+    let starts = row.char_indices().map(|(at, _)| at);
+    match starts.filter_map(|at| Some((at, age(&row[at..])?.0))).next() {
+        // What was recorded within a second may take us a few.
+        Some((at, length)) if row[at..at + length].contains("second") => "seconds".to_owned(),
+        Some((at, length)) => row[at..at + length].to_owned(),
+        None if FIXED.iter().any(|start| row.starts_with(start)) => "fixed".to_owned(),
+        None => String::new(),
+    }
+}
+
+/// Finds a row of its own for each recorded row. `taken` are those found so far.
+fn assign(
+    wanted: &[Row<'_>],
+    given: &[&str],
+    kinds: &[String],
+    taken: &mut Vec<usize>,
+    bindings: &mut Bindings,
+) -> bool {
+    let Some((row, rest)) = wanted.split_first() else { return true };
+    for at in 0..given.len() {
+        let may_pass = |other: &usize| {
+            at > *other || at != *other && kinds[at] == kinds[*other] && kinds[at] != "fixed"
+        };
+        if !taken.iter().all(may_pass) {
+            continue;
+        }
         let mut tried = bindings.clone();
-        if whole(row, left[at], &mut tried) {
-            let taken = left.remove(at);
-            if assign(rest, left, &mut tried) {
+        if row.matches(given[at], &mut tried) {
+            taken.push(at);
+            if assign(rest, given, kinds, taken, &mut tried) {
                 *bindings = tried;
                 return true;
             }
-            left.insert(at, taken);
+            taken.pop();
         }
     }
     false
@@ -349,6 +422,25 @@ mod tests {
         assert!(matches(recorded, &format!("one\nt{}ree\n", "x".repeat(40)), &mut bindings));
         assert!(!matches(recorded, &format!("one\nt{}ree\n", "x".repeat(99)), &mut bindings));
         assert!(!matches(recorded, "one\ntree\n", &mut bindings));
+    }
+
+    #[test]
+    fn rows_of_different_ages_keep_their_places() {
+        let recorded = "REPOSITORY  CREATED\na  <AGO>\nb  <AGO>\n";
+        let check = |actual: &str| matches_rows(recorded, actual, &mut Bindings::default());
+        assert!(check("REPOSITORY  CREATED\nb  2 hours ago\na  2 hours ago\n"));
+        assert!(check("REPOSITORY  CREATED\nb  2 seconds ago\na  3 seconds ago\n"));
+        assert!(!check("REPOSITORY  CREATED\nb  2 hours ago\na  3 hours ago\n"));
+        assert!(!check("a  2 hours ago\nREPOSITORY  CREATED\nb  2 hours ago\n"));
+    }
+
+    #[test]
+    fn rows_at_the_edges_of_a_hole_count_as_far_as_they_go() {
+        let recorded = "one\ntw\n…[10 characters not shown]…\nur\n";
+        let check = |actual: &str| matches_rows(recorded, actual, &mut Bindings::default());
+        assert!(check("two\none\nthree\nfour\n"));
+        assert!(!check("one\nthree\nfour\nfive\n"));
+        assert!(!check("one\ntwo\nthree\nfive\n"));
     }
 
     #[test]
