@@ -22,18 +22,18 @@ pub struct Save<'a> {
 pub struct Saving {
     images: Vec<SavedImage>,
     /// Keeps everything that is to be written from being removed meanwhile.
-    _lease: varve_store::Lease,
+    _hold: varve_store::Hold,
 }
 
 impl Engine {
     /// Finds the images to save.
     pub fn prepare_save(&self, request: &Save<'_>) -> Result<Saving> {
-        let lease = self.store.lease()?;
+        let mut hold = self.store.hold()?;
         let names = self.store.names()?;
         let mut images: Vec<SavedImage> = Vec::new();
         for text in request.images {
             for (row, tag) in wanted(&names, text)? {
-                if !self.store.pin_image(&lease, &row.target.digest)? {
+                if !hold.image(&row.target.digest)? {
                     return Err(Error::NoSuchImage(text.clone()));
                 }
                 let target = self.save_target(row, request.platform, text)?;
@@ -49,7 +49,7 @@ impl Engine {
                 }
             }
         }
-        Ok(Saving { images, _lease: lease })
+        Ok(Saving { images, _hold: hold })
     }
 
     /// Writes the archive.

@@ -19,7 +19,7 @@ use std::{
 use varve_types::{Descriptor, DiffId, Digest, Hasher, ManifestKind, Printable};
 
 use crate::{
-    Error, LayerRecord, Lease, Names, Result, Store,
+    Error, Hold, LayerRecord, Names, Result, Store,
     error::cannot,
     layers::is_tar_of,
     lease::Pin,
@@ -50,7 +50,7 @@ impl Store {
             return Ok(Vec::new());
         }
         check.layout()?;
-        let (names, _lease) = match self.hold_everything() {
+        let (names, _hold) = match self.hold_everything() {
             Ok(held) => held,
             Err(Error::NotAStore { reason, .. }) => {
                 check.found("index.json", reason);
@@ -74,18 +74,17 @@ impl Store {
         Ok(check.findings.into_iter().collect())
     }
 
-    /// Reads the image table and pins all content, so that nothing goes while it is looked at.
-    /// Where the store may not be written, nobody who is as powerless as we are removes anything.
-    fn hold_everything(&self) -> Result<(Names, Option<Lease>)> {
-        let lease = if self.is_made() { self.lease().ok() } else { None };
-        let Some(lease) = lease else { return Ok((self.names()?, None)) };
-        let publishing = self.publishing()?;
-        let names = self.names()?;
-        let blobs = listed(&self.root().join("blobs/sha256"))?.into_iter().map(Pin::Blob);
-        let layers = listed(&self.root().join("varve/layers"))?;
-        let layers = layers.into_iter().map(|digest| Pin::Layer(DiffId(digest)));
-        lease.pin(&publishing, &blobs.chain(layers).collect::<Vec<_>>())?;
-        Ok((names, Some(lease)))
+    /// Reads the image table and keeps all content, so that nothing goes while it is looked at.
+    fn hold_everything(&self) -> Result<(Names, Option<Hold>)> {
+        let mut hold = self.hold()?;
+        let everything = || {
+            let blobs = listed(&self.root().join("blobs/sha256"))?.into_iter().map(Pin::Blob);
+            let layers = listed(&self.root().join("varve/layers"))?;
+            let layers = layers.into_iter().map(|digest| Pin::Layer(DiffId(digest)));
+            Ok(blobs.chain(layers).collect())
+        };
+        let names = hold.look(|| self.names(), everything)?;
+        Ok((names, Some(hold)))
     }
 }
 

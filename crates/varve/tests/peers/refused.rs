@@ -78,6 +78,9 @@ fn rmi_and_prune_work_with_not_one_byte_free() {
     // This one frees no content.
     home.ok(&["rmi", &names[1]]);
     assert_eq!(home.images().len(), 2);
+    home.check();
+    home.ok(&["save", "-o", &home.text("saved.tar"), &names[2]]);
+    disk.fill();
     home.ok(&["image", "prune", "-f"]);
     home.ok(&["system", "prune", "-a", "-f"]);
     assert!(home.images().is_empty());
@@ -118,6 +121,7 @@ fn a_store_that_cannot_be_written_is_read_and_not_changed() {
     assert_eq!(home.id(&name), id);
     home.ok(&["history", &name]);
     home.ok(&["system", "df"]);
+    home.ok(&["save", "-o", &home.text("saved.tar"), &name]);
 }
 
 #[test]
