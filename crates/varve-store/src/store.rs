@@ -188,6 +188,9 @@ fn check_adoptable(root: &Path) -> Result<()> {
         }
         Err(source) => return Err(cannot("read", root)(source)),
     };
+    // All names first: what another process makes of the directory in the meantime is then found
+    // in the file below, and not among the names.
+    let entries: Vec<_> = entries.collect();
     let path = root.join("oci-layout");
     match fs::read(&path) {
         Ok(bytes) => return check_layout(root, &bytes),
