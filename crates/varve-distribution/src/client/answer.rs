@@ -77,9 +77,10 @@ impl Answer {
         let is_json = matches!(self.media_type(), "" | "application/json")
             || self.media_type().ends_with("+json");
         let body = self.read_beginning();
-        let from_body = match is_json || body.is_empty() {
-            true => problems_of(status, &body),
-            false => Ok(vec![problem_of_text(status, &body)]),
+        let from_body = if is_json || body.is_empty() {
+            problems_of(status, &body)
+        } else {
+            Ok(vec![problem_of_text(status, &body)])
         };
         match (from_header, from_body) {
             (Some(first), Ok(rest)) => {

@@ -208,7 +208,7 @@ pub(crate) fn told(error: &Error, registry: &Registry) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
+        text = format!("{text}: {error}");
         cause = error.source();
     }
     text.replace(&registry.host(), "REGISTRY")

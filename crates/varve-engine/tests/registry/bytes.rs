@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use varve_engine::PullPlatform;
 use varve_testkit::{Fault, Image, On, Registry};
 use varve_types::Kind;
 
@@ -65,7 +66,7 @@ fn an_endless_layer_ends_at_the_promised_size() {
         layer.digest,
         layer.size + 1
     );
-    bench.refuses_for(&registry, "app:1", Default::default(), Kind::Corrupt, &text);
+    bench.refuses_for(&registry, "app:1", PullPlatform::Host, Kind::Corrupt, &text);
     registry.heal();
     bench.pulls(&registry, "app:1");
     bench.has(&registry, "app:1", &built);
@@ -130,7 +131,7 @@ fn a_truncated_layer_is_kept_and_resumed_by_another_engine() {
     registry.fail(get(&layer.digest), Fault::CutBody(300 << 10));
     registry.fail_always_after(1, get(&layer.digest), Fault::CutBody(0));
     let url = format!("Get \"http://REGISTRY/v2/app/blobs/{}\": unexpected EOF", layer.digest);
-    bench.refuses_for(&registry, "app:1", Default::default(), Kind::Unavailable, &url);
+    bench.refuses_for(&registry, "app:1", PullPlatform::Host, Kind::Unavailable, &url);
     assert_eq!(bench.arriving(), [300 << 10]);
     registry.heal();
     registry.take_log();
@@ -197,7 +198,7 @@ fn a_stalled_layer_ends_with_the_time_that_was_waited() {
     registry.fail_always(get(&layer.digest), Fault::Stall(1000, Duration::from_secs(30)));
     let text =
         format!("Get \"http://REGISTRY/v2/app/blobs/{}\": no bytes for 0 seconds", layer.digest);
-    bench.refuses_for(&registry, "app:1", Default::default(), Kind::Unavailable, &text);
+    bench.refuses_for(&registry, "app:1", PullPlatform::Host, Kind::Unavailable, &text);
     registry.heal();
     bench.beside().pulls(&registry, "app:1");
 }

@@ -183,3 +183,59 @@ fn a_pull_that_was_cut_is_resumed_by_another_engine_layer_by_layer() {
     }
     assert!(second.iter().any(|entry| entry.range.is_some()), "nothing was resumed");
 }
+
+/// An image made here is compressed and pushed by many at once: one manifest comes of it.
+#[test]
+fn many_engines_that_push_one_image_send_the_same() {
+    let (registry, bench) = (Registry::start(), Bench::new());
+    crate::pushes::import(&bench, &registry, "made:1", 300 << 10);
+    let engines: Vec<Bench> = (0..8).map(|_| bench.beside()).collect();
+    thread::scope(|scope| {
+        for engine in &engines {
+            let name = registry.reference("made:1");
+            scope.spawn(move || engine.push(&name).unwrap());
+        }
+    });
+    bench.check();
+    assert_eq!(bench.names().len(), 2, "{:?}", bench.names());
+    let there = Bench::new();
+    there.pulls(&registry, "made:1");
+}
+
+/// Whoever pushes what another one removes sends all of it, or says that it is gone.
+#[test]
+fn pushes_of_what_others_remove_are_whole_or_refused() {
+    let (registry, bench) = (Registry::start(), Bench::new());
+    let built = Image::seeded(1).layers(2).build();
+    registry.push("app:1", &built);
+    let name = registry.reference("app:1").to_string();
+    let target = registry.reference("copy:1");
+    let (pusher, remover) = (bench.beside(), bench.beside());
+    let done = std::sync::atomic::AtomicBool::new(false);
+    thread::scope(|scope| {
+        let removing = scope.spawn(|| {
+            for _ in 0..15 {
+                remover.pull(&registry.reference("app:1")).unwrap();
+                remover.engine.tag(&remover.ctx(), &name, &target.to_string()).unwrap();
+                thread::yield_now();
+                remover
+                    .engine
+                    .prune(&remover.ctx(), &Prune { all: true, ..Prune::default() })
+                    .unwrap();
+            }
+            done.store(true, std::sync::atomic::Ordering::SeqCst);
+        });
+        while !done.load(std::sync::atomic::Ordering::SeqCst) {
+            if let Err(error) = pusher.push(&target) {
+                let text = crate::bench::told(&error, &registry);
+                let gone = [
+                    "An image does not exist locally with the tag: REGISTRY/copy",
+                    "tag does not exist: REGISTRY/copy:1",
+                ];
+                assert!(gone.contains(&text.as_str()), "{text}");
+            }
+        }
+        removing.join().unwrap();
+    });
+    bench.check();
+}

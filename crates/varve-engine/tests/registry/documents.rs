@@ -253,8 +253,8 @@ fn nested(depth: usize) -> Built {
 #[test]
 fn indexes_inside_indexes_are_followed_to_the_limit_and_no_further() {
     let (registry, bench) = (Registry::start(), Bench::new());
-    registry.push("app:4", &nested(4));
-    registry.push("app:5", &nested(5));
+    registry.push("app:4", nested(4));
+    registry.push("app:5", nested(5));
     bench.pulls(&registry, "app:4");
     let innermost = nested(1).digest();
     let text = format!("index {innermost} is nested more than 4 levels deep");

@@ -113,7 +113,7 @@ fn a_layer_of_zeros_is_taken_however_small_it_was_made() {
     let mut compressed = Vec::new();
     Compressor::zstd(3).compress(&mut &*zeros, &mut compressed).unwrap();
     assert!(compressed.len() < zeros.len() / 5_000);
-    registry.push("app:1", &image_of(compressed, &zeros));
+    registry.push("app:1", image_of(compressed, &zeros));
     bench.pulls(&registry, "app:1");
     bench.check();
 }
@@ -188,7 +188,7 @@ fn a_layer_that_two_images_share_is_fetched_once() {
     registry.take_log();
     bench.pulls(&registry, "two:1");
     let fetched: Vec<_> =
-        registry.log().into_iter().filter(|e| e.is_blob()).map(|e| e.path).collect();
+        registry.log().into_iter().filter(varve_testkit::Entry::is_blob).map(|e| e.path).collect();
     let expected = [two.id().0, two.images[0].layers[2].digest]
         .map(|digest| format!("/v2/two/blobs/{digest}"));
     assert_eq!(fetched, expected);

@@ -11,7 +11,7 @@ use varve_types::{Event, Kind};
 use crate::bench::{Bench, told};
 
 /// Imports a layer of this many bytes that do not compress, as `name`.
-fn import(bench: &Bench, registry: &Registry, name: &str, size_bytes: usize) {
+pub(crate) fn import(bench: &Bench, registry: &Registry, name: &str, size_bytes: usize) {
     let mut state = 1u64;
     let noise: Vec<u8> = (0..size_bytes)
         .map(|_| {
