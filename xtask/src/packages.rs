@@ -15,6 +15,7 @@ pub(crate) struct Peer {
 pub(crate) const PEERS: &[Peer] = &[
     Peer { program: "skopeo", package: "skopeo", serves: "other tools read and fill the store" },
     Peer { program: "umoci", package: "umoci", serves: "other tools read and fill the store" },
+    Peer { program: "buildah", package: "buildah", serves: "images that others make" },
     Peer { program: "docker-registry", package: "docker-registry", serves: "a foreign registry" },
     Peer { program: "busybox", package: "busybox-static", serves: "a static program" },
     Peer { program: "mmdebstrap", package: "mmdebstrap", serves: "a root file system" },
