@@ -35,11 +35,13 @@ impl Engine {
         let mut uses: HashMap<DiffId, u64> = HashMap::new();
         let mut stacks = Vec::new();
         for image in images {
-            let config = self.store.config(&image.id)?;
-            for layer in config.diff_ids() {
+            // Of an image without its config nothing is known but that it is here.
+            let config = self.store.config(&image.id).ok();
+            let stack = config.map(|config| config.diff_ids().to_vec()).unwrap_or_default();
+            for layer in &stack {
                 *uses.entry(*layer).or_default() += 1;
             }
-            stacks.push((image, config.diff_ids().to_vec()));
+            stacks.push((image, stack));
         }
         let mut sizes: HashMap<DiffId, u64> = HashMap::new();
         for layer in uses.keys() {

@@ -1,6 +1,6 @@
 //! Why a verb did not do what was asked, in Docker's words where Docker has some.
 
-use varve_types::{Digest, Kind, Platform, Reference, reference::ReferenceError};
+use varve_types::{Digest, Kind, Platform, Printable, Reference, reference::ReferenceError};
 
 /// Why a verb failed.
 #[derive(Debug, thiserror::Error)]
@@ -152,7 +152,7 @@ pub enum Error {
     #[error("cannot write the output")]
     Output(#[source] std::io::Error),
     /// A blob that should be here is damaged or gone; names the image that needs it.
-    #[error("image {image} is damaged: {source}")]
+    #[error("image {} is damaged", Printable(image))]
     Damaged {
         /// The image's name or ID.
         image: String,
@@ -300,7 +300,10 @@ impl Error {
             | Self::ManifestNotFound { source, .. }
             | Self::RepositoryNotFound { source, .. }
             | Self::NoCredentials(source) => source.kind(),
-            Self::Store(error) | Self::Damaged { source: error, .. } => error.kind(),
+            Self::Store(error) => error.kind(),
+            // The image is there, whatever of it is not.
+            Self::Damaged { source, .. } if source.kind() == Kind::NotFound => Kind::Corrupt,
+            Self::Damaged { source, .. } => source.kind(),
             Self::File { source, .. } | Self::Output(source) => match source.kind() {
                 std::io::ErrorKind::NotFound => Kind::NotFound,
                 std::io::ErrorKind::PermissionDenied => Kind::Denied,
@@ -318,7 +321,10 @@ impl Error {
             Self::OnePlatformOfMany(_) => Some(
                 "remove the whole image, and pull the platforms to keep with --platform".into(),
             ),
-            Self::Damaged { .. } => Some(
+            Self::Damaged { .. }
+            | Self::Archive(varve_distribution::archive::Error::Store(
+                varve_store::Error::BlobNotFound(_) | varve_store::Error::Damaged(_),
+            )) => Some(
                 "run `varve system check` to see what is wrong, and pull or load the image again"
                     .into(),
             ),

@@ -133,7 +133,9 @@ impl Engine {
         if !filters.want_labels() {
             return Ok(true);
         }
-        Ok(filters.labels_pass(self.store.config(&image)?.value()))
+        let config = self.store.config(&image);
+        let damaged = |source| crate::Error::Damaged { image: image.to_string(), source };
+        Ok(filters.labels_pass(config.map_err(damaged)?.value()))
     }
 
     /// Docker's SIZE of a stack of layers, in bytes. Layers that came by another tool are indexed

@@ -33,7 +33,8 @@ impl Engine {
         let mut images: Vec<SavedImage> = Vec::new();
         for text in request.images {
             for (row, tag) in wanted(&names, text)? {
-                if !hold.image(&row.target.digest)? {
+                let damaged = |source| Error::Damaged { image: text.clone(), source };
+                if !hold.image(&row.target.digest).map_err(damaged)? {
                     return Err(Error::NoSuchImage(text.clone()));
                 }
                 let target = self.save_target(row, request.platform, text)?;

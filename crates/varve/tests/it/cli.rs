@@ -234,3 +234,25 @@ fn the_store_is_where_the_flag_says() {
     assert_eq!(sandbox.run(&["images", "-q", "--root=elsewhere"]), ran("", "", 0));
     assert_eq!(sandbox.run(&["images", "-q"]).stdout.lines().count(), 1);
 }
+
+/// One image whose config is gone must not hide the others, nor be called absent itself.
+#[test]
+fn a_damaged_image_is_told_from_an_absent_one() {
+    let sandbox = Sandbox::new();
+    let id = sandbox.import("bad:1", b"one");
+    sandbox.import("good:1", b"three");
+    let config = id.replace("sha256:", "../store/blobs/sha256/");
+    fs::remove_file(sandbox.path(&config)).expect("the config");
+    let hint =
+        "hint: run `varve system check` to see what is wrong, and pull or load the image again\n";
+    for line in [&["inspect", "bad:1"][..], &["history", "bad:1"], &["save", "-o", "x", "bad:1"]] {
+        let failed = sandbox.run(line);
+        assert_eq!(failed.code, 1, "{failed:?}");
+        assert!(failed.stderr.ends_with(hint), "{failed:?}");
+        assert_eq!(failed.stderr.matches(&id).count(), 1, "{failed:?}");
+    }
+    let usage = sandbox.run(&["system", "df", "--format", "{{.Type}} {{.TotalCount}} {{.Size}}"]);
+    assert!(usage.stdout.starts_with("Images 2 5B\n"), "{usage:?}");
+    assert_eq!(sandbox.run(&["rmi", "bad:1"]).code, 0);
+    assert_eq!(sandbox.run(&["system", "check"]), ran("The store is sound.\n", "", 0));
+}
