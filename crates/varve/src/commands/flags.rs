@@ -46,7 +46,8 @@ pub(crate) fn filter(text: &str) -> Result<Filter, String> {
 /// The conditions as the engine takes them.
 pub(crate) fn filters(given: &[Filter]) -> Filters {
     let mut filters = Filters::default();
-    for filter in given.iter().filter(|filter| !filter.name.is_empty()) {
+    let condition = |filter: &&Filter| !(filter.name.is_empty() && filter.value.is_empty());
+    for filter in given.iter().filter(condition) {
         filters.add(&filter.name, &filter.value);
     }
     filters

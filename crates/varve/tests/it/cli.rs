@@ -79,6 +79,7 @@ fn errors_are_dockers_with_dockers_codes() {
             &["images", "--tree", "--format", "json"],
             ran("", "--format is not yet supported with --tree\n", 1),
         ),
+        (&["images", "-f", "=x"], ran("", "Error response from daemon: invalid filter ''\n", 1)),
         (&["load", "-i", "nosuch"], ran("", "open nosuch: no such file or directory\n", 1)),
         (
             &["save", "-o", "/dev/full", "app:1"],
