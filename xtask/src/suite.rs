@@ -93,13 +93,21 @@ fn debian_root(may_fetch: bool) -> Result<Option<String>> {
     }
     // Offline it would try for a long time.
     let mut command = Command::new("timeout");
-    command.args(["240", "mmdebstrap", "--variant=minbase", "--quiet", "stable"]).arg(&draft);
+    command.args(["240", "mmdebstrap", "--variant=minbase", "--quiet", &suite()]).arg(&draft);
     if step("a Debian root for the tests", &mut command)?.passed {
         std::fs::rename(draft, root)?;
         return Ok(None);
     }
     let _ = std::fs::remove_file(draft);
     Ok(Some(skipped))
+}
+
+/// The release of Debian that this machine runs: the one whose keys it has.
+fn suite() -> String {
+    let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let debian = release.lines().any(|line| line == "ID=debian");
+    let codename = release.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="));
+    codename.filter(|_| debian).unwrap_or("stable").to_owned()
 }
 
 /// The licence test of this crate covers licences and refused crates; the advisory database
