@@ -81,6 +81,6 @@ impl Disk {
     /// Nothing may be written from now on.
     pub(crate) fn make_read_only(&mut self) {
         let path = self.directory.path().display().to_string();
-        self.sh(&format!("mount -o remount,ro '{path}'"));
+        self.sh(&format!("mount -o remount,bind,ro '{path}'"));
     }
 }

@@ -1,4 +1,4 @@
-//! Pulls that die at any moment.
+//! Pulls, and others, that die at any moment.
 
 use std::{
     collections::BTreeMap,
@@ -52,6 +52,53 @@ fn a_pull_killed_at_twenty_random_moments_fetches_no_kept_byte_again() {
     }
     println!("{kills} kills, {finished} stores, {kept_ever} bytes kept at deaths");
     assert!(kept_ever > 0, "no moment fell into a download");
+}
+
+/// Whatever a command was doing when it died, the store is sound, what was named before is whole,
+/// and the command can be given again.
+#[test]
+fn any_command_may_die_at_any_moment() {
+    let (mut random, registry) = (Seeded::new(), Registry::start());
+    let image = Image::seeded(63).layers(3).layer_size_bytes(1 << 20).files(40).build();
+    let home = Home::new();
+    let tar = home.write("root.tar", &image.images[0].tars[0]).display().to_string();
+    home.ok(&["import", &tar, "kept:1"]);
+    let kept = home.id("kept:1");
+    let archive = home.write("image.tar", &image.docker_archive(&["loaded:1"]));
+    let archive = archive.display().to_string();
+    let pushed = registry.reference("pushed:1").to_string();
+    home.ok(&["tag", "kept:1", &pushed]);
+    let commands: [&[&str]; 6] = [
+        &["load", "-i", &archive],
+        &["tag", "loaded:1", "tagged:1"],
+        &["import", &tar, "imported:1"],
+        &["push", &pushed],
+        &["rmi", "loaded:1", "tagged:1"],
+        &["image", "prune", "-a", "-f", "--filter", "label=none"],
+    ];
+    let mut kills = 0;
+    for _ in 0..5 {
+        for command in commands {
+            let mut child = home.command(command).spawn().expect("varve starts");
+            thread::sleep(Duration::from_millis(random.below(60) as u64));
+            child.kill().expect("a child can be killed");
+            let output = child.wait_with_output().expect("a child ends");
+            kills += usize::from(output.status.code().is_none());
+            home.check();
+            assert_eq!(home.id("kept:1"), kept);
+            let again = home.run(command);
+            let done_before = again.stderr.contains("No such image");
+            assert!(again.code == 0 || done_before, "{command:?}: {}", again.stderr);
+            home.check();
+        }
+        assert_eq!(home.id("kept:1"), kept);
+        assert_eq!(home.id("imported:1").len(), kept.len());
+        Home::new().ok(&["pull", &pushed]);
+    }
+    println!("{kills} kills");
+    home.ok(&["rmi", "-f", &kept, "imported:1"]);
+    home.ok(&["system", "prune", "-a", "-f"]);
+    assert!(home.blobs().is_empty(), "{:?}", home.blobs());
 }
 
 /// What a pull that failed keeps for the next one takes room until then, or until it is let go.
