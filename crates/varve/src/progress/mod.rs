@@ -2,6 +2,7 @@
 
 mod json;
 mod line;
+mod pace;
 mod terminal;
 
 use std::sync::{Mutex, PoisonError};
@@ -9,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use varve_types::{Event, LayerState, Progress};
 
 use crate::{commands::flags, error::CommandError, format::template::print, ui, ui::Ui};
+use pace::Pace;
 use terminal::Screen;
 
 /// Shows events as they come.
@@ -25,7 +27,7 @@ enum Form {
     /// A line for each layer, redrawn.
     Terminal(Mutex<Screen>),
     /// A JSON object for each event.
-    Json,
+    Json(Mutex<Pace>),
 }
 
 impl<'a> Reporter<'a> {
@@ -36,7 +38,7 @@ impl<'a> Reporter<'a> {
         let form = match ui.globals().progress {
             _ if quiet => Form::Quiet,
             flags::Progress::Quiet => Form::Quiet,
-            flags::Progress::Json => Form::Json,
+            flags::Progress::Json => Form::Json(Mutex::default()),
             flags::Progress::Tty => terminal(),
             flags::Progress::Auto if ui::stdout_is_terminal() => terminal(),
             flags::Progress::Plain | flags::Progress::Auto => Form::Plain,
@@ -57,7 +59,7 @@ impl<'a> Reporter<'a> {
     /// Says what came of it: the last line of output.
     pub(crate) fn result(&self, name: &str) -> Result<(), CommandError> {
         match self.form {
-            Form::Json => self.ui.line(json::result(name)),
+            Form::Json(_) => self.ui.line(json::result(name)),
             _ => self.ui.line(name),
         }
     }
@@ -77,14 +79,22 @@ impl Progress for Reporter<'_> {
     fn event(&self, event: Event) {
         if let Event::Warning(text) = &event {
             match self.form {
-                Form::Json => self.write(&(json::line(&event) + "\n")),
+                Form::Json(_) => self.write(&(json::line(&event) + "\n")),
                 _ => self.ui.complain(print::lines(text)),
             }
             return;
         }
         match &self.form {
             Form::Quiet => {}
-            Form::Json => self.write(&(json::line(&event) + "\n")),
+            Form::Json(pace) => {
+                let mut pace = pace.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Event::Layer { id, state } = &event
+                    && !pace.is_due(id, line::counts(state))
+                {
+                    return;
+                }
+                self.write(&(json::line(&event) + "\n"));
+            }
             Form::Plain => {
                 if let Event::Layer { state, .. } = &event
                     && line::counts(state).is_some()

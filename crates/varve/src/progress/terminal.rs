@@ -3,19 +3,13 @@
 //! Every layer has a line; to change it the cursor goes up to it, and down again. What is not
 //! about a layer is a line of its own, after which layers begin new lines.
 
-use std::{
-    collections::HashMap,
-    fmt::Write as _,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, fmt::Write as _};
 
 use varve_types::Event;
 
-use super::{is_final, line};
+use super::{is_final, line, pace::Pace};
 use crate::format::units;
 
-/// How often a count is redrawn at most.
-const REDRAW_PAUSE: Duration = Duration::from_millis(100);
 /// The bar is shown only where it leaves room for the rest.
 const WIDTH_WITH_BAR_MIN: usize = 110;
 /// Columns inside the bar.
@@ -25,13 +19,12 @@ const BAR_WIDTH: usize = 50;
 #[derive(Debug, Default)]
 pub(crate) struct Screen {
     lines: HashMap<String, Line>,
+    pace: Pace,
 }
 
 #[derive(Debug)]
 struct Line {
     place: usize,
-    /// When a count was last drawn.
-    counted: Option<Instant>,
     finished: bool,
 }
 
@@ -43,23 +36,19 @@ impl Screen {
             return Some(line::text(event) + "\n");
         };
         let counts = line::counts(state);
-        let now = Instant::now();
         let mut text = String::new();
         let count = self.lines.len();
         let known = self.lines.entry(id.clone()).or_insert_with(|| {
             text.push('\n');
-            Line { place: count, counted: None, finished: false }
+            Line { place: count, finished: false }
         });
-        let complete = counts.is_none_or(|(done, total)| done >= total);
-        let fresh = known.counted.is_some_and(|then| now.duration_since(then) < REDRAW_PAUSE);
-        if fresh && !complete {
-            return None;
-        }
         // A late count from another thread must not undo the end.
         if known.finished && counts.is_some() {
             return None;
         }
-        known.counted = counts.map(|_| now);
+        if !self.pace.is_due(id, counts) {
+            return None;
+        }
         known.finished = is_final(state);
         let place = known.place;
         let up = self.lines.len() - place;

@@ -5,7 +5,7 @@
 use expect_test::{Expect, expect};
 use varve_types::{Digest, Event, LayerState};
 
-use super::{json, line, terminal::Screen};
+use super::{json, line, pace::Pace, terminal::Screen};
 
 fn layer(state: LayerState) -> Event {
     Event::Layer { id: "1984b13ae96f".to_owned(), state }
@@ -97,4 +97,15 @@ fn json_is_one_object_a_line() {
         {"event":"layer","id":"1984b13ae96f","state":"Mounted","from":"library/x\u001b[1m"}
         {"event":"pushed","tag":"1","digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size_bytes":526}
         {"event":"layer","id":"1984b13ae96f","state":"Retrying","seconds":1}"#]].assert_eq(&lines.join("\n"));
+}
+
+/// A layer of a gigabyte comes in eight thousand chunks; who reads JSON wants ten lines a second.
+#[test]
+fn counts_are_told_first_last_and_now_and_then() {
+    let mut pace = Pace::default();
+    let told = (1..=8000).filter(|done| pace.is_due("a", Some((*done, 8000)))).count();
+    assert!((2..100).contains(&told), "{told}");
+    assert!(pace.is_due("b", Some((1, 8000))), "another layer has its own pace");
+    assert!(!pace.is_due("b", Some((2, 8000))));
+    assert!(pace.is_due("b", None) && pace.is_due("b", Some((3, 8000))), "a new state begins anew");
 }
