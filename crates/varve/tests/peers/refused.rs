@@ -1,9 +1,9 @@
 //! What cannot be done is said clearly, with docker's exit code, and leaves nothing half-done.
 
-use std::fs;
+use std::{fs, process::Command};
 
 use serde_json::json;
-use varve_testkit::{Fault, Image, On, Registry};
+use varve_testkit::{Fault, Image, On, Registry, guard};
 
 use crate::{disk::Disk, home::Home};
 
@@ -92,16 +92,37 @@ fn rmi_and_prune_work_with_not_one_byte_free() {
 }
 
 #[test]
-fn a_store_that_cannot_be_written_is_read_and_not_changed() {
+fn a_store_on_a_read_only_file_system_is_read_and_not_changed() {
     let Some(mut disk) = Disk::of(8 << 20) else { return };
-    let (home, registry) = (Home::with_store(&disk.path().join("store")), Registry::start());
+    let home = Home::with_store(&disk.path().join("store"));
+    only_reads(&home, "Read-only file system", || disk.make_read_only());
+}
+
+#[test]
+fn a_store_without_permission_to_write_is_read_and_not_changed() {
+    if !guard::not_root() {
+        return;
+    }
+    let home = Home::new();
+    let chmod = |mode: &str| {
+        let store = home.store().display().to_string();
+        assert!(Command::new("chmod").args(["-R", mode, &store]).status().unwrap().success());
+    };
+    only_reads(&home, "Permission denied", || chmod("a-w"));
+    chmod("u+w");
+    home.check();
+}
+
+/// Fills a store, makes it unwritable, and tries everything.
+fn only_reads(home: &Home, reason: &str, mut make_unwritable: impl FnMut()) {
+    let registry = Registry::start();
     registry.push("app:1", Image::seeded(101));
     registry.push("other:1", Image::seeded(102));
     let (name, other) =
         (registry.reference("app:1").to_string(), registry.reference("other:1").to_string());
     home.ok(&["pull", &name]);
     let (images, id) = (home.images(), home.id(&name));
-    disk.make_read_only();
+    make_unwritable();
     let archive = home.write("app.tar", &Image::seeded(103).build().docker_archive(&["app:3"]));
     let archive = archive.display().to_string();
     let refused: [&[&str]; 6] = [
@@ -114,9 +135,9 @@ fn a_store_that_cannot_be_written_is_read_and_not_changed() {
     ];
     for command in refused {
         let said = home.fails(command);
-        assert!(said.contains("Read-only file system"), "{command:?}: {said}");
+        assert!(said.contains(reason), "{command:?}: {said}");
     }
-    is_untouched(&home, &images);
+    is_untouched(home, &images);
     // Reading needs no writing.
     assert_eq!(home.id(&name), id);
     home.ok(&["history", &name]);
