@@ -313,12 +313,14 @@ impl Store {
     /// Where blob or layer are here already, only what is missing is made (a layer is rebuilt
     /// from its blob without the source).
     pub fn ingest_layer(&self, lease: &Lease, request: LayerRequest) -> Result<LayerState> {
+        let wanted = request.descriptor.as_ref().filter(|_| request.keep == Keep::AsReceived);
+        // Asked before the blob is tried: one that comes in the meantime is not a damaged one.
+        let whole = wanted.map_or(Ok(false), |descriptor| self.is_blob_whole(descriptor))?;
         if let Some(stored) = self.present_layer(lease, &request)? {
             return Ok(LayerState::Present(stored));
         }
-        let wanted = request.descriptor.as_ref().filter(|_| request.keep == Keep::AsReceived);
         // It has the right size and is of no use: it is replaced.
-        let damaged = wanted.map_or(Ok(false), |descriptor| self.is_blob_whole(descriptor))?;
+        let damaged = whole;
         let arrival = enter(self, &request)?;
         if let Some(descriptor) = wanted
             && !damaged

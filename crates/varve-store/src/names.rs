@@ -289,10 +289,12 @@ impl Store {
 
     pub(crate) fn read_table(&self) -> Result<String> {
         let path = self.table_path();
+        // Asked first: another process may make the store at any moment.
+        let made = self.is_made();
         match fs::read_to_string(&path) {
             Ok(text) => Ok(text),
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !self.is_made() => {
-                Ok(String::new())
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !made => {
+                Ok(crate::store::EMPTY_INDEX.to_owned())
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::NotAStore {
                 path: self.root().to_owned(),
@@ -303,9 +305,6 @@ impl Store {
     }
 
     pub(crate) fn parse_names(&self, text: &str) -> Result<Names> {
-        if text.is_empty() && !self.is_made() {
-            return Ok(Names::default());
-        }
         let mut names = Names::default();
         let members = table::parse(text, &mut |entry| match adopt::row(self, entry) {
             Adopted::Known(row) | Adopted::Settled(row) => names.rows.push(row),

@@ -25,7 +25,7 @@ pub const FORMAT: u32 = 1;
 const OCI_LAYOUT: &str = "{\"imageLayoutVersion\":\"1.0.0\"}";
 const OCI_LAYOUT_VERSION: &str = "1.0.0";
 /// What an empty image table looks like.
-const EMPTY_INDEX: &str = "{\"schemaVersion\":2,\"mediaType\":\"application/vnd.oci.image.index.v1+json\",\"manifests\":[\n]}\n";
+pub(crate) const EMPTY_INDEX: &str = "{\"schemaVersion\":2,\"mediaType\":\"application/vnd.oci.image.index.v1+json\",\"manifests\":[\n]}\n";
 
 /// Directories: who may read images is who owns the store.
 pub(crate) const DIRECTORY_MODE: u32 = 0o700;
