@@ -26,6 +26,7 @@ mod manifest;
 pub(crate) mod proxy;
 mod remote;
 mod search;
+mod self_signed;
 mod tls;
 mod transport;
 mod upload;

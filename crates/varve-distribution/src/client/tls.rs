@@ -10,7 +10,10 @@ use std::{
 
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
     crypto::CryptoProvider,
 };
 use rustls_pki_types::{
@@ -18,7 +21,10 @@ use rustls_pki_types::{
     pem::{Error as PemError, PemObject},
 };
 
-use super::error::Reason;
+use super::{
+    error::Reason,
+    self_signed::{SelfSignedToo, is_authority},
+};
 
 /// Bytes of one file of certificates.
 const CERTIFICATES_SIZE_BYTES_MAX: u64 = 16 << 20;
@@ -76,7 +82,14 @@ impl Tls {
                 joined.add_parsable_certificates(own.authorities);
                 roots = Arc::new(joined);
             }
-            builder.with_root_certificates(roots)
+            match WebPkiServerVerifier::builder_with_provider(roots.clone(), provider).build() {
+                Ok(usual) => {
+                    let verifier = Arc::new(SelfSignedToo::new(usual, roots));
+                    builder.dangerous().with_custom_certificate_verifier(verifier)
+                }
+                // Where nothing is trusted, every certificate is refused in the usual words.
+                Err(_) => builder.with_root_certificates(roots),
+            }
         } else {
             builder.dangerous().with_custom_certificate_verifier(Arc::new(Unverified(provider)))
         };
@@ -217,6 +230,7 @@ pub(crate) fn reason(error: rustls::Error) -> Reason {
                 let expected = expected.to_str().into_owned();
                 format!("certificate is valid for {}, not {expected}", names.join(", "))
             }
+            other if is_authority(&other) => "certificate signed by unknown authority".to_owned(),
             other => other.to_string(),
         }),
         rustls::Error::InvalidMessage(_) => Reason::NotTls,

@@ -41,13 +41,7 @@ impl Authority {
     /// A certificate for these names and addresses, with its key.
     fn issue(&self, names: &[&str]) -> (rcgen::Certificate, KeyPair) {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.subject_alt_names = names
-            .iter()
-            .map(|name| match name.parse() {
-                Ok(address) => SanType::IpAddress(address),
-                Err(_) => SanType::DnsName((*name).try_into().unwrap()),
-            })
-            .collect();
+        params.subject_alt_names = names.iter().map(|name| subject(name)).collect();
         let key = KeyPair::generate().unwrap();
         (params.signed_by(&key, &self.0).unwrap(), key)
     }
@@ -69,6 +63,13 @@ impl Authority {
         let (certificate, key) = self.issue(names);
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
         Arc::new(builder.with_single_cert(vec![certificate.der().clone()], key).unwrap())
+    }
+}
+
+fn subject(name: &str) -> SanType {
+    match name.parse() {
+        Ok(address) => SanType::IpAddress(address),
+        Err(_) => SanType::DnsName(name.try_into().unwrap()),
     }
 }
 
@@ -128,6 +129,49 @@ fn the_authority_of_one_registry_is_trusted_for_that_one_only() {
     let client = with_folder(folder.path());
     get(&client, &server.domain()).unwrap();
     assert!(get(&client, &other.domain()).unwrap_err().contains("unknown authority"));
+}
+
+/// What `openssl req -x509` makes, as Docker's manual has it for a registry of one's own.
+#[test]
+fn a_certificate_that_is_its_own_authority_is_trusted_when_it_is_among_the_trusted() {
+    let own_server = |names: &[&str], years: std::ops::Range<i32>| {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        params.subject_alt_names = names.iter().map(|name| subject(name)).collect();
+        params.not_before = rcgen::date_time_ymd(years.start, 1, 1);
+        params.not_after = rcgen::date_time_ymd(years.end, 1, 1);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key)
+            .unwrap();
+        (Server::start_tls(Arc::new(config), |_| Reply::ok(manifest())), certificate.pem())
+    };
+    let trusting = |server: &Server, pem: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let own = folder.path().join(server.domain());
+        fs::create_dir(&own).unwrap();
+        fs::write(own.join("ca.crt"), pem).unwrap();
+        get(&with_folder(folder.path()), &server.domain())
+    };
+    let always = 2000..4000;
+    let (server, pem) = own_server(HERE, always.clone());
+    trusting(&server, &pem).unwrap();
+    let refused = |result: Result<(), String>, reason: &str| {
+        let error = result.unwrap_err();
+        assert!(error.ends_with(reason), "{error}");
+    };
+    let (_, of_another) = own_server(HERE, always.clone());
+    refused(trusting(&server, &of_another), "x509: certificate signed by unknown authority");
+    let (elsewhere, pem) = own_server(&["other.example"], always);
+    refused(trusting(&elsewhere, &pem), "certificate is valid for other.example, not 127.0.0.1");
+    let (old, pem) = own_server(HERE, 2000..2001);
+    refused(trusting(&old, &pem), "x509: certificate has expired or is not yet valid");
 }
 
 #[test]
