@@ -224,6 +224,7 @@ impl Error {
         let varve_distribution::copy::Error::Registry(source) = error else {
             return Self::Transfer(error);
         };
+        let source = source.with_first_problem();
         let repository = || reference.repository().familiar();
         match source.code() {
             Some("denied") => Self::PullDenied { name: repository(), source },

@@ -121,7 +121,12 @@ impl Engine {
         let by_digest = reference.repository().with_digest(pulled.resolved);
         let newer = self.store.update_names(|names| {
             let kept = kept_name(reference);
-            let newer = names.get(&kept).is_none_or(|before| before.target != row.target);
+            // A name that comes to point at the index instead of a manifest in it, because other
+            // platforms have come meanwhile, is the same image as before.
+            let newer = names.get(&kept).is_none_or(|before| {
+                before.image != row.image
+                    || *platform == PullPlatform::All && before.target != row.target
+            });
             for name in [by_digest, kept] {
                 let unchanged = names
                     .get(&name)

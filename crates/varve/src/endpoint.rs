@@ -14,8 +14,11 @@ const DEFAULT_CONTEXT: &str = "default";
 const SCHEMES: &[&str] = &["fd", "npipe", "ssh", "tcp", "unix"];
 const LOG_LEVELS: &[&str] = &["debug", "info", "warn", "error", "fatal", "panic", "trace"];
 
-/// Refuses to be pointed at another machine or daemon.
-pub(crate) fn check(globals: &Globals, environment: &Environment) -> Result<(), CommandError> {
+/// The daemon that the user names and that is not there; `None` for the default.
+pub(crate) fn elsewhere(
+    globals: &Globals,
+    environment: &Environment,
+) -> Result<Option<String>, CommandError> {
     let level = globals.log_level.as_str();
     if !level.is_empty() && !LOG_LEVELS.contains(&level) {
         let text = format!("unable to parse logging level: {}", globals.log_level);
@@ -47,18 +50,21 @@ pub(crate) fn check(globals: &Globals, environment: &Environment) -> Result<(), 
     }
     // A context, once given, overrides the variable.
     let variable = environment_host.filter(|_| named.is_none());
-    let Some(host) = globals.hosts.last().map(String::as_str).or(variable) else { return Ok(()) };
+    let Some(host) = globals.hosts.last().map(String::as_str).or(variable) else { return Ok(None) };
     if host == DEFAULT_HOST || host.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
     if let Some((scheme, _)) = host.split_once("://")
         && !SCHEMES.contains(&scheme)
     {
         return failed(format!("invalid bind address format: {host}"));
     }
-    let text = format!(
-        "Cannot connect to the Docker daemon at {host}. Is the docker daemon running?\n\
-         hint: varve has no daemon and works on this machine's store; leave out -H, -c and DOCKER_HOST"
-    );
-    Err(CommandError::plain(text, 1))
+    Ok(Some(host.to_owned()))
+}
+
+/// Refuses to work on images that are elsewhere.
+pub(crate) fn unreachable(host: &str) -> CommandError {
+    let text =
+        format!("Cannot connect to the Docker daemon at {host}. Is the docker daemon running?");
+    CommandError::plain(text, 1)
 }

@@ -245,8 +245,9 @@ impl fmt::Display for Answer<'_> {
         if let [problem] = self.0 {
             return write!(f, "{problem}");
         }
-        write!(f, "errors:")?;
-        self.0.iter().try_for_each(|problem| write!(f, "\n{problem}"))
+        writeln!(f, "errors:")?;
+        // Docker's list ends its last line, too, and what prints it does so once more.
+        self.0.iter().try_for_each(|problem| writeln!(f, "{problem}"))
     }
 }
 
@@ -266,6 +267,15 @@ fn os_text(error: &io::Error) -> String {
 }
 
 impl Error {
+    /// The refusal with its first reason alone, which is what Docker shows of a pull.
+    #[must_use]
+    pub fn with_first_problem(mut self) -> Self {
+        if let Self::Refused { problems, .. } = &mut self {
+            problems.truncate(1);
+        }
+        self
+    }
+
     /// Classifies the error for exit codes, HTTP statuses and retry decisions.
     pub fn kind(&self) -> Kind {
         match self {

@@ -159,7 +159,7 @@ fn insufficient_scope_means_denied() {
     assert_eq!(error.code(), Some("denied"));
     assert_eq!(
         error.to_string(),
-        "errors:\ndenied: requested access to the resource is denied\nunauthorized: authentication required"
+        "errors:\ndenied: requested access to the resource is denied\nunauthorized: authentication required\n"
     );
 }
 

@@ -333,3 +333,13 @@ fn a_tag_that_moves_during_a_pull_does_not_mix_two_images() {
     bench.pulls(&registry, "app:1");
     bench.has(&registry, "app:1", &two);
 }
+
+/// Docker shows the first reason of a refused pull, and all of a refused push.
+#[test]
+fn a_refused_pull_tells_the_first_reason() {
+    let (registry, bench) = (Registry::start(), Bench::new());
+    registry.push("app:1", Image::seeded(1).build());
+    let body = br#"{"errors":[{"code":"TOOMANYREQUESTS","message":"slow down"},{"code":"UNKNOWN","message":"and more"}]}"#;
+    registry.fail_always(On::Manifest, Fault::Respond(403, Vec::new(), body.to_vec()));
+    bench.refuses(&registry, "app:1", Kind::Denied, "toomanyrequests: slow down");
+}

@@ -3,7 +3,7 @@
 use serde_json::json;
 use varve_engine::PullPlatform;
 use varve_testkit::{Image, Registry, image::Built};
-use varve_types::{Descriptor, Kind, Platform, media_type};
+use varve_types::{Descriptor, Event, Kind, Platform, media_type};
 
 use crate::bench::{Bench, told};
 
@@ -66,6 +66,32 @@ fn the_hosts_own_image_is_pulled_and_the_index_kept_beside_it() {
     );
     assert!(bench.engine.store().blob_size(&index.digest()).unwrap().is_some());
     assert!(bench.engine.store().blob_size(&index.images[0].manifest.digest).unwrap().is_none());
+}
+
+/// A name whose image is here is up to date, though it comes to stand for the whole index.
+#[test]
+fn a_name_is_up_to_date_while_its_image_is_the_same() {
+    let (registry, bench) = (Registry::start(), Bench::new());
+    let host = Platform::host().to_string();
+    let index =
+        Image::index(&[Image::seeded(1).platform("linux/s390x"), Image::seeded(2).platform(&host)]);
+    registry.push("app:1", &index);
+    let newer = |name: &str, platform| {
+        bench.heard.take();
+        bench.pull_for(&registry.reference(name), platform).unwrap();
+        let is_newer = |event: Event| match event {
+            Event::PullStatus { newer, .. } => Some(newer),
+            _ => None,
+        };
+        bench.heard.take().into_iter().find_map(is_newer)
+    };
+    assert_eq!(newer("app:1", PullPlatform::Host), Some(true));
+    assert_eq!(newer("app:1", PullPlatform::Host), Some(false));
+    registry.push("app:2", &index);
+    assert_eq!(newer("app:2", only("linux/s390x")), Some(true));
+    assert_eq!(newer("app:1", PullPlatform::Host), Some(false));
+    assert_eq!(newer("app:2", PullPlatform::Host), Some(true));
+    bench.check();
 }
 
 #[test]

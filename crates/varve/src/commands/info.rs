@@ -28,3 +28,11 @@ pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
         format => ui.text(&crate::format::one(format, &info::value(&facts, debug))?),
     }
 }
+
+/// What is known without a store.
+pub(crate) fn run_elsewhere(ui: &Ui, args: &Args) -> Result<(), CommandError> {
+    match args.format.as_str() {
+        "" => ui.text(&format!("{}\nServer:\n", info::client_text(ui.globals().debug))),
+        _ => Ok(()),
+    }
+}

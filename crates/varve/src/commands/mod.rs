@@ -152,7 +152,13 @@ pub(crate) fn run(cli: Cli, environment: Environment) -> ExitCode {
     let ui = Ui::new(environment, cli.globals);
     let result = match &cli.command {
         Some(command) if !ui.globals().version => {
-            endpoint::check(ui.globals(), ui.environment()).and_then(|()| command.run(&ui))
+            match endpoint::elsewhere(ui.globals(), ui.environment()) {
+                Ok(None) => command.run(&ui),
+                Ok(Some(host)) => {
+                    command.run_elsewhere(&ui).and_then(|()| Err(endpoint::unreachable(&host)))
+                }
+                Err(error) => Err(error),
+            }
         }
         _ => ui.line(version::one_line()),
     };
@@ -166,6 +172,17 @@ pub(crate) fn run(cli: Cli, environment: Environment) -> ExitCode {
 }
 
 impl Command {
+    /// Says what can be said of this program alone, before an error about a daemon elsewhere.
+    fn run_elsewhere(&self, ui: &Ui) -> Result<(), CommandError> {
+        match self {
+            Self::Info(args) | Self::System(system::Command::Info(args)) => {
+                info::run_elsewhere(ui, args)
+            }
+            Self::Version(args) => version::run_elsewhere(ui, args),
+            _ => Ok(()),
+        }
+    }
+
     /// Runs the command.
     pub(crate) fn run(&self, ui: &Ui) -> Result<(), CommandError> {
         match self {

@@ -16,7 +16,15 @@ pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
     let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
     match args.format.as_str() {
         "" => ui.text(&version::text(&kernel)),
-        format => ui.text(&crate::format::one(format, &version::value(&kernel))?),
+        format => ui.text(&crate::format::one(format, &version::value(Some(&kernel)))?),
+    }
+}
+
+/// The versions of this program alone.
+pub(crate) fn run_elsewhere(ui: &Ui, args: &Args) -> Result<(), CommandError> {
+    match args.format.as_str() {
+        "" => ui.text(&version::client_text()),
+        format => ui.text(&crate::format::one(format, &version::value(None))?),
     }
 }
 

@@ -9,18 +9,24 @@ use crate::format::{
     units,
 };
 
+/// The first paragraph of what `info` prints.
+pub(crate) fn client_text(debug: bool) -> String {
+    format!("Client:\n Version:    {VERSION}\n Context:    default\n Debug Mode: {debug}\n")
+}
+
 /// What `info` prints without a format.
 pub(crate) fn text(facts: &SystemFacts, debug: bool, username: Option<&str>) -> String {
     let memory = binary_size(facts.memory_size_bytes);
     let username = username.map(|name| format!(" Username: {name}\n")).unwrap_or_default();
     format!(
-        "Client:\n Version:    {VERSION}\n Context:    default\n Debug Mode: {debug}\n\n\
+        "{}\n\
          Server:\n Containers: 0\n  Running: 0\n  Paused: 0\n  Stopped: 0\n Images: {}\n \
          Server Version: {VERSION}\n Storage Driver: {}\n  Backing Filesystem: {}\n \
          Kernel Version: {}\n Operating System: {}\n OSType: linux\n Architecture: {}\n \
          CPUs: {}\n Total Memory: {memory}\n Name: {}\n ID: {}\n Docker Root Dir: {}\n \
          Debug Mode: {debug}\n{username} Experimental: false\n Insecure Registries:\n  127.0.0.0/8\n \
          Live Restore Enabled: false\n\n",
+        client_text(debug),
         facts.images,
         facts.driver,
         facts.backing_file_system,

@@ -23,35 +23,50 @@ fn architecture() -> String {
     varve_types::Platform::host().architecture
 }
 
-/// What `version` prints without a format.
-pub(crate) fn text(kernel: &str) -> String {
-    let (commit, architecture) = (commit(), architecture());
-    let built = |indent: &str| match built() {
+/// The line about when this was built, when the build knew it.
+fn built_line(label: &str) -> String {
+    match built() {
         "" => String::new(),
-        built => format!("{indent}Built:            {built}\n"),
-    };
+        built => format!("{label}{built}\n"),
+    }
+}
+
+/// The first paragraph of what `version` prints.
+pub(crate) fn client_text() -> String {
     format!(
         "Client:\n \
          Version:           {VERSION}\n \
          API version:       {API_VERSION}\n \
-         Git commit:        {commit}\n{} \
-         OS/Arch:           linux/{architecture}\n \
-         Context:           default\n\n\
+         Git commit:        {}\n{} \
+         OS/Arch:           linux/{}\n \
+         Context:           default\n",
+        commit(),
+        built_line(" Built:             "),
+        architecture(),
+    )
+}
+
+/// What `version` prints without a format.
+pub(crate) fn text(kernel: &str) -> String {
+    format!(
+        "{}\n\
          Server: Varve (in this process, there is no daemon)\n \
          Engine:\n  \
          Version:          {VERSION}\n  \
          API version:      {API_VERSION} (minimum version {API_VERSION_MIN})\n  \
-         Git commit:       {commit}\n{}  \
-         OS/Arch:          linux/{architecture}\n  \
+         Git commit:       {}\n{}  \
+         OS/Arch:          linux/{}\n  \
          Kernel Version:   {kernel}\n  \
          Experimental:     false\n",
-        built(" "),
-        built("  "),
+        client_text(),
+        commit(),
+        built_line("  Built:            "),
+        architecture(),
     )
 }
 
-/// The same for templates.
-pub(crate) fn value(kernel: &str) -> Value {
+/// The same for templates; without a kernel there is no server.
+pub(crate) fn value(kernel: Option<&str>) -> Value {
     let text = |name, text: &str| Field::plain(name, Value::text(text));
     let client = vec![
         text("Version", VERSION),
@@ -64,6 +79,17 @@ pub(crate) fn value(kernel: &str) -> Value {
         Field::omit_empty("BuildTime", "BuildTime", Value::text(built())),
         text("Context", "default"),
     ];
+    Value::structure(
+        "system.versionInfo",
+        vec![
+            Field::plain("Client", Value::structure("system.clientVersion", client)),
+            Field::plain("Server", kernel.map_or(Value::Nil, server)),
+        ],
+    )
+}
+
+fn server(kernel: &str) -> Value {
+    let text = |name, text: &str| Field::plain(name, Value::text(text));
     let engine = vec![
         text("Name", "Engine"),
         text("Version", VERSION),
@@ -89,11 +115,5 @@ pub(crate) fn value(kernel: &str) -> Value {
         Field { name: "Experimental", json: None, value: Value::Bool(false) },
         Field::omit_empty("BuildTime", "BuildTime", Value::text(built())),
     ];
-    Value::structure(
-        "system.versionInfo",
-        vec![
-            Field::plain("Client", Value::structure("system.clientVersion", client)),
-            Field::plain("Server", Value::structure("*types.Version", server)),
-        ],
-    )
+    Value::structure("*types.Version", server)
 }

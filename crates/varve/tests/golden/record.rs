@@ -56,7 +56,8 @@ pub(crate) fn records(name: &str) -> Vec<Record> {
     let list = list.as_array().expect("a list of records");
     list.iter()
         .map(|record| {
-            let text = |key: &str| without_daemon(record[key].as_str().unwrap_or_default());
+            let text =
+                |key: &str| common(&without_daemon(record[key].as_str().unwrap_or_default()));
             let count = seen.entry(text("id")).or_default();
             *count += 1;
             let id = match count {
@@ -83,6 +84,30 @@ fn without_daemon(text: &str) -> String {
     let Some(at) = text.find("error during connect: Post \"") else { return text };
     let address_end = text[at..].find("\": ").map_or(text.len(), |end| at + end + 3);
     format!("{}{}", &text[..at], &text[address_end..])
+}
+
+/// A text, recorded or ours, without the facts of a build and of a machine: version numbers,
+/// commit, compiler and time of the build, and what the machine's resolver says of a name that
+/// does not exist.
+pub(crate) fn common(text: &str) -> String {
+    const COMMITS: &[&str] = &["Git commit:        ", ", build "];
+    const RESOLVER: &str = ".2.53:53: dial udp 192.0.2.53:53: connect: network is unreachable";
+    const PLUGINS: &str = " Plugins:\n  buildx: Docker Buildx (Docker Inc.)\n    \
+        Version:  0.13.1+ds1\n    Path:     /home/dev/.docker/cli-plugins/docker-buildx\n";
+    let mut text = text.replace(PLUGINS, "");
+    for version in ["28.2.2", "26.1.5+dfsg1", env!("CARGO_PKG_VERSION")] {
+        text = text.replace(version, "<VERSION>");
+    }
+    for before in COMMITS {
+        let Some(start) = text.find(before).map(|at| at + before.len()) else { continue };
+        let end = text[start..].find('\n').map_or(text.len(), |length| start + length);
+        let commit = text[start..end].to_owned();
+        text = text.replace(&format!("{before}{commit}"), &format!("{before}<COMMIT>"));
+    }
+    text = text.replace(&format!(" on 192.0{RESOLVER}"), ": no such host");
+    text = text.replace(RESOLVER, ": no such host");
+    let of_build = |line: &&str| ![" Go version:", " Built:"].iter().any(|l| line.starts_with(l));
+    text.split_inclusive('\n').filter(of_build).collect()
 }
 
 /// What is known about the records of a file.

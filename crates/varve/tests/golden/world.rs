@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::hub::{Content, Hub};
-use crate::record::Record;
+use crate::record::{Record, common};
 
 /// `alice:secret`, with the cheapest bcrypt there is.
 const HTPASSWD: &str = "alice:$2b$04$qcO0TU4Z7ganlumOAOHxm.bazbxY1K90yzv.PO.WauTmdA/YVAQwK\n";
@@ -163,11 +163,12 @@ impl World {
         for after in [" ", ":", "\n"] {
             general = general.replace(&format!("varve{after}"), &format!("docker{after}"));
         }
+        general = general.replace("Varve version", "Docker version");
         for server in &self.servers {
             let recorded = format!("127.0.0.1:{}", server.recorded);
             general = general.replace(&format!("127.0.0.1:{}", server.port), &recorded);
         }
-        general
+        common(&general)
     }
 
     fn port(&self, recorded: u16) -> u16 {

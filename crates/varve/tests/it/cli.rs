@@ -162,6 +162,28 @@ fn what_names_another_machine_is_refused_before_anything_happens() {
     assert_eq!(sandbox.run(&["images", "-q"]).stdout.lines().count(), 1);
 }
 
+/// As docker: what the program knows of itself comes before the error.
+#[test]
+fn version_and_info_tell_of_the_program_when_another_machine_is_named() {
+    let sandbox = Sandbox::new();
+    let elsewhere = |line: &[&str]| {
+        let output = sandbox.command(line).env("DOCKER_HOST", "tcp://192.0.2.1").output();
+        let output = output.expect("varve runs");
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    let version = elsewhere(&["version"]);
+    assert!(
+        version.starts_with("Client:\n Version:  ") && !version.contains("Server"),
+        "{version}"
+    );
+    assert!(elsewhere(&["info"]).ends_with(" Debug Mode: false\n\nServer:\n"));
+    assert!(elsewhere(&["system", "info"]).ends_with("\n\nServer:\n"));
+    let template = "{{.Client.Os}} {{json .Server}}";
+    assert_eq!(elsewhere(&["version", "--format", template]), "linux null\n");
+    assert_eq!(elsewhere(&["images"]), "");
+}
+
 #[test]
 fn pruning_asks_first_and_takes_only_yes() {
     let sandbox = Sandbox::new();
