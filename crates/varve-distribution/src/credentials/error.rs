@@ -39,7 +39,7 @@ pub enum CredentialsError {
     #[error("invalid name of a credential helper: {0:?}")]
     HelperName(String),
     /// The file to change is not what we can read, so writing would lose what is in it.
-    #[error("cannot change {}: it is not a valid configuration: {reason}", path.display())]
+    #[error("cannot change {}, which cannot be read: {reason}", path.display())]
     Broken {
         /// Which file.
         path: PathBuf,
