@@ -102,7 +102,9 @@ impl Engine {
         }
         let by_digest = reference.repository().with_digest(pushed.target.digest);
         self.store.update_names(|names| {
-            if names.get(&by_digest).is_none() {
+            // An image that was removed while it was pushed stays removed.
+            let is_here = names.of_image(row.image).next().is_some();
+            if is_here && names.get(&by_digest).is_none() {
                 names.put(Row {
                     reference: Some(by_digest),
                     target: pushed.target,

@@ -104,6 +104,7 @@ pub(crate) fn progress(text: &str) -> Result<Progress, String> {
 }
 
 /// Reads a path. An empty one is taken as well, and means that none is given: see [`given`].
+#[allow(clippy::unnecessary_wraps, reason = "the form that clap's value parsers have")]
 pub(crate) fn path(text: &str) -> Result<PathBuf, Infallible> {
     Ok(PathBuf::from(text))
 }

@@ -120,8 +120,8 @@ fn kind(row: &str) -> String {
     if row.contains("blobs/sha256/") && !row.ends_with("blobs/sha256/") {
         return "blob".to_owned();
     }
-    let starts = row.char_indices().map(|(at, _)| at);
-    match starts.filter_map(|at| Some((at, age(&row[at..])?.0))).next() {
+    let mut starts = row.char_indices().map(|(at, _)| at);
+    match starts.find_map(|at| Some((at, age(&row[at..])?.0))) {
         // What was recorded within a second may take us a few.
         Some((at, length)) if row[at..at + length].contains("second") => "seconds".to_owned(),
         Some((at, length)) => row[at..at + length].to_owned(),

@@ -41,12 +41,12 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
-    let directory =
-        flags::given(args.directory.as_ref()).map(Path::to_owned).unwrap_or_else(|| {
-            let root =
-                process::store_root(ui.environment(), flags::given(ui.globals().root.as_ref()));
-            root.with_file_name("varve-registry")
-        });
+    let beside_the_store = || {
+        let root = flags::given(ui.globals().root.as_ref());
+        process::store_root(ui.environment(), root).with_file_name("varve-registry")
+    };
+    let given = flags::given(args.directory.as_ref());
+    let directory = given.map_or_else(beside_the_store, Path::to_owned);
     let shown = directory.display().to_string();
     let options = Options {
         listen: args.listen.clone(),
