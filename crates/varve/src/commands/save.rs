@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{self, Write as _},
-    os::unix::fs::FileTypeExt as _,
+    os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -59,6 +59,9 @@ pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
     write_beside(&engine, &saving, path)
 }
 
+/// To replace a link with the archive would surprise, and to follow it Docker refuses.
+const LINK: &str = "cannot write to a symbolic link directly";
+
 /// Refuses places that an archive cannot be written to. Says whether the file that is there is
 /// not a plain one (a pipe), so that it must be written in place.
 fn check_output(path: &Path) -> Result<bool, CommandError> {
@@ -70,23 +73,31 @@ fn check_output(path: &Path) -> Result<bool, CommandError> {
         let reason = error::go_text("stat", folder, &error);
         return Err(refused(format!("invalid output path: {reason}")));
     }
-    let Ok(facts) = fs::metadata(path) else { return Ok(false) };
+    let is_link = path.is_symlink();
+    let Ok(facts) = fs::metadata(path) else {
+        return if is_link { Err(refused(LINK.to_owned())) } else { Ok(false) };
+    };
     let kind = facts.file_type();
-    if kind.is_dir() {
-        return Err(refused("cannot write to a directory".to_owned()));
-    }
-    if kind.is_char_device() || kind.is_block_device() {
-        return Err(refused("cannot write to a character device file".to_owned()));
-    }
-    Ok(!kind.is_file())
+    let reason = if kind.is_dir() {
+        "cannot write to a directory"
+    } else if kind.is_char_device() {
+        "cannot write to a character device file"
+    } else if kind.is_block_device() {
+        "cannot write to a block device file"
+    } else if kind.is_file() && is_link {
+        LINK
+    } else {
+        return Ok(!kind.is_file());
+    };
+    Err(refused(reason.to_owned()))
 }
 
 /// Writes beside the file and puts the whole archive in its place, so that there is never half of one.
 fn write_beside(engine: &Engine, saving: &Saving, path: &Path) -> Result<(), CommandError> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let beside = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
+    let beside = path.with_file_name(format!(".varve-save-{}.tmp", std::process::id()));
     let mut file = fs::OpenOptions::new();
-    let file = file.write(true).create_new(true).open(&beside);
+    // An image may hold what is nobody else's business.
+    let file = file.write(true).create_new(true).mode(0o600).open(&beside);
     let mut file = file.map_err(|error| error::of_file("open", path, &error))?;
     let written = write_to(engine, saving, &mut file);
     let written = written.map_err(|error| of_output(path, error)).and_then(|()| {

@@ -238,6 +238,23 @@ fn a_failed_save_leaves_nothing_behind() {
 }
 
 #[test]
+fn an_archive_is_its_owners_and_replaces_nothing_but_files() {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    let sandbox = Sandbox::new();
+    sandbox.import("app:1", b"x");
+    assert_eq!(sandbox.run(&["save", "-o", "app.tar", "app:1"]), ran("", "", 0));
+    let mode = || fs::metadata(sandbox.path("app.tar")).expect("the archive").permissions().mode();
+    assert_eq!(mode() & 0o777, 0o600);
+    symlink("app.tar", sandbox.path("link")).expect("a link");
+    symlink("nowhere", sandbox.path("broken")).expect("a link");
+    let refused = "failed to save image: cannot write to a symbolic link directly\n";
+    for link in ["link", "broken"] {
+        assert_eq!(sandbox.run(&["save", "-o", link, "app:1"]), ran("", refused, 1));
+        assert!(sandbox.path(link).is_symlink());
+    }
+}
+
+#[test]
 fn foreign_texts_are_escaped_in_tables_and_kept_in_json() {
     let sandbox = Sandbox::new();
     sandbox.run_with(&["import", "-m", "a\u{1b}[31m\nb", "-", "app:1"], &[]);
