@@ -205,6 +205,9 @@ impl Problem {
         if let Self::MethodNotAllowed(methods) = self {
             return not_allowed(methods);
         }
+        if matches!(self, Self::NoSuchPage) {
+            return text(self.status(), "404 page not found\n");
+        }
         let bytes = json!({"errors": self.errors()}).to_string().into_bytes();
         let mut response = json(self.status(), JSON, bytes);
         let headers = response.headers_mut();
@@ -240,10 +243,14 @@ impl Problem {
 /// Docker's registry answers in plain text here, and `docker push` to a read-only registry shows
 /// that text (`unknown: Method not allowed`).
 fn not_allowed(methods: &[Method]) -> Response<Body> {
-    let mut response = json(405, "text/plain; charset=utf-8", b"Method not allowed\n".to_vec());
+    let mut response = text(405, "Method not allowed\n");
     let allowed: Vec<&str> = methods.iter().map(Method::as_str).collect();
     set(&mut response, "Allow", &allowed.join(", "));
     response
+}
+
+fn text(status: u16, text: &str) -> Response<Body> {
+    json(status, "text/plain; charset=utf-8", text.into())
 }
 
 /// A response with a body in memory.

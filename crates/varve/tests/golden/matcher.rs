@@ -120,11 +120,11 @@ fn kind(row: &str) -> String {
     if row.contains("blobs/sha256/") && !row.ends_with("blobs/sha256/") {
         return "blob".to_owned();
     }
-    let mut starts = row.char_indices().map(|(at, _)| at);
-    match starts.find_map(|at| Some((at, age(&row[at..])?.0))) {
+    let mut ends = row.char_indices().map(|(at, _)| &row[at..]);
+    match ends.find_map(|text| Some(&text[..age(text)?.0])) {
         // What was recorded within a second may take us a few.
-        Some((at, length)) if row[at..at + length].contains("second") => "seconds".to_owned(),
-        Some((at, length)) => row[at..at + length].to_owned(),
+        Some(age) if age.contains("second") => "seconds".to_owned(),
+        Some(age) => age.to_owned(),
         None if FIXED.iter().any(|start| row.starts_with(start)) => "fixed".to_owned(),
         None => String::new(),
     }
@@ -179,8 +179,8 @@ fn around(head: &str, hidden: usize, tail: &str, actual: &str, bindings: &mut Bi
 /// Whether a filled hole is as long as the recorded one. Columns of ages are as wide as the
 /// widest age, and placeholders at the edges were cut.
 fn close(length: usize, recorded: usize, text: &str) -> bool {
-    let ages = text.matches("<AGO>").count() + 1;
-    length.abs_diff(recorded) <= 12 + 14 * ages
+    let ages = text.matches("<AGO>").count();
+    length.abs_diff(recorded) <= 16 + 10 * ages
 }
 
 /// How long a text would be with placeholders for its digests.

@@ -35,9 +35,10 @@ fn base_says_that_this_is_a_registry() {
         "",
         expect![[r#"
         404
-        content-length: 56
-        content-type: application/json; charset=utf-8
-        {"errors":[{"code":"UNKNOWN","message":"no such page"}]}
+        content-length: 19
+        content-type: text/plain; charset=utf-8
+        404 page not found
+
     "#]],
     );
     check(
