@@ -112,8 +112,9 @@ impl HostsConfig {
                     config = found;
                     break;
                 }
-                Err(HostsError::Read { source, .. })
-                    if source.kind() == io::ErrorKind::NotFound && !wanted => {}
+                // Absent, or in a folder that is closed to us: another user's `HOME`, as sudo
+                // and su leave it. A file that is there and may not be read is an error.
+                Err(HostsError::Read { .. }) if !wanted && path.metadata().is_err() => {}
                 Err(error) => return Err(error),
             }
         }

@@ -139,6 +139,27 @@ fn without_a_home_the_user_database_tells_it() {
     assert!(!help.contains("\"/.docker\""), "{help}");
 }
 
+/// `sudo` and `su` may leave `HOME` that of a user whose folders are closed to us.
+#[test]
+fn a_home_that_is_closed_to_us_hinders_nothing_but_what_lies_in_it() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let sandbox = Sandbox::new();
+    sandbox.import("app:1", b"x");
+    let closed = sandbox.path("closed");
+    fs::create_dir_all(closed.join(".config/varve")).expect("a directory");
+    let close = |mode| fs::set_permissions(&closed, fs::Permissions::from_mode(mode));
+    close(0o000).expect("modes change");
+    if fs::read_dir(&closed).is_ok() {
+        // To root no folder is closed; a name that cannot be looked up at all is like one.
+        fs::remove_dir_all(closed.join(".config")).expect("removed");
+        fs::write(closed.join(".config"), "").expect("a file");
+    }
+    let output = sandbox.command(&["images", "-q"]).env("HOME", &closed).output().expect("runs");
+    close(0o700).expect("modes change");
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(output.stdout.len(), 13);
+}
+
 #[test]
 fn what_names_another_machine_is_refused_before_anything_happens() {
     let sandbox = Sandbox::new();
