@@ -124,7 +124,14 @@ fn multi(now: &str, bb: &Blob) -> Image {
         }
         tar.finish()
     };
-    let a = small(&["a", "b", "c"]);
+    // Its digest begins with `fffff`. A recorded loop over the sorted members ends with the exit
+    // code of the last one, which was a layer.
+    let mut a = Tar::default();
+    for (name, content) in [("a", "x"), ("b", "x"), ("c", "0455973")] {
+        a.file(name, 0o644, content.as_bytes());
+    }
+    let a = a.finish();
+    assert!(a.hex().starts_with("fffff"));
     let d = small(&["d/1", "d/2", "d/3", "d/4"]);
     let mut last = Tar::default();
     last.file(".wh.a", 0o600, b"");
