@@ -82,7 +82,7 @@ fn with_skips<'a>(command: &'a mut Command, skips: &Path) -> Result<&'a mut Comm
 
 /// Makes a Debian root for the tests once, where packages may be fetched. Says what is skipped.
 fn debian_root(may_fetch: bool) -> Result<Option<String>> {
-    let (root, draft) = (run::target(ROOT)?, run::target(&format!("{ROOT}.draft"))?);
+    let (root, draft) = (run::target(ROOT)?, run::target(&format!("{ROOT}.draft.tar"))?);
     if root.is_file() {
         return Ok(None);
     }
@@ -91,9 +91,13 @@ fn debian_root(may_fetch: bool) -> Result<Option<String>> {
     if !may_fetch || !run::is_installed("mmdebstrap") {
         return Ok(Some(skipped));
     }
+    // What an earlier run that was cut off left would be refused.
+    let _ = std::fs::remove_file(&draft);
     // Offline it would try for a long time.
     let mut command = Command::new("timeout");
-    command.args(["240", "mmdebstrap", "--variant=minbase", "--quiet", &suite()]).arg(&draft);
+    command
+        .args(["240", "mmdebstrap", "--variant=minbase", "--format=tar", "--quiet", &suite()])
+        .arg(&draft);
     if step("a Debian root for the tests", &mut command)?.passed {
         std::fs::rename(draft, root)?;
         return Ok(None);
