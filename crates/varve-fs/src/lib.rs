@@ -1,12 +1,15 @@
 //! Trees and layers, and the file system underneath them.
 //!
-//! Tar reading and writing, the tree a layer describes, compression, confined paths, durable
-//! writes and locks. This crate knows nothing of images, registries or the store's layout.
+//! Tar reading and writing, the tree a layer describes, stacks of them and their differences,
+//! extraction, compression, confined paths, durable writes and locks. This crate knows nothing of images, registries or the store's layout.
 
 pub mod compression;
+pub mod diff;
 pub mod durable;
+pub mod extract;
 pub mod layer;
 pub mod lock;
 pub mod root;
+pub mod stack;
 pub mod tar;
 pub mod tree;

@@ -17,6 +17,8 @@
 //! 3. Children are in the order of their names' bytes.
 
 mod builder;
+mod edit;
+mod find;
 mod trail;
 
 use std::collections::{BTreeMap, btree_map};
@@ -24,6 +26,7 @@ use std::collections::{BTreeMap, btree_map};
 use crate::tar::{Device, Region, Time, Xattr};
 
 pub(crate) use builder::{Applied, Builder};
+pub use find::LastLink;
 
 /// A layer's tree. Read only.
 #[derive(Debug)]
@@ -117,6 +120,12 @@ impl Tree {
     /// Inodes at most: all IDs' indexes are below.
     pub fn inode_count(&self) -> usize {
         self.inodes.len()
+    }
+
+    /// The ID of an index below the count.
+    pub(crate) fn id(&self, index: usize) -> InodeId {
+        assert!(index < self.inodes.len(), "no inode {index}");
+        InodeId(index as u32)
     }
 
     /// An inode. The ID must be of this tree.

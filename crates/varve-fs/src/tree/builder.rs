@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use varve_types::limits;
 
-use super::{Content, Directory, FileBytes, Inode, InodeId, Tree, trail::Trail};
+use super::{Content, Directory, FileBytes, Inode, InodeId, LastLink, Tree, trail::Trail};
 use crate::{
     layer::LayerError,
-    tar::{Entry, EntryKind, Time, lossy},
+    tar::{Entry, EntryKind, lossy},
 };
 
 const WHITEOUT_PREFIX: &[u8] = b".wh.";
@@ -45,9 +45,8 @@ pub(crate) enum Applied {
 impl Builder {
     /// Starts with a root that no entry names.
     pub(crate) fn new() -> Self {
-        let tree = Tree { inodes: vec![implied_directory()] };
         Self {
-            tree,
+            tree: Tree::new(),
             whiteouts: BTreeSet::new(),
             unresolved: Vec::new(),
             aufs_files: BTreeMap::new(),
@@ -69,14 +68,14 @@ impl Builder {
         let (parent, name) = split(&path);
         if name == OPAQUE_MARKER {
             let directory = self.directory_at(parent, &path)?;
-            self.directory_mut(directory).is_opaque = true;
+            self.tree.directory_mut(directory).is_opaque = true;
             return Ok(Applied::Other);
         }
         if name.starts_with(AUFS_PREFIX) || is_below_aufs(parent) {
             if entry.kind != EntryKind::File {
                 return Ok(Applied::Skipped);
             }
-            let id = self.push(new_inode(entry));
+            let id = self.tree.push(new_inode(entry));
             self.aufs_files.insert(path, id);
             return Ok(Applied::File(id));
         }
@@ -93,7 +92,7 @@ impl Builder {
 
     /// Records whether the padding behind a file's data is zero.
     pub(crate) fn set_padding(&mut self, file: InodeId, is_zero: bool) {
-        if let Content::File(data) = &mut self.inode_mut(file).content {
+        if let Content::File(data) = &mut self.tree.inode_mut(file).content {
             data.padding_is_zero = is_zero;
         }
     }
@@ -110,29 +109,11 @@ impl Builder {
                 Content::Directory(_) | Content::Whiteout
             );
             if is_file && found != link {
-                self.directory_mut(directory).children.insert(name, found);
+                self.tree.insert(directory, &name, found);
             }
         }
-        self.count_links();
+        self.tree.count_links();
         self.tree
-    }
-
-    fn count_links(&mut self) {
-        for inode in &mut self.tree.inodes {
-            inode.links = 0;
-        }
-        self.tree.inodes[0].links = 1;
-        let mut directories = vec![Tree::ROOT];
-        while let Some(directory) = directories.pop() {
-            let children: Vec<InodeId> = self.tree.children(directory).map(|(_, id)| id).collect();
-            for id in children {
-                let inode = self.inode_mut(id);
-                inode.links += 1;
-                if matches!(inode.content, Content::Directory(_)) {
-                    directories.push(id);
-                }
-            }
-        }
     }
 
     fn account(&mut self, entry: &Entry) -> Result<(), LayerError> {
@@ -182,8 +163,8 @@ impl Builder {
         }
         let inode = new_inode(entry);
         let is_file = matches!(inode.content, Content::File(_));
-        let id = self.push(inode);
-        self.directory_mut(directory).children.insert(name.into(), id);
+        let id = self.tree.push(inode);
+        self.tree.insert(directory, name, id);
         Ok(if is_file { Applied::File(id) } else { Applied::Other })
     }
 
@@ -205,13 +186,13 @@ impl Builder {
                 let (path, target) = (lossy(path), lossy(&target));
                 return Err(LayerError::HardLinkToDirectory { path, target });
             }
-            self.directory_mut(directory).children.insert(name.into(), id);
+            self.tree.insert(directory, name, id);
             return Ok(Applied::Other);
         }
         let mut inode = new_inode(entry);
         inode.content = Content::ForeignHardLink(target.into());
-        let id = self.push(inode);
-        self.directory_mut(directory).children.insert(name.into(), id);
+        let id = self.tree.push(inode);
+        self.tree.insert(directory, name, id);
         self.unresolved.push((directory, name.into()));
         Ok(Applied::Other)
     }
@@ -220,32 +201,39 @@ impl Builder {
         self.whiteouts.insert((directory, hidden.into()));
         match self.tree.child(directory, hidden) {
             None => {
-                let id = self.push(Inode { content: Content::Whiteout, ..implied_directory() });
-                self.directory_mut(directory).children.insert(hidden.into(), id);
+                let id = self
+                    .tree
+                    .push(Inode { content: Content::Whiteout, ..Inode::implied_directory() });
+                self.tree.insert(directory, hidden, id);
             }
             // A whiteout is about the layers below only (OCI image-spec, layer.md "Whiteouts").
             Some(id) => {
-                if let Content::Directory(directory) = &mut self.inode_mut(id).content {
+                if let Content::Directory(directory) = &mut self.tree.inode_mut(id).content {
                     directory.is_opaque = true;
                 }
             }
         }
     }
 
+    /// Finds what lies at a path, through symbolic links on the way but not at its end.
+    fn find(&mut self, path: &[u8]) -> Result<Option<InodeId>, LayerError> {
+        self.tree.find_counting(path, LastLink::Found, &mut self.link_steps)
+    }
+
     fn update_directory(&mut self, id: InodeId, entry: &mut Entry) {
-        let inode = self.inode_mut(id);
+        let inode = self.tree.inode_mut(id);
         inode.mode = entry.mode;
         (inode.uid, inode.gid, inode.mtime) = (entry.uid, entry.gid, entry.mtime);
         inode.xattrs = kept_xattrs(entry);
-        self.directory_mut(id).is_implied = false;
+        self.tree.directory_mut(id).is_implied = false;
     }
 
     /// Makes an implied directory in the place of whatever has the name.
     fn new_directory(&mut self, directory: InodeId, name: &[u8]) -> InodeId {
-        let id = self.push(implied_directory());
+        let id = self.tree.push(Inode::implied_directory());
         let is_opaque = self.whiteouts.contains(&(directory, Box::from(name)));
-        self.directory_mut(id).is_opaque = is_opaque;
-        self.directory_mut(directory).children.insert(name.into(), id);
+        self.tree.directory_mut(id).is_opaque = is_opaque;
+        self.tree.insert(directory, name, id);
         id
     }
 
@@ -273,43 +261,6 @@ impl Builder {
         }
         Ok(trail.here())
     }
-
-    /// Finds what lies at a path, through symbolic links on the way but not at its end.
-    fn find(&mut self, path: &[u8]) -> Result<Option<InodeId>, LayerError> {
-        let (parent, name) = split(path);
-        let mut trail = Trail::new(parent);
-        while let Some(name) = trail.next() {
-            let Some(id) = self.tree.child(trail.here(), &name) else { return Ok(None) };
-            match &self.tree.inode(id).content {
-                Content::Symlink(target) => {
-                    self.link_steps = trail.follow(target, path, self.link_steps)?;
-                }
-                Content::Directory(_) => trail.enter(id, &name)?,
-                _ => return Ok(None),
-            }
-        }
-        if name.is_empty() {
-            return Ok(Some(Tree::ROOT));
-        }
-        Ok(self.tree.child(trail.here(), name))
-    }
-
-    fn push(&mut self, inode: Inode) -> InodeId {
-        let id = InodeId(self.tree.inodes.len() as u32);
-        self.tree.inodes.push(inode);
-        id
-    }
-
-    fn inode_mut(&mut self, id: InodeId) -> &mut Inode {
-        &mut self.tree.inodes[id.0 as usize]
-    }
-
-    fn directory_mut(&mut self, id: InodeId) -> &mut Directory {
-        match &mut self.tree.inodes[id.0 as usize].content {
-            Content::Directory(directory) => directory,
-            other => unreachable!("a directory was asked for, this is {other:?}"),
-        }
-    }
 }
 
 fn split(path: &[u8]) -> (&[u8], &[u8]) {
@@ -322,19 +273,6 @@ fn split(path: &[u8]) -> (&[u8], &[u8]) {
 /// `.wh..wh.plnk` and its like are directories in which AUFS kept hard links.
 fn is_below_aufs(parent: &[u8]) -> bool {
     parent.split(|&byte| byte == b'/').any(|name| name.starts_with(AUFS_PREFIX))
-}
-
-fn implied_directory() -> Inode {
-    let directory = Directory { is_implied: true, ..Directory::default() };
-    Inode {
-        content: Content::Directory(directory),
-        mode: 0o755,
-        uid: 0,
-        gid: 0,
-        mtime: Time::default(),
-        links: 0,
-        xattrs: Box::default(),
-    }
 }
 
 fn new_inode(entry: &mut Entry) -> Inode {

@@ -45,6 +45,11 @@ impl Trail {
         }
     }
 
+    /// Whether no name is still to come.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.ahead.is_empty()
+    }
+
     /// Goes into a directory, which has this name.
     pub(super) fn enter(&mut self, directory: InodeId, name: &[u8]) -> Result<(), LayerError> {
         let length = self.behind[self.behind.len() - 1].1 + 1 + name.len();
