@@ -6,6 +6,7 @@
 pub mod compression;
 pub mod diff;
 pub mod durable;
+pub mod erofs;
 pub mod extract;
 pub mod layer;
 pub mod lock;

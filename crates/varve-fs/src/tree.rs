@@ -198,6 +198,11 @@ impl Directory {
         self.children.len()
     }
 
+    /// Its children, in the order of their names.
+    pub fn child_ids(&self) -> impl Iterator<Item = InodeId> {
+        self.children.values().copied()
+    }
+
     /// Whether it has none.
     pub fn is_empty(&self) -> bool {
         self.children.is_empty()

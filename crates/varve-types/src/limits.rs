@@ -76,3 +76,5 @@ pub const UPLOAD_HASHES_MAX: usize = 1_024;
 pub const HTPASSWD_SIZE_BYTES_MAX: u64 = 1 << 20;
 /// Bytes of a request's or response's line and headers together.
 pub const HTTP_HEAD_SIZE_BYTES_MAX: usize = 64 << 10;
+/// Bytes of one layer's index: names, attributes, and data that cannot stay in the tar.
+pub const LAYER_INDEX_SIZE_BYTES_MAX: u64 = 2 << 30;

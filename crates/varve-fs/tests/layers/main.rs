@@ -1,8 +1,11 @@
 //! Tars of every kind, parsed in pieces of every size, compared with what other programs make
 //! and read.
 
+mod corpus;
 mod cuts;
 mod faults;
+mod index;
+mod mounted;
 mod others;
 mod parser;
 mod raw;

@@ -128,17 +128,22 @@ fn gnu_tar_unpacks_what_we_write() {
 }
 
 /// Says aloud what is skipped, also to whoever runs all tests.
-fn have(program: &str, argument: &str) -> bool {
+pub(crate) fn have(program: &str, argument: &str) -> bool {
     let run = Command::new(program).arg(argument).stdout(Stdio::null()).status();
     let found = run.is_ok_and(|status| status.success());
     if !found {
-        eprintln!("SKIPPED: {program} is not installed");
-        if let Some(list) = std::env::var_os("VARVE_TEST_SKIPS") {
-            let mut list = fs::File::options().append(true).create(true).open(list).unwrap();
-            writeln!(list, "{program}: not installed").unwrap();
-        }
+        skipped(program, "not installed");
     }
     found
+}
+
+/// Says aloud that something is missing here, and why.
+pub(crate) fn skipped(what: &str, why: &str) {
+    eprintln!("SKIPPED: {what}: {why}");
+    if let Some(list) = std::env::var_os("VARVE_TEST_SKIPS") {
+        let mut list = fs::File::options().append(true).create(true).open(list).unwrap();
+        writeln!(list, "{what}: {why}").unwrap();
+    }
 }
 
 fn written_by_us() -> Vec<u8> {
@@ -249,7 +254,7 @@ fn set_mtime(path: &Path, seconds: i64, nanoseconds: i64) {
     rustix::fs::utimensat(CWD, path, &times, AtFlags::empty()).unwrap();
 }
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     own_ids().0 == 0
 }
 

@@ -1,0 +1,235 @@
+//! Writes indexes.
+
+mod attributes;
+mod content;
+mod directory;
+mod layout;
+
+use std::io::Write;
+
+use varve_types::DiffId;
+
+use super::{
+    BlockSize, ReadAt, WriteError,
+    format::{DataLayout, SUPERBLOCK_AT, Superblock},
+};
+use crate::tree::{self, Tree};
+use content::Plan;
+use directory::Target;
+use layout::{Layout, Placed};
+
+/// The layer that an index is written for.
+#[derive(Debug, Clone, Copy)]
+pub struct Layer<'a> {
+    /// What is in it.
+    pub tree: &'a Tree,
+    /// Whose identity the image gets.
+    pub diff_id: DiffId,
+    /// Bytes of the uncompressed tar.
+    pub tar_size_bytes: u64,
+    /// The unit in which data is placed: [`BlockSize::Tar`], but for tests.
+    pub block_size: BlockSize,
+}
+
+/// What was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// Bytes of the index.
+    pub size_bytes: u64,
+    /// Things that could not be stored, for people.
+    pub warnings: Vec<String>,
+}
+
+/// Writes a layer's index. Of the tar, only data is read that cannot stay where it is.
+///
+/// Hard links to files of other layers are left out: they are for whoever stacks the layers.
+pub fn write_index(
+    layer: Layer<'_>,
+    tar: &dyn ReadAt,
+    out: &mut dyn Write,
+) -> Result<Written, WriteError> {
+    let layout = Layout::new(layer.tree, layer.block_size, layer.tar_size_bytes)?;
+    let mut emitter = Emitter { layout: &layout, tar, out, position: 0, buffer: Vec::new() };
+    emitter.head(layer.diff_id)?;
+    for node in &layout.nodes {
+        emitter.node(node)?;
+    }
+    emitter.pad_to_block(layout.attributes_block())?;
+    emitter.put(layout.attributes.area())?;
+    for node in layout.nodes.iter().filter(|node| node.blocks > 0) {
+        emitter.pad_to_block(node.first_block)?;
+        emitter.blocks(node)?;
+    }
+    emitter.pad_to_block(layout.blocks)?;
+    emitter.flush()?;
+    let size_bytes = emitter.position;
+    Ok(Written { size_bytes, warnings: layout.warnings })
+}
+
+const BUFFER_SIZE: usize = 64 << 10;
+
+/// Writes what was laid out, from front to back.
+struct Emitter<'a, 't> {
+    layout: &'a Layout<'t>,
+    tar: &'a dyn ReadAt,
+    out: &'a mut dyn Write,
+    position: u64,
+    buffer: Vec<u8>,
+}
+
+impl Emitter<'_, '_> {
+    fn head(&mut self, diff_id: DiffId) -> Result<(), WriteError> {
+        let layout = self.layout;
+        let mut uuid = [0; 16];
+        uuid.copy_from_slice(&diff_id.0.as_bytes()[..16]);
+        // Version 8, "custom", of RFC 9562.
+        uuid[6] = uuid[6] & 0x0f | 0x80;
+        uuid[8] = uuid[8] & 0x3f | 0x80;
+        let superblock = Superblock {
+            block_size: layout.block_size,
+            has_chunked_files: layout
+                .nodes
+                .iter()
+                .any(|node| node.raw.layout == DataLayout::Chunks),
+            root: layout.nid(0) as u16,
+            inodes: layout.nodes.len() as u64,
+            epoch: layout.epoch,
+            blocks: layout.blocks,
+            tar_blocks: layout.tar_blocks,
+            xattr_block: layout.attributes_block(),
+            uuid,
+        };
+        self.pad_to(SUPERBLOCK_AT)?;
+        self.put(&superblock.encode())
+    }
+
+    fn node(&mut self, node: &Placed) -> Result<(), WriteError> {
+        let layout = self.layout;
+        let inode = layout.tree.inode(node.id);
+        let mut raw = node.raw;
+        match node.plan {
+            Some(Plan::Mapped { block } | Plan::Tail { block }) if raw.size > 0 => {
+                raw.union = layout.blocks + block;
+            }
+            None if node.blocks > 0 => raw.union = node.first_block,
+            _ => {}
+        }
+        self.pad_to(node.offset)?;
+        self.put(&raw.encode(layout.epoch))?;
+        self.put(&layout.attributes.body(inode).unwrap_or_default())?;
+        let block_size = layout.block_size.bytes();
+        match (&inode.content, node.plan) {
+            (tree::Content::File(bytes), Some(Plan::Chunks(chunks))) => {
+                let (map, _) = layout.content(bytes).map(chunks, node.first_block, layout.blocks);
+                for block in map {
+                    self.put(&block.to_le_bytes())?;
+                }
+            }
+            (tree::Content::File(bytes), Some(Plan::Tail { .. })) => {
+                let tail = layout.content(bytes).tail_size();
+                self.copy(bytes, bytes.size - tail, tail)?;
+            }
+            _ if raw.layout == DataLayout::Inline => {
+                let data = self.data(node);
+                let tail = data.len() - data.len() % block_size as usize;
+                self.put(&data[tail..])?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// What a node has in blocks of the index.
+    fn blocks(&mut self, node: &Placed) -> Result<(), WriteError> {
+        let layout = self.layout;
+        if let (tree::Content::File(bytes), Some(Plan::Chunks(chunks))) =
+            (&layout.tree.inode(node.id).content, node.plan)
+        {
+            let (_, copies) = layout.content(bytes).map(chunks, node.first_block, layout.blocks);
+            for copied in copies {
+                self.pad_to(self.position.next_multiple_of(layout.block_size.bytes()))?;
+                self.copy(bytes, copied.offset, copied.length)?;
+            }
+            return Ok(());
+        }
+        let data = self.data(node);
+        let size = u64::from(node.blocks) * layout.block_size.bytes();
+        self.put(&data[..data.len().min(size as usize)])
+    }
+
+    /// The bytes of a directory or a symbolic link.
+    fn data(&self, node: &Placed) -> Vec<u8> {
+        let layout = self.layout;
+        if let tree::Content::Symlink(target) = &layout.tree.inode(node.id).content {
+            return target.to_vec();
+        }
+        let own = layout.number(node.id).expect("a node has a number");
+        directory::encode(layout.tree, node.id, layout.block_size.bytes(), |target| {
+            let number = match target {
+                Target::This => own,
+                Target::Parent => node.parent,
+                Target::Child(id) => layout.number(id).expect("all children were met"),
+            };
+            let kind = layout.nodes[number as usize].raw.kind().expect("a kind was given");
+            (layout.nid(number), kind as u8)
+        })
+    }
+
+    /// Copies a part of a file from the tar; holes become zeros.
+    fn copy(
+        &mut self,
+        bytes: &tree::FileBytes,
+        offset: u64,
+        length: u64,
+    ) -> Result<(), WriteError> {
+        let (start, end) = (self.position, offset + length);
+        let content = self.layout.content(bytes);
+        let extents = content.extents();
+        let first = extents.partition_point(|extent| extent.offset + extent.length <= offset);
+        let mut piece = vec![0; BUFFER_SIZE];
+        for extent in extents[first..].iter().take_while(|extent| extent.offset < end) {
+            let mut from = extent.offset.max(offset);
+            let until = (extent.offset + extent.length).min(end);
+            self.pad_to(start + (from - offset))?;
+            while from < until {
+                let size = (until - from).min(BUFFER_SIZE as u64);
+                let piece = &mut piece[..size as usize];
+                self.tar
+                    .read_exact_at(piece, extent.tar_offset + (from - extent.offset))
+                    .map_err(WriteError::Read)?;
+                self.put(piece)?;
+                from += size;
+            }
+        }
+        self.pad_to(start + length)
+    }
+
+    fn pad_to_block(&mut self, block: u32) -> Result<(), WriteError> {
+        self.pad_to(u64::from(block) * self.layout.block_size.bytes())
+    }
+
+    fn pad_to(&mut self, position: u64) -> Result<(), WriteError> {
+        const ZEROS: [u8; 4096] = [0; 4096];
+        debug_assert!(position >= self.position, "what was laid out does not overlap");
+        while self.position < position {
+            let size = (position - self.position).min(ZEROS.len() as u64);
+            self.put(&ZEROS[..size as usize])?;
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
+        self.position += bytes.len() as u64;
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() >= BUFFER_SIZE {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), WriteError> {
+        self.out.write_all(&self.buffer).map_err(WriteError::Write)?;
+        self.buffer.clear();
+        Ok(())
+    }
+}

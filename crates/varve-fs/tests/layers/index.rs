@@ -1,0 +1,363 @@
+//! What an index says is what the tree says.
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use varve_fs::{
+    erofs::{BlockSize, Index, Kind, Layer, Node, Place, ReadAt, WriteError, Written, write_index},
+    layer::{LayerParser, LayerSummary, text_of_path},
+    tar::{Device, Xattr},
+    tree::{Content, InodeId, Tree},
+};
+use varve_types::{DiffId, Digest};
+
+use super::{corpus, raw::Raw};
+
+/// Of each path, what a file system tells of it, as text.
+pub(crate) type Facts = BTreeMap<String, String>;
+
+pub(crate) fn parse(tar: &[u8]) -> (LayerSummary, Tree) {
+    let mut parser = LayerParser::new();
+    parser.update(tar).unwrap();
+    parser.finish().unwrap()
+}
+
+pub(crate) fn index(tar: &[u8], block_size: BlockSize) -> Result<(Vec<u8>, Written), WriteError> {
+    let (summary, tree) = parse(tar);
+    let layer = Layer {
+        tree: &tree,
+        diff_id: summary.diff_id,
+        tar_size_bytes: summary.tar_size_bytes,
+        block_size,
+    };
+    let mut bytes = Vec::new();
+    let written = write_index(layer, &tar, &mut bytes)?;
+    assert_eq!(written.size_bytes, bytes.len() as u64);
+    Ok((bytes, written))
+}
+
+#[test]
+fn index_of_every_archive_says_what_its_tree_says() {
+    for case in corpus::cases() {
+        for block_size in [BlockSize::Tar, BlockSize::Page] {
+            let (bytes, _) = index(&case.tar, block_size).unwrap();
+            let (_, tree) = parse(&case.tar);
+            let (expected, actual) =
+                (facts_of_tree(&tree, &case.tar), facts_of_index(&bytes, &case.tar));
+            compare(&expected, &actual, case.name);
+            let again = index(&case.tar, block_size).unwrap().0;
+            assert!(bytes == again, "{}: the same tree, other bytes", case.name);
+        }
+    }
+}
+
+#[test]
+fn names_are_found_without_reading_all_of_a_directory() {
+    let tar = (0..3000).fold(Raw::new(), |tar, at| tar.file(&format!("d/{at}"), b""));
+    let (bytes, _) = index(&tar.end(), BlockSize::Tar).unwrap();
+    let index = Index::open(bytes).unwrap();
+    for at in (0..3000).step_by(7) {
+        assert!(index.lookup(format!("/d/{at}").as_bytes()).unwrap().is_some(), "{at}");
+    }
+    for absent in ["d/", "d/3000", "d/1500x", "d/!", "d/~", "d/.", "d/..", "e", "d/1/x"] {
+        let found = index.lookup(absent.as_bytes()).unwrap();
+        assert_eq!(found.is_some(), absent == "d/", "{absent}");
+    }
+}
+
+#[test]
+fn data_stays_in_the_tar() {
+    let content = vec![b'x'; 100_000];
+    let tar = Raw::new().file("clean", &content).header("dirty", b'0', 99_999);
+    let tar = tar.data_padded_with(&content[..99_999], b'!').end();
+    let (bytes, _) = index(&tar, BlockSize::Tar).unwrap();
+    assert!(bytes.len() <= 4096, "{}", bytes.len());
+    let index = Index::open(bytes).unwrap();
+    let places = |name: &[u8]| {
+        let node = index.lookup(name).unwrap().unwrap();
+        let ranges = index.ranges(&node).map(Result::unwrap);
+        ranges.map(|range| (range.length, range.place)).collect::<Vec<_>>()
+    };
+    assert_eq!(places(b"clean"), [(100_000, Place::Tar(512))]);
+    let dirty = places(b"dirty");
+    assert_eq!(dirty[0], (99_840, Place::Tar(512 + 100_352 + 512)));
+    assert!(matches!(dirty[1], (159, Place::Index(_))), "{dirty:?}");
+}
+
+/// The tar of a file that is the tar's last thing may end with its last byte.
+#[test]
+fn block_that_the_tar_has_only_a_part_of_is_not_mapped() {
+    let tar = Raw::new().file("a", &[b'x'; 700]).0;
+    let cut = &tar[..512 + 700];
+    let (summary, tree) = parse(&tar);
+    let layer = Layer {
+        tree: &tree,
+        diff_id: summary.diff_id,
+        tar_size_bytes: cut.len() as u64,
+        block_size: BlockSize::Tar,
+    };
+    let mut bytes = Vec::new();
+    write_index(layer, &cut, &mut bytes).unwrap();
+    compare(&facts_of_tree(&tree, &tar), &facts_of_index(&bytes, cut), "cut");
+}
+
+#[test]
+fn what_cannot_be_stored_is_said_or_refused_by_name() {
+    let warnings = |name: &str| {
+        let case = corpus::cases().into_iter().find(|case| case.name == name).unwrap();
+        index(&case.tar, BlockSize::Tar).unwrap().1.warnings
+    };
+    assert_eq!(warnings("attribute without a namespace"), ["the attribute other cannot be stored"]);
+    assert_eq!(warnings("attribute that grows too long").len(), 1);
+    assert_eq!(warnings("attributes"), [""; 0]);
+    let huge = (u64::MAX / 2).to_string();
+    let map = format!("{},1", u64::MAX / 4);
+    let bomb = Raw::new()
+        .pax(&[("GNU.sparse.map", map.as_bytes()), ("GNU.sparse.size", huge.as_bytes())])
+        .file("bomb", b"x");
+    let error = index(&bomb.end(), BlockSize::Tar).unwrap_err();
+    assert_eq!(error.to_string(), "bytes of a layer's index: more than 2147483648");
+}
+
+#[track_caller]
+pub(crate) fn compare(expected: &Facts, actual: &Facts, what: &str) {
+    for (path, fact) in expected {
+        let actual = actual.get(path).map(String::as_str);
+        assert_eq!(actual, Some(fact.as_str()), "`{path}` in {what}");
+    }
+    let more: Vec<_> = actual.keys().filter(|path| !expected.contains_key(*path)).collect();
+    assert!(more.is_empty(), "{more:?} in {what}");
+}
+
+/// What is told of one file.
+pub(crate) struct Told<'a> {
+    pub(crate) what: String,
+    pub(crate) mode: u32,
+    pub(crate) owner: (u32, u32),
+    pub(crate) mtime: (i64, u32),
+    pub(crate) links: u32,
+    pub(crate) xattrs: &'a [Xattr],
+}
+
+impl Told<'_> {
+    pub(crate) fn fact(&self) -> String {
+        let mut fact = format!("{} {:o} {:?} {:?}", self.what, self.mode, self.owner, self.mtime);
+        write!(fact, " links {}", self.links).unwrap();
+        for (name, value) in self.xattrs {
+            write!(fact, " {}={}", name.escape_ascii(), value.escape_ascii()).unwrap();
+        }
+        fact
+    }
+}
+
+pub(crate) const WHITEOUT: &str = "whiteout";
+
+pub(crate) fn device(kind: &str, device: Device) -> String {
+    format!("{kind} device {},{}", device.major, device.minor)
+}
+
+/// A hash that is quick without optimisation; holes of many GiB are hashed by their size.
+#[derive(Default)]
+pub(crate) struct Summed {
+    hasher: Option<varve_types::Hasher>,
+    zeros: u64,
+    size: u64,
+}
+
+impl Summed {
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
+        self.size += bytes.len() as u64;
+        for piece in bytes.chunks(512) {
+            if piece.iter().all(|&byte| byte == 0) {
+                self.add_zeros(piece.len() as u64);
+                continue;
+            }
+            self.end_zeros();
+            self.hasher.get_or_insert_with(varve_types::Hasher::new).update(piece);
+        }
+    }
+
+    pub(crate) fn add_hole(&mut self, length: u64) {
+        self.size += length;
+        self.add_zeros(length);
+    }
+
+    fn add_zeros(&mut self, length: u64) {
+        self.zeros += length;
+    }
+
+    fn end_zeros(&mut self) {
+        let zeros = std::mem::take(&mut self.zeros);
+        if zeros > 0 {
+            let hasher = self.hasher.get_or_insert_with(varve_types::Hasher::new);
+            hasher.update(&zeros.to_le_bytes());
+        }
+    }
+
+    pub(crate) fn finish(mut self) -> String {
+        self.end_zeros();
+        let digest = self.hasher.map_or(Digest::of(b""), varve_types::Hasher::finish);
+        format!("file {} {}", self.size, digest.short())
+    }
+}
+
+pub(crate) fn facts_of_tree(tree: &Tree, tar: &[u8]) -> Facts {
+    let mut facts = Facts::new();
+    facts.insert(String::new(), fact_of_inode(tree, Tree::ROOT, tar));
+    let mut walk = tree.walk();
+    while let Some((path, id)) = walk.next() {
+        if !matches!(tree.inode(id).content, Content::ForeignHardLink(_)) {
+            facts.insert(text_of_path(path), fact_of_inode(tree, id, tar));
+        }
+    }
+    facts
+}
+
+fn fact_of_inode(tree: &Tree, id: InodeId, tar: &[u8]) -> String {
+    let inode = tree.inode(id);
+    let mut links = inode.links;
+    let what = match &inode.content {
+        Content::File(bytes) => {
+            let mut whole = vec![];
+            let mut summed = Summed::default();
+            let mut at = 0;
+            for extent in bytes.extents() {
+                sum_piecewise(&mut summed, &mut whole, extent.offset - at, None);
+                let stored = &tar[extent.tar_offset as usize..][..extent.length as usize];
+                sum_piecewise(&mut summed, &mut whole, 0, Some(stored));
+                at = extent.offset + extent.length;
+            }
+            sum_piecewise(&mut summed, &mut whole, bytes.size - at, None);
+            summed.add(&whole);
+            summed.finish()
+        }
+        Content::Directory(directory) => {
+            let is_directory =
+                |&id: &InodeId| matches!(tree.inode(id).content, Content::Directory(_));
+            links = 2 + directory.child_ids().filter(is_directory).count() as u32;
+            format!("directory{}", if directory.is_opaque { " opaque" } else { "" })
+        }
+        Content::Symlink(target) => format!("-> {}", text_of_path(target)),
+        Content::CharacterDevice(Device { major: 0, minor: 0 }) | Content::Whiteout => {
+            return WHITEOUT.into();
+        }
+        Content::CharacterDevice(numbers) => device("character", *numbers),
+        Content::BlockDevice(numbers) => device("block", *numbers),
+        Content::Fifo => "fifo".into(),
+        Content::ForeignHardLink(_) => unreachable!("left out"),
+    };
+    let xattrs: Vec<Xattr> =
+        inode.xattrs.iter().filter(|xattr| can_be_stored(xattr)).cloned().collect();
+    let is_link = matches!(inode.content, Content::Symlink(_));
+    Told {
+        what,
+        mode: if is_link { 0o777 } else { inode.mode },
+        owner: (inode.uid, inode.gid),
+        mtime: (inode.mtime.seconds, inode.mtime.nanoseconds),
+        links,
+        xattrs: &xattrs,
+    }
+    .fact()
+}
+
+fn can_be_stored((name, _): &Xattr) -> bool {
+    name.contains(&b'.') && name.len() < 245
+}
+
+/// Puts pieces of any size together to whole blocks, so that sums do not depend on the cuts.
+fn sum_piecewise(summed: &mut Summed, rest: &mut Vec<u8>, mut hole: u64, data: Option<&[u8]>) {
+    if !rest.is_empty() {
+        let missing = (512 - rest.len() as u64).min(hole);
+        rest.resize(rest.len() + missing as usize, 0);
+        hole -= missing;
+        if rest.len() == 512 {
+            summed.add(rest);
+            rest.clear();
+        }
+    }
+    let whole = hole / 512 * 512;
+    if rest.is_empty() {
+        summed.add_hole(whole);
+        rest.resize((hole - whole) as usize, 0);
+    }
+    for &byte in data.unwrap_or_default() {
+        rest.push(byte);
+        if rest.len() == 512 {
+            summed.add(rest);
+            rest.clear();
+        }
+    }
+}
+
+pub(crate) fn facts_of_index(bytes: &[u8], tar: &[u8]) -> Facts {
+    let index = Index::open(bytes).unwrap();
+    let root = index.node(index.root()).unwrap();
+    let mut facts = Facts::new();
+    facts.insert(String::new(), fact_of_node(&index, &root, tar));
+    let mut visit = index.visit(&root);
+    while let Some((path, node)) = visit.next().unwrap() {
+        facts.insert(text_of_path(path), fact_of_node(&index, &node, tar));
+    }
+    facts
+}
+
+fn fact_of_node(index: &Index<&[u8]>, node: &Node, tar: &[u8]) -> String {
+    let attributes = index.attributes(node).unwrap();
+    let what = match node.kind {
+        Kind::File => {
+            let (mut summed, mut rest) = (Summed::default(), vec![]);
+            for range in index.ranges(node).map(Result::unwrap) {
+                let mut data = vec![0; range.length as usize];
+                match range.place {
+                    Place::Tar(offset) => tar.read_exact_at(&mut data, offset).unwrap(),
+                    Place::Index(offset) => {
+                        index.source().read_exact_at(&mut data, offset).unwrap();
+                    }
+                    Place::Hole => {
+                        sum_piecewise(&mut summed, &mut rest, range.length, None);
+                        continue;
+                    }
+                }
+                sum_piecewise(&mut summed, &mut rest, 0, Some(&data));
+            }
+            summed.add(&rest);
+            summed.finish()
+        }
+        Kind::Directory => {
+            format!("directory{}", if attributes.is_opaque { " opaque" } else { "" })
+        }
+        Kind::Symlink => format!("-> {}", text_of_path(&index.read_link(node).unwrap())),
+        Kind::CharacterDevice(numbers) => device("character", numbers),
+        Kind::BlockDevice(numbers) => device("block", numbers),
+        Kind::Fifo => "fifo".into(),
+        Kind::Whiteout => return WHITEOUT.into(),
+    };
+    Told {
+        what,
+        mode: node.mode,
+        owner: (node.uid, node.gid),
+        mtime: (node.mtime.seconds, node.mtime.nanoseconds),
+        links: node.links,
+        xattrs: &attributes.xattrs,
+    }
+    .fact()
+}
+
+#[test]
+fn identity_of_an_index_is_its_layers() {
+    let tar = Raw::new().file("a", b"x").end();
+    let (summary, tree) = parse(&tar);
+    let write = |diff_id| {
+        let layer = Layer {
+            tree: &tree,
+            diff_id,
+            tar_size_bytes: summary.tar_size_bytes,
+            block_size: BlockSize::Tar,
+        };
+        let mut bytes = Vec::new();
+        write_index(layer, &tar, &mut bytes).unwrap();
+        bytes
+    };
+    let other = DiffId(Digest::of(b"another layer"));
+    assert_eq!(write(summary.diff_id), write(summary.diff_id));
+    assert_ne!(write(summary.diff_id), write(other));
+}

@@ -1,0 +1,306 @@
+//! The kernel, fsck.erofs and GNU tar as judges of our indexes.
+
+use std::{
+    ffi::{CString, OsStr},
+    fs,
+    io::{BufWriter, Read as _, Write as _},
+    os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use rustix::{
+    io::Errno,
+    mount::{MountFlags, UnmountFlags},
+};
+use varve_fs::{
+    erofs::{BlockSize, Layer, write_index},
+    layer::{LayerParser, LayerSummary, path_of_text, text_of_path},
+    tar::{Device, Xattr},
+    tree::Tree,
+};
+
+use super::{
+    corpus,
+    index::{Facts, Summed, Told, WHITEOUT, compare, device, facts_of_tree, index, parse},
+    others::{have, is_root, skipped},
+};
+
+/// A directory on the file system that cargo builds on: the kernel mounts plain files from ext4,
+/// XFS and their like, and neither from tmpfs nor from overlayfs.
+fn directory() -> tempfile::TempDir {
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
+}
+
+/// An index that is mounted as long as this lives.
+struct Mount(PathBuf);
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = rustix::mount::unmount(&self.0, UnmountFlags::DETACH);
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+/// `None` where the kernel cannot, which is said aloud.
+fn mount(index: &Path, tar: &Path) -> Option<Mount> {
+    let place = index.with_extension("mounted");
+    fs::create_dir(&place).unwrap();
+    let device = [b"device=", tar.as_os_str().as_bytes()].concat();
+    let options = CString::new(device).unwrap();
+    match rustix::mount::mount(index, &place, "erofs", MountFlags::RDONLY, &*options) {
+        Ok(()) => Some(Mount(place)),
+        Err(error @ (Errno::NOTBLK | Errno::NODEV | Errno::PERM)) => {
+            skipped("erofs", &format!("cannot mount plain files: {error}"));
+            None
+        }
+        Err(error) => panic!("mount of {}: {error}", index.display()),
+    }
+}
+
+#[test]
+fn kernel_shows_the_tree_of_every_archive() {
+    if !is_root() {
+        skipped("root", "mounting wants it");
+        return;
+    }
+    let dir = directory();
+    for (number, case) in corpus::cases().into_iter().enumerate() {
+        let (tar, image) = files(dir.path(), number, &case.tar);
+        fs::write(&image, index(&case.tar, BlockSize::Tar).unwrap().0).unwrap();
+        let Some(mounted) = mount(&image, &tar) else { return };
+        let (_, tree) = parse(&case.tar);
+        let actual = facts_of_disk(&mounted.0);
+        compare(&facts_of_tree(&tree, &case.tar), &actual, case.name);
+    }
+}
+
+#[test]
+fn kernel_shows_what_gnu_tar_unpacks() {
+    if !have("tar", "--version") {
+        return;
+    }
+    if !is_root() {
+        skipped("root", "mounting wants it");
+        return;
+    }
+    let dir = directory();
+    for (number, case) in corpus::cases().into_iter().enumerate() {
+        if !case.is_for_gnu_tar {
+            continue;
+        }
+        let (tar, image) = files(dir.path(), number, &case.tar);
+        fs::write(&image, index(&case.tar, BlockSize::Tar).unwrap().0).unwrap();
+        let (summary, _) = parse(&case.tar);
+        let Some(mounted) = mount(&image, &tar) else { return };
+        compare_with_gnu_tar(&tar, &mounted.0, &summary, case.name);
+    }
+}
+
+#[test]
+fn kernel_shows_a_debian_root_as_gnu_tar_unpacks_it() {
+    let tar = Path::new(env!("CARGO_TARGET_TMPDIR")).join("debian-root.tar");
+    if !tar.is_file() {
+        skipped("debian-root", "`cargo xtask test` makes it");
+        return;
+    }
+    if !have("tar", "--version") {
+        return;
+    }
+    let dir = directory();
+    let image = dir.path().join("index");
+    let (summary, tree) = parse_file(&tar);
+    write_file(&summary, &tree, &tar, &image);
+    let share = image.metadata().unwrap().len() as f64 / summary.tar_size_bytes as f64;
+    assert!(share < 0.02, "the index is {share} of the tar");
+    if !is_root() {
+        skipped("root", "mounting wants it");
+        return;
+    }
+    let Some(mounted) = mount(&image, &tar) else { return };
+    compare_with_gnu_tar(&tar, &mounted.0, &summary, "a Debian root");
+}
+
+/// fsck.erofs before 1.6 knows blocks of 4,096 bytes only; the same tree in such blocks is for it.
+#[test]
+fn fsck_accepts_every_index() {
+    if !have("fsck.erofs", "-V") {
+        return;
+    }
+    let dir = directory();
+    let mut knows_small_blocks = true;
+    for (number, case) in corpus::cases().into_iter().enumerate() {
+        for block_size in [BlockSize::Tar, BlockSize::Page] {
+            if block_size == BlockSize::Tar && !knows_small_blocks {
+                continue;
+            }
+            let (tar, image) = files(dir.path(), number, &case.tar);
+            fs::write(&image, index(&case.tar, block_size).unwrap().0).unwrap();
+            let fsck = Command::new("fsck.erofs")
+                .arg(format!("--device={}", tar.display()))
+                .arg("--extract")
+                .arg(&image)
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&[fsck.stdout, fsck.stderr].concat()).into_owned();
+            if block_size == BlockSize::Tar && said.contains("isn't supported on this platform") {
+                skipped("fsck.erofs", "this one knows no blocks of 512 bytes");
+                knows_small_blocks = false;
+                continue;
+            }
+            assert!(fsck.status.success(), "{} {block_size:?}: {said}", case.name);
+        }
+    }
+}
+
+fn files(dir: &Path, number: usize, bytes: &[u8]) -> (PathBuf, PathBuf) {
+    let tar = dir.join(format!("{number}.tar"));
+    fs::write(&tar, bytes).unwrap();
+    (tar, dir.join(format!("{number}.index")))
+}
+
+fn parse_file(tar: &Path) -> (LayerSummary, Tree) {
+    let mut file = fs::File::open(tar).unwrap();
+    let (mut parser, mut piece) = (LayerParser::new(), vec![0; 1 << 20]);
+    loop {
+        let size = file.read(&mut piece).unwrap();
+        if size == 0 {
+            return parser.finish().unwrap();
+        }
+        parser.update(&piece[..size]).unwrap();
+    }
+}
+
+fn write_file(summary: &LayerSummary, tree: &Tree, tar: &Path, image: &Path) {
+    let layer = Layer {
+        tree,
+        diff_id: summary.diff_id,
+        tar_size_bytes: summary.tar_size_bytes,
+        block_size: BlockSize::Tar,
+    };
+    let mut out = BufWriter::new(fs::File::create(image).unwrap());
+    let before = std::time::Instant::now();
+    write_index(layer, &fs::File::open(tar).unwrap(), &mut out).unwrap();
+    out.flush().unwrap();
+    let (size, time) = (image.metadata().unwrap().len(), before.elapsed());
+    println!("index of {} bytes for a tar of {}, in {time:?}", size, summary.tar_size_bytes);
+}
+
+fn compare_with_gnu_tar(tar: &Path, mounted: &Path, summary: &LayerSummary, name: &str) {
+    let unpacked = tempfile::tempdir_in(tar.parent().unwrap()).unwrap();
+    let tar = Command::new("tar")
+        .args(["--extract", "--preserve-permissions", "--numeric-owner", "--xattrs", "--acls"])
+        .args(["--xattrs-include=*", "--file"])
+        .arg(tar)
+        .arg("--directory")
+        .arg(unpacked.path())
+        .output()
+        .unwrap();
+    assert!(tar.status.success(), "{name}: {}", String::from_utf8_lossy(&tar.stderr));
+    let mut expected = facts_of_disk(unpacked.path());
+    let mut actual = facts_of_disk(mounted);
+    let root = String::new();
+    let implied = summary.implied_directories.iter().chain((summary.entries == 0).then_some(&root));
+    for directory in implied {
+        // Invented on both sides.
+        let path = text_of_path(&path_of_text(directory).unwrap());
+        expected.remove(&path);
+        actual.remove(&path);
+    }
+    compare(&expected, &actual, name);
+}
+
+/// What the kernel tells of all files below a directory.
+fn facts_of_disk(root: &Path) -> Facts {
+    let mut facts = Facts::new();
+    let mut paths = vec![PathBuf::new()];
+    while let Some(path) = paths.pop() {
+        let full = if path.as_os_str().is_empty() { root.to_owned() } else { root.join(&path) };
+        let meta = full.symlink_metadata().unwrap();
+        if meta.is_dir() {
+            let names = fs::read_dir(&full).unwrap();
+            paths.extend(names.map(|entry| path.join(entry.unwrap().file_name())));
+        }
+        facts.insert(text_of_path(path.as_os_str().as_bytes()), fact_of_file(&full, &meta));
+    }
+    facts
+}
+
+fn fact_of_file(path: &Path, meta: &fs::Metadata) -> String {
+    let (xattrs, is_opaque) = xattrs(path);
+    let numbers =
+        Device { major: rustix::fs::major(meta.rdev()), minor: rustix::fs::minor(meta.rdev()) };
+    let what = match meta.mode() & 0o170_000 {
+        0o040_000 => format!("directory{}", if is_opaque { " opaque" } else { "" }),
+        0o120_000 => {
+            let target = fs::read_link(path).unwrap();
+            format!("-> {}", text_of_path(target.as_os_str().as_bytes()))
+        }
+        0o100_000 => content(path, meta.size()),
+        0o010_000 => "fifo".into(),
+        0o060_000 => device("block", numbers),
+        _ if numbers == Device::default() => return WHITEOUT.into(),
+        _ => device("character", numbers),
+    };
+    Told {
+        what,
+        mode: meta.mode() & 0o7777,
+        owner: (meta.uid(), meta.gid()),
+        mtime: (meta.mtime(), meta.mtime_nsec() as u32),
+        links: meta.nlink() as u32,
+        xattrs: &xattrs,
+    }
+    .fact()
+}
+
+/// Reads a file; of one too large for that, its beginning and its end.
+fn content(path: &Path, size: u64) -> String {
+    let file = fs::File::open(path).unwrap();
+    let mut summed = Summed::default();
+    let (mut at, mut piece) = (0, vec![0; 1 << 20]);
+    while at < size {
+        let length = (size - at).min(piece.len() as u64);
+        // Far from both ends the large files of the archives are one hole.
+        if size > 1 << 30 && at + length < 8_999_000_000 {
+            let hole = (8_999_000_000 - at) / 512 * 512;
+            summed.add_hole(hole);
+            at += hole;
+            continue;
+        }
+        if size > 1 << 30 && at > 9_001_000_000 && at + length < size - (1 << 20) {
+            let hole = (size - (1 << 20) - at) / 512 * 512;
+            summed.add_hole(hole.max(512));
+            at += hole.max(512);
+            continue;
+        }
+        let piece = &mut piece[..length as usize];
+        std::os::unix::fs::FileExt::read_exact_at(&file, piece, at).unwrap();
+        summed.add(piece);
+        at += length;
+    }
+    summed.finish()
+}
+
+/// The attributes under the names that a tar has for them, and whether one makes it opaque.
+fn xattrs(path: &Path) -> (Vec<Xattr>, bool) {
+    let mut names = vec![0; 64 << 10];
+    let size = rustix::fs::llistxattr(path, &mut names).unwrap();
+    let mut xattrs = Vec::new();
+    let mut is_opaque = false;
+    for name in names[..size].split(|&byte| byte == 0).filter(|name| !name.is_empty()) {
+        let mut value = vec![0; 64 << 10];
+        let size = rustix::fs::lgetxattr(path, OsStr::from_bytes(name), &mut value).unwrap();
+        value.truncate(size);
+        match name.strip_prefix(b"trusted.overlay.") {
+            Some(b"opaque") => is_opaque = true,
+            Some(rest) => {
+                let rest = rest.strip_prefix(b"overlay.").expect("escaped");
+                xattrs.push(([b"trusted.overlay.", rest].concat(), value));
+            }
+            None if name == b"security.selinux" => {}
+            None => xattrs.push((name.to_vec(), value)),
+        }
+    }
+    xattrs.sort();
+    (xattrs, is_opaque)
+}
