@@ -15,7 +15,6 @@
 
 mod error;
 mod node;
-mod overlay;
 mod queue;
 mod remove;
 
@@ -33,8 +32,8 @@ use crate::{
     tree::{Content, InodeId, Tree},
 };
 
+pub use crate::overlay::Marks;
 pub use error::ExtractError;
-pub use overlay::Marks;
 pub use remove::{empty, remove};
 
 use queue::Queue;

@@ -23,7 +23,9 @@ pub(super) fn normalise(name: &[u8]) -> Result<Vec<u8>, LayerError> {
                 path.truncate(parent);
             }
             part => {
-                if part.len() > limits::NAME_SIZE_BYTES_MAX {
+                // A whiteout's name is longer than the one that it hides.
+                let hidden = part.strip_prefix(b".wh.").unwrap_or(part);
+                if hidden.len() > limits::NAME_SIZE_BYTES_MAX {
                     let limit = limits::NAME_SIZE_BYTES_MAX as u64;
                     return Err(LayerError::Limit { what: "bytes of a file name", limit });
                 }
@@ -81,6 +83,9 @@ mod tests {
     fn names_that_no_file_system_takes_are_refused() {
         check(&"n".repeat(256), None);
         check(&"n".repeat(255), Some(&"n".repeat(255)));
+        let whiteout = format!(".wh.{}", "n".repeat(255));
+        check(&whiteout, Some(&whiteout));
+        check(&format!("{whiteout}n"), None);
         check(&"n/".repeat(2049), None);
     }
 }

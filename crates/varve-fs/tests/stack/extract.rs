@@ -62,7 +62,9 @@ fn links(root: &Path) -> Vec<Vec<PathBuf>> {
         }
     }
     let mut links: Vec<_> = files.into_values().collect();
-    links.iter_mut().for_each(|paths| paths.sort());
+    for paths in &mut links {
+        paths.sort();
+    }
     links.sort();
     links
 }
@@ -80,7 +82,7 @@ fn every_kind_of_file_is_as_gnu_tar_makes_it() {
         e/x => a
         e/y/ =0 +78
         e/y/z = z
-        l =777 @5:6 +3 -> d/f
+        l =777 @5:6 +3 trusted.t:=v -> d/f
         l2 => l
         p =640 @9:9 +4 |
         p2 => p

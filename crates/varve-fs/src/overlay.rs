@@ -34,7 +34,6 @@ impl Marks {
     }
 
     /// The reverse of [`escaped`](Self::escaped); `None` for an attribute of overlayfs's own.
-    #[cfg(test)]
     pub(crate) fn unescaped(self, name: &[u8]) -> Option<Vec<u8>> {
         match self.prefix().and_then(|prefix| Some((prefix, name.strip_prefix(prefix)?))) {
             Some((prefix, rest)) => Some([prefix, rest.strip_prefix(b"overlay.")?].concat()),
