@@ -7,6 +7,7 @@
 //! ```text
 //! index:  superblock, device slot │ inodes with attributes, short directories, link texts,
 //!         maps │ shared attributes │ long directories, data that the tar does not hold in blocks
+//!         │ notes
 //! tar:    seen as further blocks, right behind those of the index
 //! ```
 //!
@@ -18,6 +19,7 @@
 
 mod error;
 mod format;
+mod notes;
 mod read_at;
 mod reader;
 mod writer;
@@ -28,4 +30,4 @@ pub use read_at::ReadAt;
 pub use reader::{
     Attributes, Child, Children, Index, Kind, Node, NodeId, Place, Range, Ranges, Visit,
 };
-pub use writer::{Layer, Written, write_index};
+pub use writer::{Layer, Written, write_index, write_whole};

@@ -74,6 +74,9 @@ pub enum IndexFault {
     /// A directory's entries are not as they must be.
     #[error("a directory's entries are wrong")]
     Directory,
+    /// What the index says of the tree beyond EROFS is not as it must be.
+    #[error("the notes are wrong")]
+    Notes,
     /// Attributes are not as they must be.
     #[error("extended attributes are wrong")]
     Xattr,

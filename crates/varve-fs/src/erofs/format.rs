@@ -60,6 +60,8 @@ impl BlockSize {
 pub(super) struct Superblock {
     pub(super) block_size: BlockSize,
     pub(super) has_chunked_files: bool,
+    /// Whether there is a tar to be mounted with it.
+    pub(super) has_tar: bool,
     pub(super) root: u16,
     pub(super) inodes: u64,
     /// The time of all compact inodes.
@@ -76,7 +78,8 @@ impl Superblock {
     pub(super) fn encode(&self) -> Vec<u8> {
         let inodes_at = self.block_size.first_free() * self.block_size.bytes();
         let mut bytes = vec![0; (inodes_at - SUPERBLOCK_AT) as usize];
-        let incompatible = DEVICE_TABLE | if self.has_chunked_files { CHUNKED_FILES } else { 0 };
+        let incompatible = if self.has_tar { DEVICE_TABLE } else { 0 }
+            | if self.has_chunked_files { CHUNKED_FILES } else { 0 };
         put_u32(&mut bytes, 0, MAGIC);
         put_u32(&mut bytes, 8, COMPATIBLE);
         bytes[12] = self.block_size.bits() as u8;
@@ -89,11 +92,13 @@ impl Superblock {
         put_u32(&mut bytes, 44, self.xattr_block);
         bytes[48..64].copy_from_slice(&self.uuid);
         put_u32(&mut bytes, 80, incompatible);
-        put_u16(&mut bytes, 86, 1);
-        let slot = (SUPERBLOCK_AT as usize + SUPERBLOCK_SIZE) / DEVICE_SLOT_SIZE;
-        put_u16(&mut bytes, 88, slot as u16);
-        put_u32(&mut bytes, SUPERBLOCK_SIZE + 64, self.tar_blocks);
-        put_u32(&mut bytes, SUPERBLOCK_SIZE + 68, self.blocks);
+        if self.has_tar {
+            let slot = (SUPERBLOCK_AT as usize + SUPERBLOCK_SIZE) / DEVICE_SLOT_SIZE;
+            put_u16(&mut bytes, 86, 1);
+            put_u16(&mut bytes, 88, slot as u16);
+            put_u32(&mut bytes, SUPERBLOCK_SIZE + 64, self.tar_blocks);
+            put_u32(&mut bytes, SUPERBLOCK_SIZE + 68, self.blocks);
+        }
         let sum = checksum(&bytes);
         put_u32(&mut bytes, 4, sum);
         bytes
@@ -118,6 +123,7 @@ impl Superblock {
         let superblock = Self {
             block_size: block_size(bytes[12])?,
             has_chunked_files: incompatible & CHUNKED_FILES != 0,
+            has_tar: incompatible & DEVICE_TABLE != 0,
             root: get_u16(bytes, 14),
             inodes: get_u64(bytes, 16),
             epoch: Time { seconds: get_u64(bytes, 24) as i64, nanoseconds: get_u32(bytes, 32) },

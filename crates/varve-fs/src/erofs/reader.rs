@@ -3,6 +3,7 @@
 mod attributes;
 mod content;
 mod directory;
+mod tree;
 mod visit;
 
 use std::io;

@@ -7,13 +7,14 @@ mod layout;
 
 use std::io::Write;
 
-use varve_types::DiffId;
+use varve_types::{DiffId, Digest};
 
 use super::{
     BlockSize, ReadAt, WriteError,
     format::{DataLayout, SUPERBLOCK_AT, Superblock},
+    notes,
 };
-use crate::tree::{self, Tree};
+use crate::tree::{self, InodeId, Tree};
 use content::Plan;
 use directory::Target;
 use layout::{Layout, Placed};
@@ -42,15 +43,42 @@ pub struct Written {
 
 /// Writes a layer's index. Of the tar, only data is read that cannot stay where it is.
 ///
-/// Hard links to files of other layers are left out: they are for whoever stacks the layers.
+/// Hard links to files of other layers are noted, but the kernel does not show them: they are for
+/// whoever stacks the layers.
 pub fn write_index(
     layer: Layer<'_>,
     tar: &dyn ReadAt,
     out: &mut dyn Write,
 ) -> Result<Written, WriteError> {
     let layout = Layout::new(layer.tree, layer.block_size, layer.tar_size_bytes)?;
-    let mut emitter = Emitter { layout: &layout, tar, out, position: 0, buffer: Vec::new() };
-    emitter.head(layer.diff_id)?;
+    write(&layout, Image { identity: layer.diff_id.0, has_tar: true }, &|_| tar, out)
+}
+
+/// Writes an image that is mounted without a tar: files' data are copied into it from wherever
+/// `tar_of` says. For the small trees that mend a stack of layers.
+pub fn write_whole<'a>(
+    tree: &Tree,
+    identity: Digest,
+    tar_of: &dyn Fn(InodeId) -> &'a dyn ReadAt,
+    out: &mut dyn Write,
+) -> Result<Written, WriteError> {
+    let layout = Layout::new(tree, BlockSize::Tar, 0)?;
+    write(&layout, Image { identity, has_tar: false }, tar_of, out)
+}
+
+struct Image {
+    identity: Digest,
+    has_tar: bool,
+}
+
+fn write<'a>(
+    layout: &Layout<'_>,
+    image: Image,
+    tar_of: &dyn Fn(InodeId) -> &'a dyn ReadAt,
+    out: &mut dyn Write,
+) -> Result<Written, WriteError> {
+    let mut emitter = Emitter { layout, tar_of, out, position: 0, buffer: Vec::new() };
+    emitter.head(&image)?;
     for node in &layout.nodes {
         emitter.node(node)?;
     }
@@ -60,33 +88,37 @@ pub fn write_index(
         emitter.pad_to_block(node.first_block)?;
         emitter.blocks(node)?;
     }
-    emitter.pad_to_block(layout.blocks)?;
+    emitter.pad_to(layout.notes_at)?;
+    emitter.put(&layout.notes)?;
+    let size = u64::from(layout.blocks) * layout.block_size.bytes();
+    emitter.pad_to(size - notes::FOOTER_SIZE)?;
+    emitter.put(&notes::footer(layout.notes_at, layout.notes.len() as u32))?;
     emitter.flush()?;
-    let size_bytes = emitter.position;
-    Ok(Written { size_bytes, warnings: layout.warnings })
+    Ok(Written { size_bytes: emitter.position, warnings: layout.warnings.clone() })
 }
 
 const BUFFER_SIZE: usize = 64 << 10;
 
 /// Writes what was laid out, from front to back.
-struct Emitter<'a, 't> {
+struct Emitter<'a, 't, 's> {
     layout: &'a Layout<'t>,
-    tar: &'a dyn ReadAt,
+    tar_of: &'a dyn Fn(InodeId) -> &'s dyn ReadAt,
     out: &'a mut dyn Write,
     position: u64,
     buffer: Vec<u8>,
 }
 
-impl Emitter<'_, '_> {
-    fn head(&mut self, diff_id: DiffId) -> Result<(), WriteError> {
+impl Emitter<'_, '_, '_> {
+    fn head(&mut self, image: &Image) -> Result<(), WriteError> {
         let layout = self.layout;
         let mut uuid = [0; 16];
-        uuid.copy_from_slice(&diff_id.0.as_bytes()[..16]);
+        uuid.copy_from_slice(&image.identity.as_bytes()[..16]);
         // Version 8, "custom", of RFC 9562.
         uuid[6] = uuid[6] & 0x0f | 0x80;
         uuid[8] = uuid[8] & 0x3f | 0x80;
         let superblock = Superblock {
             block_size: layout.block_size,
+            has_tar: image.has_tar,
             has_chunked_files: layout
                 .nodes
                 .iter()
@@ -127,7 +159,7 @@ impl Emitter<'_, '_> {
             }
             (tree::Content::File(bytes), Some(Plan::Tail { .. })) => {
                 let tail = layout.content(bytes).tail_size();
-                self.copy(bytes, bytes.size - tail, tail)?;
+                self.copy(node, bytes, bytes.size - tail, tail)?;
             }
             _ if raw.layout == DataLayout::Inline => {
                 let data = self.data(node);
@@ -148,7 +180,7 @@ impl Emitter<'_, '_> {
             let (_, copies) = layout.content(bytes).map(chunks, node.first_block, layout.blocks);
             for copied in copies {
                 self.pad_to(self.position.next_multiple_of(layout.block_size.bytes()))?;
-                self.copy(bytes, copied.offset, copied.length)?;
+                self.copy(node, bytes, copied.offset, copied.length)?;
             }
             return Ok(());
         }
@@ -178,6 +210,7 @@ impl Emitter<'_, '_> {
     /// Copies a part of a file from the tar; holes become zeros.
     fn copy(
         &mut self,
+        node: &Placed,
         bytes: &tree::FileBytes,
         offset: u64,
         length: u64,
@@ -186,7 +219,8 @@ impl Emitter<'_, '_> {
         let content = self.layout.content(bytes);
         let extents = content.extents();
         let first = extents.partition_point(|extent| extent.offset + extent.length <= offset);
-        let mut piece = vec![0; BUFFER_SIZE];
+        let tar = (self.tar_of)(node.id);
+        let mut piece = vec![0; length.min(BUFFER_SIZE as u64) as usize];
         for extent in extents[first..].iter().take_while(|extent| extent.offset < end) {
             let mut from = extent.offset.max(offset);
             let until = (extent.offset + extent.length).min(end);
@@ -194,8 +228,7 @@ impl Emitter<'_, '_> {
             while from < until {
                 let size = (until - from).min(BUFFER_SIZE as u64);
                 let piece = &mut piece[..size as usize];
-                self.tar
-                    .read_exact_at(piece, extent.tar_offset + (from - extent.offset))
+                tar.read_exact_at(piece, extent.tar_offset + (from - extent.offset))
                     .map_err(WriteError::Read)?;
                 self.put(piece)?;
                 from += size;

@@ -292,7 +292,8 @@ fn new_inode(entry: &mut Entry) -> Inode {
     };
     Inode {
         content,
-        mode: entry.mode,
+        // Whatever a tar says, Linux gives a link all permissions.
+        mode: if entry.kind == EntryKind::Symlink { 0o777 } else { entry.mode },
         uid: entry.uid,
         gid: entry.gid,
         mtime: entry.mtime,

@@ -188,6 +188,7 @@ fn data() -> Vec<(&'static str, Raw)> {
         },
     );
     let sparse = |map: &[u8], size: &[u8], stored: &[u8]| {
+        #[expect(clippy::naive_bytecount, reason = "a few bytes")]
         let regions = map.iter().filter(|&&byte| byte == b',').count().div_ceil(2).to_string();
         root()
             .pax(&[
@@ -249,7 +250,10 @@ fn layers() -> Vec<(&'static str, Raw)> {
         ("whiteout and directory", root().file(".wh.d", b"").directory("d").file("d/x", b"x")),
         ("attributes of overlayfs", root().pax(&[overlay, twice, opaque, user]).directory("d")),
         ("device that is a whiteout", root().header_with("z", b'3', 0, &[(DEVICE, &zero)])),
-        ("hard link to a lower file", root().link(b'1', "a", "lower/file").file("b", b"x")),
+        (
+            "hard link to a lower file",
+            root().link(b'1', "a", "lower/file").file("b", b"x").link(b'1', "d/c", "a"),
+        ),
         // To GNU tar each piece begins at a block of the tar, to Docker where the last one ended.
         (
             "sparse in pieces",

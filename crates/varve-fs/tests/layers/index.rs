@@ -44,6 +44,10 @@ fn index_of_every_archive_says_what_its_tree_says() {
             let (expected, actual) =
                 (facts_of_tree(&tree, &case.tar), facts_of_index(&bytes, &case.tar));
             compare(&expected, &actual, case.name);
+            let tree_again = Index::open(&bytes[..]).unwrap().tree().unwrap();
+            let again = facts_of_tree(&tree_again, &case.tar);
+            compare(&expected, &again, case.name);
+            assert_eq!(rest_of_tree(&tree_again), rest_of_tree(&tree), "{}", case.name);
             let again = index(&case.tar, block_size).unwrap().0;
             assert!(bytes == again, "{}: the same tree, other bytes", case.name);
         }
@@ -212,6 +216,28 @@ pub(crate) fn facts_of_tree(tree: &Tree, tar: &[u8]) -> Facts {
     facts
 }
 
+/// What a tree says beyond [`facts_of_tree`].
+fn rest_of_tree(tree: &Tree) -> Vec<String> {
+    let mut rest = Vec::new();
+    let mut walk = tree.walk();
+    while let Some((path, id)) = walk.next() {
+        let inode = tree.inode(id);
+        let what = match &inode.content {
+            Content::File(bytes) if bytes.size > 0 => {
+                let extents: Vec<_> = bytes.extents().collect();
+                format!("{extents:?} {}", bytes.padding_is_zero)
+            }
+            Content::Directory(directory) => format!("implied {}", directory.is_implied),
+            Content::ForeignHardLink(target) => format!("{} {target:?}", inode.links),
+            Content::Whiteout => "whiteout".into(),
+            Content::CharacterDevice(device) => format!("{device:?} {:o}", inode.mode),
+            _ => continue,
+        };
+        rest.push(format!("{} {what}", text_of_path(path)));
+    }
+    rest
+}
+
 fn fact_of_inode(tree: &Tree, id: InodeId, tar: &[u8]) -> String {
     let inode = tree.inode(id);
     let mut links = inode.links;
@@ -247,10 +273,9 @@ fn fact_of_inode(tree: &Tree, id: InodeId, tar: &[u8]) -> String {
     };
     let xattrs: Vec<Xattr> =
         inode.xattrs.iter().filter(|xattr| can_be_stored(xattr)).cloned().collect();
-    let is_link = matches!(inode.content, Content::Symlink(_));
     Told {
         what,
-        mode: if is_link { 0o777 } else { inode.mode },
+        mode: inode.mode,
         owner: (inode.uid, inode.gid),
         mtime: (inode.mtime.seconds, inode.mtime.nanoseconds),
         links,

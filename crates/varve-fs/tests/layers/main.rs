@@ -3,6 +3,7 @@
 
 mod corpus;
 mod cuts;
+mod damaged_index;
 mod faults;
 mod index;
 mod mounted;

@@ -14,7 +14,7 @@ use rustix::{
     mount::{MountFlags, UnmountFlags},
 };
 use varve_fs::{
-    erofs::{BlockSize, Layer, write_index},
+    erofs::{BlockSize, Layer, write_index, write_whole},
     layer::{LayerParser, LayerSummary, path_of_text, text_of_path},
     tar::{Device, Xattr},
     tree::Tree,
@@ -22,7 +22,9 @@ use varve_fs::{
 
 use super::{
     corpus,
-    index::{Facts, Summed, Told, WHITEOUT, compare, device, facts_of_tree, index, parse},
+    index::{
+        Facts, Summed, Told, WHITEOUT, compare, device, facts_of_index, facts_of_tree, index, parse,
+    },
     others::{have, is_root, skipped},
 };
 
@@ -43,11 +45,11 @@ impl Drop for Mount {
 }
 
 /// `None` where the kernel cannot, which is said aloud.
-fn mount(index: &Path, tar: &Path) -> Option<Mount> {
+fn mount(index: &Path, tar: Option<&Path>) -> Option<Mount> {
     let place = index.with_extension("mounted");
     fs::create_dir(&place).unwrap();
-    let device = [b"device=", tar.as_os_str().as_bytes()].concat();
-    let options = CString::new(device).unwrap();
+    let device = tar.map(|tar| [b"device=", tar.as_os_str().as_bytes()].concat());
+    let options = CString::new(device.unwrap_or_default()).unwrap();
     match rustix::mount::mount(index, &place, "erofs", MountFlags::RDONLY, &*options) {
         Ok(()) => Some(Mount(place)),
         Err(error @ (Errno::NOTBLK | Errno::NODEV | Errno::PERM)) => {
@@ -68,10 +70,29 @@ fn kernel_shows_the_tree_of_every_archive() {
     for (number, case) in corpus::cases().into_iter().enumerate() {
         let (tar, image) = files(dir.path(), number, &case.tar);
         fs::write(&image, index(&case.tar, BlockSize::Tar).unwrap().0).unwrap();
-        let Some(mounted) = mount(&image, &tar) else { return };
+        let Some(mounted) = mount(&image, Some(&tar)) else { return };
         let (_, tree) = parse(&case.tar);
         let actual = facts_of_disk(&mounted.0);
         compare(&facts_of_tree(&tree, &case.tar), &actual, case.name);
+    }
+}
+
+#[test]
+fn kernel_shows_a_tree_that_is_whole_without_its_tar() {
+    if !is_root() {
+        skipped("root", "mounting wants it");
+        return;
+    }
+    let dir = directory();
+    for (number, case) in corpus::cases().into_iter().enumerate() {
+        let (_, image) = files(dir.path(), number, &case.tar);
+        let (summary, tree) = parse(&case.tar);
+        let mut bytes = Vec::new();
+        write_whole(&tree, summary.diff_id.0, &|_| &case.tar, &mut bytes).unwrap();
+        fs::write(&image, &bytes).unwrap();
+        compare(&facts_of_tree(&tree, &case.tar), &facts_of_index(&bytes, b""), case.name);
+        let Some(mounted) = mount(&image, None) else { return };
+        compare(&facts_of_tree(&tree, &case.tar), &facts_of_disk(&mounted.0), case.name);
     }
 }
 
@@ -92,7 +113,7 @@ fn kernel_shows_what_gnu_tar_unpacks() {
         let (tar, image) = files(dir.path(), number, &case.tar);
         fs::write(&image, index(&case.tar, BlockSize::Tar).unwrap().0).unwrap();
         let (summary, _) = parse(&case.tar);
-        let Some(mounted) = mount(&image, &tar) else { return };
+        let Some(mounted) = mount(&image, Some(&tar)) else { return };
         compare_with_gnu_tar(&tar, &mounted.0, &summary, case.name);
     }
 }
@@ -117,7 +138,7 @@ fn kernel_shows_a_debian_root_as_gnu_tar_unpacks_it() {
         skipped("root", "mounting wants it");
         return;
     }
-    let Some(mounted) = mount(&image, &tar) else { return };
+    let Some(mounted) = mount(&image, Some(&tar)) else { return };
     compare_with_gnu_tar(&tar, &mounted.0, &summary, "a Debian root");
 }
 

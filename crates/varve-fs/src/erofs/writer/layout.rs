@@ -13,6 +13,7 @@ use crate::{
     erofs::{
         BlockSize, WriteError,
         format::{CHUNK_BITS_MAX, DataLayout, RawInode, RawKind, SLOT_SIZE, encode_device},
+        notes::{self, FOOTER_SIZE, Note},
     },
     tar::{Device, Time},
     tree::{self, Inode, InodeId, Tree},
@@ -32,6 +33,9 @@ pub(super) struct Layout<'t> {
     pub(super) attributes: Attributes,
     /// Behind the last inode.
     inodes_end: u64,
+    /// What EROFS has no place for, and where it goes.
+    pub(super) notes: Vec<u8>,
+    pub(super) notes_at: u64,
     /// Blocks of the index.
     pub(super) blocks: u32,
     pub(super) warnings: Vec<String>,
@@ -73,6 +77,8 @@ impl<'t> Layout<'t> {
             numbers: vec![NOWHERE; tree.inode_count()],
             attributes: Attributes::default(),
             inodes_end: block_size.first_free() * block_size.bytes(),
+            notes: Vec::new(),
+            notes_at: 0,
             blocks: 0,
             warnings: Vec::new(),
         };
@@ -82,6 +88,7 @@ impl<'t> Layout<'t> {
         for number in 0..layout.nodes.len() {
             layout.place(number)?;
         }
+        layout.write_notes();
         layout.place_blocks()?;
         Ok(layout)
     }
@@ -227,7 +234,7 @@ impl<'t> Layout<'t> {
         node.offset = offset;
         // Maps are aligned to their numbers; all before them is, too.
         self.inodes_end = offset.saturating_add(head).saturating_add(behind);
-        self.check_size(self.inodes_end)
+        check_size(self.inodes_end)
     }
 
     fn place_blocks(&mut self) -> Result<(), WriteError> {
@@ -241,19 +248,58 @@ impl<'t> Layout<'t> {
             }
         }
         // Some read whole pages; a tar that is put behind the index is aligned, too.
-        let next = next.next_multiple_of(BlockSize::Page.bytes() / block_size);
-        self.check_size(next.saturating_mul(block_size))?;
-        self.blocks = next as u32;
+        self.notes_at = next.saturating_mul(block_size);
+        let end = self.notes_at.saturating_add(self.notes.len() as u64 + FOOTER_SIZE);
+        check_size(end)?;
+        self.blocks = (end.next_multiple_of(BlockSize::Page.bytes()) / block_size) as u32;
         Ok(())
     }
 
-    fn check_size(&self, size: u64) -> Result<(), WriteError> {
-        let limit = limits::LAYER_INDEX_SIZE_BYTES_MAX;
-        if size > limit {
-            return Err(WriteError::Limit { what: "bytes of a layer's index", limit });
+    fn write_notes(&mut self) {
+        let mut foreign = BTreeMap::<InodeId, Vec<(u64, Box<[u8]>)>>::new();
+        let mut notes = Vec::new();
+        for (number, node) in self.nodes.iter().enumerate() {
+            let nid = self.nid(number as u32);
+            match (&self.tree.inode(node.id).content, node.plan) {
+                (tree::Content::Directory(directory), _) => {
+                    if directory.is_implied {
+                        notes.push(Note::Implied(nid));
+                    }
+                    for (name, child) in self.tree.children(node.id) {
+                        let content = &self.tree.inode(child).content;
+                        if matches!(content, tree::Content::ForeignHardLink(_)) {
+                            foreign.entry(child).or_default().push((nid, name.into()));
+                        }
+                    }
+                }
+                (tree::Content::Whiteout, _) => notes.push(Note::Whiteout(nid)),
+                (_, None | Some(Plan::Mapped { .. })) => {}
+                (tree::Content::File(bytes), _) => notes.push(Note::Scattered {
+                    nid,
+                    data_offset: bytes.data_offset,
+                    padding_is_zero: bytes.padding_is_zero,
+                    sparse: bytes.sparse.clone(),
+                }),
+                _ => {}
+            }
         }
-        Ok(())
+        for (link, names) in foreign {
+            if let tree::Content::ForeignHardLink(target) = &self.tree.inode(link).content {
+                notes.push(Note::Foreign { target: target.clone(), names });
+            }
+        }
+        for note in notes {
+            notes::encode(&note, &mut self.notes);
+        }
     }
+}
+
+fn check_size(size: u64) -> Result<(), WriteError> {
+    let limit = limits::LAYER_INDEX_SIZE_BYTES_MAX;
+    if size > limit {
+        return Err(WriteError::Limit { what: "bytes of a layer's index", limit });
+    }
+    Ok(())
 }
 
 fn raw(tree: &Tree, inode: &Inode, number: u32) -> RawInode {
@@ -269,8 +315,6 @@ fn raw(tree: &Tree, inode: &Inode, number: u32) -> RawInode {
             RawKind::Directory
         }
         tree::Content::Symlink(target) => {
-            // Whatever a tar says, Linux gives a link all permissions.
-            mode = 0o777;
             size = target.len() as u64;
             RawKind::Symlink
         }
