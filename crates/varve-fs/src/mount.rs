@@ -161,7 +161,7 @@ impl Overlay {
                 set => set.map_err(|errno| context.failed("configure", errno))?,
             }
         }
-        for (key, value) in self.settings(&handles) {
+        for (key, value) in settings(&handles) {
             context.set(key, &value)?;
         }
         for key in self.flags() {
@@ -180,8 +180,7 @@ impl Overlay {
         let handles = self.handles()?;
         let lowers: Vec<String> = handles.lowers.iter().rev().map(Handle::path).collect();
         let mut options = vec![format!("lowerdir={}", lowers.join(":"))];
-        let settings = self.settings(&handles);
-        options.extend(settings.into_iter().map(|(key, value)| format!("{key}={value}")));
+        options.extend(settings(&handles).into_iter().map(|(key, value)| format!("{key}={value}")));
         options.extend(self.flags().map(str::to_owned));
         let text = CString::new(options.join(",")).expect("made of numbers and names");
         let flags = if self.upper.is_some() { MountFlags::empty() } else { MountFlags::RDONLY };
@@ -200,22 +199,6 @@ impl Overlay {
         Ok(Handles { lowers: lowers.collect::<Result<_, _>>()?, upper: upper.transpose()? })
     }
 
-    /// What an upper's content would mean must not depend on how the kernel was built: no part of
-    /// a file lies elsewhere, see [`crate::upper`].
-    fn settings(&self, handles: &Handles) -> Vec<(&'static str, String)> {
-        let mut settings = Vec::new();
-        if let Some((upper, work)) = &handles.upper {
-            settings.push(("upperdir", upper.path()));
-            settings.push(("workdir", work.path()));
-        }
-        // "off" would still follow redirections where the kernel was built to.
-        settings.push(("redirect_dir", "nofollow".to_owned()));
-        for key in ["metacopy", "index", "xino"] {
-            settings.push((key, "off".to_owned()));
-        }
-        settings
-    }
-
     fn flags(&self) -> impl Iterator<Item = &'static str> {
         match self.marks {
             Marks::User | Marks::UserAttributes => Some("userxattr"),
@@ -223,6 +206,22 @@ impl Overlay {
         }
         .into_iter()
     }
+}
+
+/// What an upper's content would mean must not depend on how the kernel was built: no part of
+/// a file lies elsewhere, see [`crate::upper`].
+fn settings(handles: &Handles) -> Vec<(&'static str, String)> {
+    let mut settings = Vec::new();
+    if let Some((upper, work)) = &handles.upper {
+        settings.push(("upperdir", upper.path()));
+        settings.push(("workdir", work.path()));
+    }
+    // "off" would still follow redirections where the kernel was built to.
+    settings.push(("redirect_dir", "nofollow".to_owned()));
+    for key in ["metacopy", "index", "xino"] {
+        settings.push((key, "off".to_owned()));
+    }
+    settings
 }
 
 struct Handles {

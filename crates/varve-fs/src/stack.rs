@@ -20,6 +20,7 @@
 //! 2. An inode's attributes and bytes come from one layer: the highest that names it.
 
 mod error;
+mod export;
 mod merge;
 mod reader;
 

@@ -9,7 +9,12 @@ use std::{
     process::{Command, Stdio},
 };
 
-use varve_fs::extract::{Extracted, Extraction, Marks, Source, extract};
+use varve_fs::{
+    erofs::{self, BlockSize},
+    extract::{Extracted, Extraction, Marks, Source, extract},
+    mount::{self, Erofs, InUse, Mount},
+};
+use varve_types::Kind;
 
 use crate::made::{Facts, Layer, facts_of_layer};
 
@@ -61,6 +66,46 @@ pub(crate) fn extract_to(source: Source, path: &Path, marks: Marks) -> Extracted
     std::fs::create_dir(path).unwrap();
     let target = File::open(path).unwrap();
     extract(&Extraction { source, marks, threads: 3 }, target.as_fd()).unwrap()
+}
+
+/// A layer mounted from its tar and index, until this goes.
+pub(crate) struct Mounted(pub(crate) PathBuf);
+
+impl Mounted {
+    /// `None` where the kernel does not mount such files; says so aloud.
+    pub(crate) fn of(layer: &Layer, dir: &Path) -> Option<Self> {
+        std::fs::create_dir(dir).unwrap();
+        let (index, tar, place) = (dir.join("index"), dir.join("tar"), dir.join("place"));
+        let mut bytes = Vec::new();
+        let to_write = erofs::Layer {
+            tree: &layer.tree,
+            diff_id: layer.summary.diff_id,
+            tar_size_bytes: layer.summary.tar_size_bytes,
+            block_size: BlockSize::Tar,
+        };
+        erofs::write_index(to_write, &layer.tar, &mut bytes).unwrap();
+        std::fs::write(&index, bytes).unwrap();
+        let mut from = layer.tar.try_clone().unwrap();
+        std::io::Seek::rewind(&mut from).unwrap();
+        std::io::copy(&mut from, &mut File::create(&tar).unwrap()).unwrap();
+        std::fs::create_dir(&place).unwrap();
+        match Mount::Erofs(Erofs { index, tar: Some(tar) }).mount(&place) {
+            Err(error) if error.kind() == Kind::Unsupported => {
+                skip("EROFS from plain files", "not what this kernel does here");
+                None
+            }
+            mounted => {
+                mounted.unwrap();
+                Some(Self(place))
+            }
+        }
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        mount::unmount(&self.0, InUse::Detached).unwrap();
+    }
 }
 
 /// The facts of a directory as GNU tar sees it.

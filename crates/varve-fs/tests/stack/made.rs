@@ -8,7 +8,7 @@ use std::{
 };
 
 use varve_fs::{
-    layer::{LayerParser, text_of_path},
+    layer::{LayerParser, LayerSummary, text_of_path},
     stack::{FileReader, Stack},
     tar::{Device, EntryKind, NewEntry, Time, Writer},
     tree::{Content, Inode, InodeId, Tree},
@@ -18,6 +18,7 @@ use varve_fs::{
 pub(crate) struct Layer {
     pub(crate) tree: Tree,
     pub(crate) tar: File,
+    pub(crate) summary: LayerSummary,
 }
 
 impl Layer {
@@ -25,10 +26,10 @@ impl Layer {
     pub(crate) fn of(tar: &[u8]) -> Self {
         let mut parser = LayerParser::new();
         parser.update(tar).unwrap();
-        let (_, tree) = parser.finish().unwrap();
+        let (summary, tree) = parser.finish().unwrap();
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(tar).unwrap();
-        Self { tree, tar: file }
+        Self { tree, tar: file, summary }
     }
 
     /// Makes a layer of lines, an entry each: a path (a directory's ends with a slash), then if

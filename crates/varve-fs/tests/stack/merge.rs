@@ -1,6 +1,9 @@
 //! What three layers look like from above.
 
-use std::fs::File;
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+};
 
 use expect_test::{Expect, expect};
 use varve_fs::{
@@ -27,27 +30,75 @@ fn check(layers: &[&str], expected: Expect) {
     let tars: Vec<&File> = layers.iter().map(|layer| &layer.tar).collect();
     let facts = made::facts_of_stack(&stack, &tars);
     expected.assert_eq(&made::show(&facts));
+    check_export(&stack, &tars, &facts);
     if !kernel::is_root() || !kernel::may_mount_overlays() {
         return;
     }
+    let tars: Vec<File> = tars.iter().map(|tar| tar.try_clone().unwrap()).collect();
+    let facts = made::show(&facts);
     let dir = tempfile::tempdir().unwrap();
-    let mut lowers = Vec::new();
-    for (number, layer) in layers.iter().enumerate().skip(stack.bottom()) {
-        if layer.tree.children(Tree::ROOT).next().is_none() {
-            continue;
+    let lowers = extracted(&layers, &stack, &tars, dir.path());
+    assert_eq!(made::show(&kernel::facts_of_overlay(&lowers, "", "")), facts, "extracted");
+    if let Some(mounted) = mounted(&layers, &stack, &tars, dir.path()) {
+        let lowers: Vec<PathBuf> = mounted.iter().map(|mounted| mounted.0.clone()).collect();
+        assert_eq!(made::show(&kernel::facts_of_overlay(&lowers, "", "")), facts, "mounted");
+    }
+}
+
+/// The merged tree as a tar is the same tree.
+#[track_caller]
+fn check_export(stack: &Stack, tars: &[&File], facts: &made::Facts) {
+    let tars: Vec<File> = tars.iter().map(|tar| tar.try_clone().unwrap()).collect();
+    let exported = Layer::of(&stack.write_tar(&tars, Vec::new()).unwrap());
+    assert_eq!(made::show(&made::facts_of_layer(&exported)), made::show(facts), "exported");
+    let links = |tree: &Tree| {
+        let (mut links, mut walk) = (Vec::new(), tree.walk());
+        while let Some((_, id)) = walk.next() {
+            links.push(tree.inode(id).links);
         }
-        let path = dir.path().join(number.to_string());
+        links
+    };
+    assert_eq!(links(&exported.tree), links(stack.tree()));
+}
+
+/// The layers that are to be mounted, with their numbers.
+fn seen<'a>(layers: &'a [Layer], stack: &Stack) -> impl Iterator<Item = (usize, &'a Layer)> {
+    let is_seen = |layer: &Layer| layer.tree.children(Tree::ROOT).next().is_some();
+    layers.iter().enumerate().skip(stack.bottom()).filter(move |(_, layer)| is_seen(layer))
+}
+
+/// The `directory` backend.
+fn extracted(layers: &[Layer], stack: &Stack, tars: &[File], dir: &Path) -> Vec<PathBuf> {
+    let mut lowers = Vec::new();
+    for (number, layer) in seen(layers, stack) {
+        let path = dir.join(number.to_string());
         kernel::extract_to(Source::Layer(&layer.tree, &layer.tar), &path, Marks::Trusted);
         lowers.push(path);
     }
     if let Some(mend) = stack.mend() {
-        let path = dir.path().join("mend");
-        let tars: Vec<File> = tars.iter().map(|tar| tar.try_clone().unwrap()).collect();
-        kernel::extract_to(Source::Stack(&mend, &tars), &path, Marks::Trusted);
+        let path = dir.join("mend");
+        kernel::extract_to(Source::Stack(&mend, tars), &path, Marks::Trusted);
         lowers.push(path);
     }
-    let shown = kernel::facts_of_overlay(&lowers, "", "");
-    assert_eq!(made::show(&shown), made::show(&facts));
+    lowers
+}
+
+/// The `erofs` backend.
+fn mounted(
+    layers: &[Layer],
+    stack: &Stack,
+    tars: &[File],
+    dir: &Path,
+) -> Option<Vec<kernel::Mounted>> {
+    let mut lowers = Vec::new();
+    for (number, layer) in seen(layers, stack) {
+        lowers.push(kernel::Mounted::of(layer, &dir.join(format!("{number}.erofs")))?);
+    }
+    if let Some(mend) = stack.mend() {
+        let mend = Layer::of(&mend.write_tar(tars, Vec::new()).unwrap());
+        lowers.push(kernel::Mounted::of(&mend, &dir.join("mend.erofs"))?);
+    }
+    Some(lowers)
 }
 
 #[test]
