@@ -4,6 +4,8 @@ mod attributes;
 mod content;
 mod directory;
 mod layout;
+#[cfg(test)]
+mod tests;
 
 use std::io::Write;
 

@@ -1,6 +1,6 @@
 //! Awkward archives, each a layer that must be indexed and mounted as it was meant.
 
-use super::raw::{DEVICE, MODE, MTIME, Raw, UID};
+use super::raw::{DEVICE, MAGIC, MODE, MTIME, Raw, UID};
 
 /// An archive with a name for messages.
 pub(crate) struct Case {
@@ -19,8 +19,10 @@ pub(crate) fn cases() -> Vec<Case> {
     let mut cases: Vec<Case> = Vec::new();
     cases.extend(names_and_kinds().into_iter().map(case(true)));
     cases.extend(attributes().into_iter().map(case(true)));
+    cases.extend(formats().into_iter().map(case(true)));
     cases.extend(data().into_iter().map(case(true)));
     cases.extend(layers().into_iter().map(case(false)));
+    assert!(cases.len() >= 60, "{}", cases.len());
     cases
 }
 
@@ -228,6 +230,49 @@ fn data() -> Vec<(&'static str, Raw)> {
                 ])
                 .header("sparse", b'0', 4)
                 .data_padded_with(b"data", b'!'),
+        ),
+    ]
+}
+
+fn formats() -> Vec<(&'static str, Raw)> {
+    let long = "d/".repeat(120) + "end";
+    let deep = (1..=120).fold(root(), |tar, depth| {
+        tar.pax(&[("path", "d/".repeat(depth).as_bytes())]).directory("x")
+    });
+    let gnu: (_, &[u8]) = (MAGIC, b"ustar  \0");
+    let old: (_, &[u8]) = (MAGIC, b"\0\0\0\0\0\0\0\0");
+    let large: (_, &[u8]) = (UID, b"\x80\0\0\0\0\x2d\xc6\xc0");
+    let ancient: (_, &[u8]) = (MTIME, b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xf0");
+    vec![
+        (
+            "long name of GNU",
+            deep.extension(b'L', format!("{long}\0").as_bytes()).file("x", b"long"),
+        ),
+        (
+            "long link of GNU",
+            root().extension(b'K', format!("{long}\0").as_bytes()).link(b'2', "l", "x"),
+        ),
+        ("header for all", root().global(&[("mtime", b"77")]).file("a", b"x").file("b", b"y")),
+        ("large number of GNU", root().header_with("a", b'0', 0, &[gnu.clone(), large])),
+        ("negative number of GNU", root().header_with("a", b'0', 0, &[gnu, ancient])),
+        (
+            "size in a record",
+            root().pax(&[("size", b"5")]).header("a", b'0', 0).data(b"sized").file("b", b"x"),
+        ),
+        ("seventh edition", root().header_with("a", 0, 1, std::slice::from_ref(&old)).data(b"x")),
+        ("contiguous file", root().header("a", b'7', 3).data(b"abc")),
+        (
+            "sparse file 1.0",
+            root()
+                .pax(&[
+                    ("GNU.sparse.major", b"1"),
+                    ("GNU.sparse.minor", b"0"),
+                    ("GNU.sparse.name", b"named"),
+                    ("GNU.sparse.realsize", b"20000"),
+                ])
+                .header("GNUSparseFile.0/named", b'0', 1024)
+                .data(b"2\n8192\n512\n20000\n0\n")
+                .data(&[b's'; 512]),
         ),
     ]
 }

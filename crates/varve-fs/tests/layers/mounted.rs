@@ -14,7 +14,7 @@ use rustix::{
     mount::{MountFlags, UnmountFlags},
 };
 use varve_fs::{
-    erofs::{BlockSize, Layer, write_index, write_whole},
+    erofs::{BlockSize, Index, Layer, write_index, write_whole},
     layer::{LayerParser, LayerSummary, path_of_text, text_of_path},
     tar::{Device, Xattr},
     tree::Tree,
@@ -26,6 +26,7 @@ use super::{
         Facts, Summed, Told, WHITEOUT, compare, device, facts_of_index, facts_of_tree, index, parse,
     },
     others::{have, is_root, skipped},
+    raw::Raw,
 };
 
 /// A directory on the file system that cargo builds on: the kernel mounts plain files from ext4,
@@ -140,6 +141,32 @@ fn kernel_shows_a_debian_root_as_gnu_tar_unpacks_it() {
     }
     let Some(mounted) = mount(&image, Some(&tar)) else { return };
     compare_with_gnu_tar(&tar, &mounted.0, &summary, "a Debian root");
+}
+
+#[test]
+fn kernel_finds_each_of_100_000_names_in_a_directory() {
+    let names = 100_000;
+    let tar =
+        (0..names).fold(Raw::new().directory("./"), |tar, at| tar.file(&format!("d/{at}"), b""));
+    let tar_bytes = tar.end();
+    let (bytes, _) = index(&tar_bytes, BlockSize::Tar).unwrap();
+    let found = Index::open(&bytes[..]).unwrap();
+    let directory_node = found.lookup(b"d").unwrap().unwrap();
+    assert_eq!(found.children(&directory_node).map(Result::unwrap).count(), names);
+    assert!(found.lookup(b"d/99999").unwrap().is_some());
+    if !is_root() {
+        skipped("root", "mounting wants it");
+        return;
+    }
+    let dir = directory();
+    let (tar, image) = files(dir.path(), 0, &tar_bytes);
+    fs::write(&image, bytes).unwrap();
+    let Some(mounted) = mount(&image, Some(&tar)) else { return };
+    assert_eq!(fs::read_dir(mounted.0.join("d")).unwrap().count(), names);
+    for at in (0..names).step_by(97) {
+        assert!(mounted.0.join(format!("d/{at}")).is_file(), "{at}");
+    }
+    assert!(!mounted.0.join("d/100000").exists());
 }
 
 /// fsck.erofs before 1.6 knows blocks of 4,096 bytes only; the same tree in such blocks is for it.

@@ -19,8 +19,15 @@ use crate::{
 struct Notes {
     implied: HashSet<NodeId>,
     whiteout: Option<NodeId>,
-    files: HashMap<NodeId, (u64, bool, Option<Box<[Region]>>)>,
-    foreign: Vec<(Box<[u8]>, Vec<(u64, Box<[u8]>)>)>,
+    /// All but their sizes.
+    files: HashMap<NodeId, FileBytes>,
+    foreign: Vec<ForeignLink>,
+}
+
+struct ForeignLink {
+    target: Box<[u8]>,
+    /// Directories and names in them.
+    names: Vec<(u64, Box<[u8]>)>,
 }
 
 /// Bytes that an inode takes in memory, names and all else that has a length not counted.
@@ -77,10 +84,10 @@ impl<R: ReadAt> Index<R> {
         &self,
         tree: &mut Tree,
         placed: &HashMap<NodeId, InodeId>,
-        links: Vec<(Box<[u8]>, Vec<(u64, Box<[u8]>)>)>,
+        links: Vec<ForeignLink>,
     ) -> Result<(), ReadError> {
         let fault = || damaged(self.size_bytes, IndexFault::Notes);
-        for (target, names) in links {
+        for ForeignLink { target, names } in links {
             let content = Content::ForeignHardLink(target);
             let id = tree.push(Inode { content, ..Inode::implied_directory() });
             for (directory, name) in names {
@@ -122,16 +129,16 @@ impl<R: ReadAt> Index<R> {
     }
 
     fn file(&self, node: &Node, notes: &mut Notes) -> Result<FileBytes, ReadError> {
+        if let Some(noted) = notes.files.remove(&node.id) {
+            let bytes = FileBytes { size: node.size, ..noted };
+            let tar_end = (u64::from(self.superblock.tar_blocks) + 1) * self.block_size();
+            if !check(&bytes, tar_end) {
+                return Err(damaged(node.behind, IndexFault::Notes));
+            }
+            return Ok(bytes);
+        }
         let mut bytes =
             FileBytes { size: node.size, data_offset: 0, sparse: None, padding_is_zero: true };
-        if let Some((data_offset, padding_is_zero, sparse)) = notes.files.remove(&node.id) {
-            bytes = FileBytes { data_offset, sparse, padding_is_zero, ..bytes };
-            let tar_end = (u64::from(self.superblock.tar_blocks) + 1) * self.block_size();
-            return match check(&bytes, tar_end) {
-                true => Ok(bytes),
-                false => Err(damaged(node.behind, IndexFault::Notes)),
-            };
-        }
         let mut ranges = self.ranges(node);
         let Some(range) = ranges.next().transpose()? else { return Ok(bytes) };
         match range.place {
@@ -158,9 +165,12 @@ impl<R: ReadAt> Index<R> {
                 Note::Implied(nid) => drop(notes.implied.insert(NodeId(nid))),
                 Note::Whiteout(nid) => notes.whiteout = Some(NodeId(nid)),
                 Note::Scattered { nid, data_offset, padding_is_zero, sparse } => {
-                    notes.files.insert(NodeId(nid), (data_offset, padding_is_zero, sparse));
+                    let bytes = FileBytes { size: 0, data_offset, sparse, padding_is_zero };
+                    notes.files.insert(NodeId(nid), bytes);
                 }
-                Note::Foreign { target, names } => notes.foreign.push((target, names)),
+                Note::Foreign { target, names } => {
+                    notes.foreign.push(ForeignLink { target, names });
+                }
             }
         }
         Ok(notes)
