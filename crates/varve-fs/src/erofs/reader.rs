@@ -13,8 +13,8 @@ use varve_types::limits;
 use super::{
     IndexFault, ReadAt, ReadError,
     format::{
-        HEAD_SIZE, INODE_COMPACT_SIZE, INODE_EXTENDED_SIZE, RawInode, RawKind, SLOT_SIZE,
-        SUPERBLOCK_AT, Superblock, decode_device,
+        DataLayout, HEAD_SIZE, INODE_COMPACT_SIZE, INODE_EXTENDED_SIZE, RawInode, RawKind,
+        SLOT_SIZE, SUPERBLOCK_AT, Superblock, decode_device,
     },
 };
 use crate::tar::{Device, Time};
@@ -192,6 +192,10 @@ impl<R: ReadAt> Index<R> {
 
     /// Bytes of a directory or a link, which are never in the tar.
     fn own_data(&self, node: &Node, offset: u64, length: u64) -> Result<Vec<u8>, ReadError> {
+        // We never write such, and to go through a long map for each block would take for ever.
+        if node.raw.layout == DataLayout::Chunks {
+            return Err(damaged(node.behind, IndexFault::Inode));
+        }
         let mut data = vec![0; length as usize];
         let mut filled = 0;
         for range in self.ranges(node) {

@@ -51,7 +51,8 @@ impl<R: ReadAt> Index<R> {
         Ranges { index: self, node, offset: 0, map: (Vec::new(), 0), has_failed: false }
     }
 
-    /// Passes a file's content on.
+    /// Passes a file's content on. A sparse file may be far larger than the tar: whoever can keep
+    /// holes goes through [`Self::ranges`].
     pub fn copy_content(
         &self,
         node: &Node,
