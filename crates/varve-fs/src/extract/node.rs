@@ -199,7 +199,8 @@ impl Work<'_> {
     /// As in Docker, what the file system cannot keep, or the user may not set, is left out.
     fn xattr(&self, set: Result<(), Errno>) -> Result<(), Failure> {
         match set {
-            Err(Errno::NOTSUP | Errno::PERM) => {
+            // The last is what a name is answered with that is too long, escaped or not.
+            Err(Errno::NOTSUP | Errno::PERM | Errno::RANGE) => {
                 self.xattrs_refused.fetch_add(1, Ordering::Relaxed);
                 Ok(())
             }

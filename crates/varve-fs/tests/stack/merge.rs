@@ -47,7 +47,7 @@ fn check(layers: &[&str], expected: Expect) {
 
 /// The merged tree as a tar is the same tree.
 #[track_caller]
-fn check_export(stack: &Stack, tars: &[&File], facts: &made::Facts) {
+pub(crate) fn check_export(stack: &Stack, tars: &[&File], facts: &made::Facts) {
     let tars: Vec<File> = tars.iter().map(|tar| tar.try_clone().unwrap()).collect();
     let exported = Layer::of(&stack.write_tar(&tars, Vec::new()).unwrap());
     assert_eq!(made::show(&made::facts_of_layer(&exported)), made::show(facts), "exported");
@@ -68,7 +68,12 @@ fn seen<'a>(layers: &'a [Layer], stack: &Stack) -> impl Iterator<Item = (usize, 
 }
 
 /// The `directory` backend.
-fn extracted(layers: &[Layer], stack: &Stack, tars: &[File], dir: &Path) -> Vec<PathBuf> {
+pub(crate) fn extracted(
+    layers: &[Layer],
+    stack: &Stack,
+    tars: &[File],
+    dir: &Path,
+) -> Vec<PathBuf> {
     let mut lowers = Vec::new();
     for (number, layer) in seen(layers, stack) {
         let path = dir.join(number.to_string());
@@ -84,7 +89,7 @@ fn extracted(layers: &[Layer], stack: &Stack, tars: &[File], dir: &Path) -> Vec<
 }
 
 /// The `erofs` backend.
-fn mounted(
+pub(crate) fn mounted(
     layers: &[Layer],
     stack: &Stack,
     tars: &[File],
