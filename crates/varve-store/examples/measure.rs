@@ -41,6 +41,7 @@ fn main() {
         };
         let stored = ingest.receive(&mut file).unwrap();
         println!("layer of {} bytes: {}", stored.blob.size, started.elapsed());
+        println!("index: {:?}", stored.record.index);
         let mut status = String::new();
         std::fs::File::open("/proc/self/status").unwrap().read_to_string(&mut status).unwrap();
         println!("{}", status.lines().find(|line| line.starts_with("VmHWM")).unwrap());

@@ -1,7 +1,7 @@
 //! The directory in which one blob or layer arrives: `varve/ingest/<name>/`.
 //!
-//! Named by the digest that is to arrive (and then resumable, by any process), by `layer-` and a
-//! diff ID (a layer being rebuilt from its blob), or at random. Whoever works in it holds its lock.
+//! Named by the digest that is to arrive (and then resumable, by any process), by `index-` and the
+//! hexadecimal digits of a diff ID (an index being made anew), or at random. Whoever works in it holds its lock.
 //!
 //! What may be trusted of the bytes that another process left: all of them, if the machine has not
 //! been restarted since (the page cache outlives a killed process); else as many as were synced.

@@ -21,6 +21,7 @@ use varve_types::{Descriptor, DiffId, Digest, Hasher, ManifestKind, Printable};
 use crate::{
     Error, Hold, LayerRecord, Names, Result, Store,
     error::cannot,
+    index,
     layers::is_tar_of,
     lease::Pin,
     names::Row,
@@ -317,7 +318,7 @@ fn layer_problem(store: &Store, diff_id: &DiffId) -> Result<Option<String>> {
     let directory = store.layer_path(diff_id);
     for (name, _) in existing(entries(&directory))? {
         let name = name.to_string_lossy().into_owned();
-        let known = ["layer.tar", "record.json", "compressed.json"];
+        let known = ["layer.tar", index::FILE_NAME, "record.json", "compressed.json"];
         if !known.contains(&name.as_str()) && !name.starts_with('.') {
             return Ok(Some(format!("it holds {}, which does not belong there", Printable(&name))));
         }
@@ -338,7 +339,14 @@ fn layer_problem(store: &Store, diff_id: &DiffId) -> Result<Option<String>> {
     if !is_tar_of(&tar, diff_id).map_err(cannot("read", &tar))? {
         return Ok(Some("layer.tar does not hash to the diff ID".to_owned()));
     }
-    Ok(None)
+    let path = directory.join(index::FILE_NAME);
+    let Some(expected) = record.index else { return Ok(None) };
+    let problem = match index::open_if(&path, expected).map_err(cannot("read", &path))? {
+        Some(_) => None,
+        None if path.exists() => Some("index.erofs is not the one that its record names"),
+        None => Some("index.erofs is missing"),
+    };
+    Ok(problem.map(str::to_owned))
 }
 
 /// Which names use a layer.

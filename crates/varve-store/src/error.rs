@@ -53,6 +53,22 @@ pub enum Error {
         /// Why.
         source: varve_fs::layer::LayerError,
     },
+    /// The layer's tree does not fit into an index.
+    #[error("layer {layer} cannot be indexed")]
+    WriteIndex {
+        /// Which.
+        layer: DiffId,
+        /// Why.
+        source: varve_fs::erofs::WriteError,
+    },
+    /// A layer's index cannot be read, though it is the one that was written.
+    #[error("the index of layer {layer} cannot be read")]
+    ReadIndex {
+        /// Of which layer.
+        layer: DiffId,
+        /// Why.
+        source: varve_fs::erofs::ReadError,
+    },
     /// The compressed stream is damaged or ends early.
     #[error("layer {digest} cannot be decompressed")]
     Decompress {
@@ -126,6 +142,8 @@ impl Error {
             | Self::Decompress { .. }
             | Self::Document { .. } => Kind::Corrupt,
             Self::Layer { source, .. } => source.kind(),
+            Self::WriteIndex { source, .. } => source.kind(),
+            Self::ReadIndex { source, .. } => source.kind(),
             Self::Source(_) => Kind::Unavailable,
             Self::Format { .. } => Kind::Unsupported,
             Self::NotAStore { .. } => Kind::Invalid,

@@ -14,7 +14,7 @@ use crate::{
     error::cannot,
     layers::{Built, check_diff_id, link},
     lease::Pin,
-    pipeline::{self, Intake, Outcome, Promise, Unpack},
+    pipeline::{self, Intake, Outcome, Promise, Unpack, Unpacked},
     store::BLOB_MODE,
 };
 
@@ -84,7 +84,7 @@ impl LayerIngest {
         self.arrival.as_mut().map_or(Ok(()), discard)
     }
 
-    /// Takes all of `body`, in one pass: hash, file, inflate, hash, tar, tree; then publishes
+    /// Takes all of `body`, in one pass: hash, file, inflate, hash, tar, tree, index; then publishes
     /// blob and layer. `body` begins at [`resume_from`](Self::resume_from). When reading `body`
     /// fails ([`crate::Error::Source`]) the bytes that came are kept and synced: `self` may be
     /// asked again, now or by another process. When the bytes are wrong, nothing is kept: after
@@ -203,7 +203,7 @@ fn publish_layer(
     arrival: &Arrival,
     outcome: Outcome,
 ) -> Result<StoredLayer> {
-    let Some((compression, summary)) = outcome.layer else {
+    let Some(Unpacked { compression, summary, tree }) = outcome.layer else {
         return Err(Error::Source(io::Error::other("the source is no layer")));
     };
     check_diff_id(request.diff_id.as_ref(), &summary)?;
@@ -225,8 +225,7 @@ fn publish_layer(
             (Compression::None, summary.diff_id.0, summary.tar_size_bytes)
         }
     };
-    let built = Built { summary, blob: digest };
-    let record = store.finish_layer(arrival, &built, compression == Compression::None)?;
+    let record = store.finish_layer(arrival, Built { summary, tree, blob: digest })?;
     publish_blob(store, lease, arrival, &digest, Some(&record))?;
     Ok(StoredLayer { blob: layer_descriptor(compression, digest, size), compression, record })
 }

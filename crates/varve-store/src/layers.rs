@@ -2,9 +2,10 @@
 //!
 //! A layer is put together in an arrival's directory and gets its place by one rename, but it is
 //! not synced: its record holds the boot ID instead. In the same boot it is whole, because every
-//! process sees what was written. After a restart the first use hashes the tar and writes the
-//! record anew, without the boot ID; a layer that does not hash right is as good as absent, and is
-//! rebuilt from its blob by whoever needs it.
+//! process sees what was written. After a restart the first use hashes tar and index and writes
+//! the record anew, without the boot ID; a layer whose tar does not hash right is as good as
+//! absent, and is rebuilt from its blob by whoever needs it. An index that does not is left out of
+//! the record ([`crate::index`]).
 
 use std::{
     fs::{self, File},
@@ -14,15 +15,16 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use varve_fs::{compression::Compression, durable, layer::LayerSummary};
+use varve_fs::{compression::Compression, durable, erofs::Index, layer::LayerSummary, tree::Tree};
 use varve_types::{DiffId, Digest, Hasher, ImageId, ManifestKind, limits};
 
 use crate::{
     Error, Lease, Result, Store,
     arrival::{self, Arrival},
     error::cannot,
+    index::{self, IndexRecord},
     lease::Pin,
-    pipeline::{self, Intake, Promise, Unpack},
+    pipeline::{self, Intake, Promise, Unpack, Unpacked},
     store::{BLOB_MODE, LAYOUT_MODE, Publishing},
 };
 
@@ -33,9 +35,12 @@ pub struct LayerRecord {
     /// What the parser found.
     #[serde(flatten)]
     pub summary: LayerSummary,
+    /// The index. `None`: the layer has none yet; [`Store::open_layer_index`] makes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<IndexRecord>,
     /// The blob that the layer was made from.
     pub blob: Digest,
-    /// In which run of the machine the tar was written, until it is known to be on disk.
+    /// In which run of the machine tar and index were written, until they are known to be on disk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boot: Option<String>,
 }
@@ -43,6 +48,7 @@ pub struct LayerRecord {
 /// What an intake made of a layer, before it is published.
 pub(crate) struct Built {
     pub(crate) summary: LayerSummary,
+    pub(crate) tree: Tree,
     /// The blob it belongs to.
     pub(crate) blob: Digest,
 }
@@ -56,9 +62,11 @@ impl Store {
             if !is_tar_of(&tar, diff_id).map_err(cannot("read", &tar))? {
                 return Ok(None);
             }
+            let index = self.sound_index(&record)?;
+            record.index = record.index.filter(|_| index.is_some());
             record.boot = None;
             // Where this fails (a store that may only be read) the next command hashes again.
-            let _ = self.settle(diff_id, &record);
+            let _ = self.settle(&record, index.as_ref().map(Index::source));
         }
         Ok(Some(record))
     }
@@ -79,12 +87,18 @@ impl Store {
         Ok((whole && record.summary.diff_id == *diff_id).then_some(record))
     }
 
-    fn settle(&self, diff_id: &DiffId, record: &LayerRecord) -> Result<()> {
-        let directory = self.layer_path(diff_id);
-        let tar = directory.join("layer.tar");
+    fn settle(&self, record: &LayerRecord, index: Option<&File>) -> Result<()> {
+        let tar = self.layer_path(&record.summary.diff_id).join("layer.tar");
         let file = File::open(&tar).map_err(cannot("open", &tar))?;
-        durable::sync(&file).map_err(cannot("sync", &tar))?;
-        let path = directory.join("record.json");
+        for file in [Some(&file), index].into_iter().flatten() {
+            durable::sync(file).map_err(cannot("sync", &tar))?;
+        }
+        self.replace_layer_record(record)
+    }
+
+    /// Writes a new record for a layer that has its place.
+    pub(crate) fn replace_layer_record(&self, record: &LayerRecord) -> Result<()> {
+        let path = self.layer_path(&record.summary.diff_id).join("record.json");
         durable::replace(&path, &record_text(record), LAYOUT_MODE).map_err(cannot("write", &path))
     }
 
@@ -190,15 +204,14 @@ impl Store {
             Err(Error::Source(source)) => return Err(cannot("read", &path)(source)),
             other => other?,
         };
-        let Some((compression, summary)) = outcome.layer else {
+        let Some(Unpacked { compression, summary, tree }) = outcome.layer else {
             return Err(Error::BlobNotFound(*blob));
         };
         check_diff_id(diff_id, &summary)?;
         if compression == Compression::None {
             link(&path, &tar)?;
         }
-        let built = Built { summary, blob: *blob };
-        let record = self.finish_layer(&arrival, &built, compression == Compression::None)?;
+        let record = self.finish_layer(&arrival, Built { summary, tree, blob: *blob })?;
         {
             let publishing = self.publishing()?;
             lease.pin(&publishing, &[Pin::Layer(record.summary.diff_id)])?;
@@ -209,25 +222,20 @@ impl Store {
         Ok((compression, record))
     }
 
-    /// Writes the record beside a finished tar. `synced` tells that the tar is on disk.
-    pub(crate) fn finish_layer(
-        &self,
-        arrival: &Arrival,
-        built: &Built,
-        synced: bool,
-    ) -> Result<LayerRecord> {
-        let tar = arrival.layer_path().join("layer.tar");
-        let file = File::open(&tar).map_err(cannot("open", &tar))?;
-        durable::set_mode(&file, BLOB_MODE).map_err(cannot("write", &tar))?;
-        let boot = match self.boot() {
-            _ if synced => None,
-            Some(boot) => Some(boot.to_owned()),
-            None => {
-                durable::sync(&file).map_err(cannot("sync", &tar))?;
-                None
-            }
-        };
-        let record = LayerRecord { summary: built.summary.clone(), blob: built.blob, boot };
+    /// Writes index and record beside a finished tar.
+    pub(crate) fn finish_layer(&self, arrival: &Arrival, built: Built) -> Result<LayerRecord> {
+        let Built { summary, tree, blob } = built;
+        let (tar_path, index_path) =
+            (arrival.layer_path().join("layer.tar"), arrival.layer_path().join(index::FILE_NAME));
+        let tar = File::open(&tar_path).map_err(cannot("open", &tar_path))?;
+        durable::set_mode(&tar, BLOB_MODE).map_err(cannot("write", &tar_path))?;
+        let boot = self.boot().map(str::to_owned);
+        let mut record = LayerRecord { summary, index: None, blob, boot };
+        let index = index::write(&index_path, (&tar, &tar_path), &tree, &mut record)?;
+        if record.boot.is_none() {
+            durable::sync(&tar).map_err(cannot("sync", &tar_path))?;
+            durable::sync(&index).map_err(cannot("sync", &index_path))?;
+        }
         let path = arrival.layer_path().join("record.json");
         let file = durable::create_new(&path, LAYOUT_MODE).map_err(cannot("create", &path))?;
         durable::write_all(&file, &record_text(&record)).map_err(cannot("write", &path))?;

@@ -12,7 +12,7 @@
 //!     ├── gate, lock              shared to publish, exclusive to sweep; held for moments
 //!     ├── index.lock              held to change index.json; readers need none
 //!     ├── ingest/<digest>/        bytes still arriving; resumable by any process
-//!     ├── layers/<diffid>/        layer.tar and its record; derived, may be dropped
+//!     ├── layers/<diffid>/        layer.tar, its index and record; derived, may be dropped
 //!     ├── leases/<id>             what an operation pins; free to sweep when its process is dead
 //!     └── trash/<id>              removed, being freed
 //! ```
@@ -25,7 +25,7 @@
 //! 4. Nobody waits for a network, or for another's transfer, while holding a lock that others need
 //!    for other content.
 //! 5. A layer that is served is whole: its record tells in which run of the machine it was
-//!    written, and after another one its tar is hashed before it is believed.
+//!    written, and after another one its tar and index are hashed before they are believed.
 //!
 //! A process killed between any two system calls leaves a store that satisfies all of them.
 //! Every call that changes the directory goes through [`varve_fs::durable`].
@@ -39,6 +39,7 @@ pub mod check;
 pub mod compressed;
 pub mod error;
 mod hold;
+pub mod index;
 pub mod ingest;
 pub mod layers;
 pub mod lease;
@@ -54,6 +55,7 @@ pub use blob::BlobReader;
 pub use check::Finding;
 pub use error::Error;
 pub use hold::Hold;
+pub use index::IndexRecord;
 pub use ingest::{BlobIngest, Keep, LayerIngest, LayerRequest, LayerState, StoredLayer};
 pub use layers::LayerRecord;
 pub use lease::Lease;

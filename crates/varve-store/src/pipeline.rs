@@ -1,4 +1,5 @@
 //! One pass over a layer: source → hash → file, and beside it inflate → hash → tar → tree.
+//! The index is written from that tree afterwards, when the bytes are known to be the right ones.
 //!
 //! The calling thread reads the source, hashes and writes; a second one inflates and parses; a
 //! third one syncs. They are joined by a channel that holds at most [`CHUNKS`] chunks, so memory
@@ -20,6 +21,7 @@ use varve_fs::{
     compression::{self, Compression},
     durable,
     layer::{LayerParser, LayerSummary},
+    tree::Tree,
 };
 use varve_types::{Digest, Hasher, limits};
 
@@ -72,7 +74,15 @@ pub(crate) struct Unpack<'a> {
 pub(crate) struct Outcome {
     pub(crate) digest: Digest,
     pub(crate) size_bytes: u64,
-    pub(crate) layer: Option<(Compression, LayerSummary)>,
+    pub(crate) layer: Option<Unpacked>,
+}
+
+/// What the bytes are as a layer.
+#[derive(Debug)]
+pub(crate) struct Unpacked {
+    pub(crate) compression: Compression,
+    pub(crate) summary: LayerSummary,
+    pub(crate) tree: Tree,
 }
 
 /// Takes in the bytes that are kept already, then all of `body`. On an error `length_bytes` says
@@ -139,11 +149,9 @@ fn sync_often(syncer: Syncer<'_>, wake: &Receiver<()>, length_bytes: &AtomicU64)
     }
 }
 
-type Unpacked = Result<(Compression, LayerSummary)>;
-
 /// The second thread: where its chunks go in, and what it makes of them. `None` ends the stream
 /// well; a stream that just stops has failed.
-type Unpacking<'scope> = (SyncSender<Option<Vec<u8>>>, ScopedJoinHandle<'scope, Unpacked>);
+type Unpacking<'scope> = (SyncSender<Option<Vec<u8>>>, ScopedJoinHandle<'scope, Result<Unpacked>>);
 
 /// The calling thread's part.
 struct Pump<'a, 'scope> {
@@ -262,7 +270,11 @@ impl Pump<'_, '_> {
 }
 
 /// The second thread's part.
-fn unpack(receiver: Receiver<Option<Vec<u8>>>, unpack: Unpack<'_>, digest: String) -> Unpacked {
+fn unpack(
+    receiver: Receiver<Option<Vec<u8>>>,
+    unpack: Unpack<'_>,
+    digest: String,
+) -> Result<Unpacked> {
     let taken_bytes = AtomicU64::new(0);
     let source =
         Chunks { receiver, chunk: Vec::new(), at: 0, taken_bytes: &taken_bytes, over: false };
@@ -291,9 +303,9 @@ fn unpack(receiver: Receiver<Option<Vec<u8>>>, unpack: Unpack<'_>, digest: Strin
             durable::write_all(tar, &buffer[..count]).map_err(cannot("write", unpack.tar))?;
         }
     }
-    let (summary, _tree) =
+    let (summary, tree) =
         parser.finish().map_err(|source| Error::Layer { digest: digest.clone(), source })?;
-    Ok((compression, summary))
+    Ok(Unpacked { compression, summary, tree })
 }
 
 fn check_growth(compression: Compression, tar_size_bytes: u64, taken_bytes: u64) -> Result<()> {

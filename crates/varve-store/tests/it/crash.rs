@@ -1,8 +1,9 @@
 //! The store after a process died, or a disk failed, at each single call that changes it.
 //!
-//! Every durable call is a numbered point. A child process adds an image, gives its name to
-//! another one and removes that; at one point it is killed, or that call fails. Whatever the
-//! point, the store is sound, and the same commands then succeed.
+//! Every durable call is a numbered point. A child process adds an image, completes its layers as
+//! if an older varve had made them, gives its name to another one and removes that; at one point
+//! it is killed, or that call fails. Whatever the point, the store is sound, and the same commands
+//! then succeed.
 
 use std::{
     env, io,
@@ -15,7 +16,7 @@ use rustix::process::{Signal, getpid, kill_process};
 use varve_fs::durable::{self, Call, Observer};
 use varve_store::{Error, Store};
 
-use crate::made::{Image, Layer, TempStore, files, noise, reference};
+use crate::made::{Image, Layer, TempStore, files, noise, reference, take_index_away};
 
 const ROOT: &str = "VARVE_STORE_CRASH_ROOT";
 const POINT: &str = "VARVE_STORE_CRASH_POINT";
@@ -48,6 +49,11 @@ fn commands(store: &Store) -> Result<(), Error> {
         let layers = [Layer::gzipped(&noise(3_000, seed)), Layer::plain(&noise(3_000, 9))];
         let image = Image::try_store(store, &lease, &layers)?;
         store.update_names(|names| Ok::<_, Error>(names.put(image.named("app:1"))))?;
+        // A layer that an older varve left is completed.
+        for layer in &layers {
+            take_index_away(store, &layer.diff_id);
+            store.open_layer_index(&layer.diff_id)?;
+        }
     }
     store.remove_names(|names| {
         names.take(&reference("app:1"));

@@ -91,14 +91,20 @@ pub(crate) struct Layer {
 
 impl Layer {
     pub(crate) fn gzipped(content: &[u8]) -> Self {
-        let tar = tar("file", content);
+        Self::gzipped_tar(tar("file", content))
+    }
+
+    pub(crate) fn plain(content: &[u8]) -> Self {
+        Self::plain_tar(tar("file", content))
+    }
+
+    pub(crate) fn gzipped_tar(tar: Vec<u8>) -> Self {
         let blob = gzip(&tar);
         let descriptor = Descriptor::of(media_type::OCI_LAYER_GZIP, &blob);
         Self { diff_id: DiffId(Digest::of(&tar)), tar, blob, descriptor }
     }
 
-    pub(crate) fn plain(content: &[u8]) -> Self {
-        let tar = tar("file", content);
+    pub(crate) fn plain_tar(tar: Vec<u8>) -> Self {
         let descriptor = Descriptor::of(media_type::OCI_LAYER, &tar);
         Self { diff_id: DiffId(Digest::of(&tar)), blob: tar.clone(), tar, descriptor }
     }
@@ -201,4 +207,15 @@ pub(crate) fn files(root: &Path) -> Vec<String> {
     walk(root, root, &mut found);
     found.sort();
     found
+}
+
+/// Makes an indexed layer as a varve left it that wrote no indexes.
+pub(crate) fn take_index_away(store: &Store, diff_id: &DiffId) {
+    let directory = store.root().join("varve/layers").join(diff_id.0.hex());
+    let record = std::fs::read(directory.join("record.json")).unwrap();
+    let mut record: serde_json::Value = serde_json::from_slice(&record).unwrap();
+    record.as_object_mut().unwrap().remove("index");
+    std::fs::write(directory.join(".older"), record.to_string()).unwrap();
+    std::fs::rename(directory.join(".older"), directory.join("record.json")).unwrap();
+    let _ = std::fs::remove_file(directory.join("index.erofs"));
 }

@@ -2,6 +2,7 @@
 
 mod check;
 mod crash;
+mod index;
 mod ingest;
 mod made;
 mod names;
