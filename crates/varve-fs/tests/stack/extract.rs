@@ -51,10 +51,12 @@ pub(crate) fn compare_named(name: &str, tar: &[u8]) {
     let is_empty = layer.summary.entries == 0;
     for path in layer.summary.implied_directories.iter().map(String::as_str) {
         let path = if path.is_empty() { "." } else { path };
-        (theirs_seen.remove(path), ours_seen.remove(path));
+        theirs_seen.remove(path);
+        ours_seen.remove(path);
     }
     if is_empty {
-        (theirs_seen.remove("."), ours_seen.remove("."));
+        theirs_seen.remove(".");
+        ours_seen.remove(".");
     }
     for (path, fact) in &theirs_seen {
         assert_eq!(ours_seen.get(path), Some(fact), "{path} of {name}");
