@@ -159,6 +159,22 @@ pub enum Error {
         /// What is wrong.
         source: varve_store::Error,
     },
+    /// The layers of an image do not make one tree, or a path in it cannot be followed.
+    #[error("the files of image {} cannot be listed", Printable(image))]
+    Layers {
+        /// The image's name or ID.
+        image: String,
+        /// Why not.
+        source: varve_fs::stack::StackError,
+    },
+    /// Bytes of a file in an image cannot be read.
+    #[error("the files of image {} cannot be read", Printable(image))]
+    Unreadable {
+        /// The image's name or ID.
+        image: String,
+        /// Why not.
+        source: std::io::Error,
+    },
     /// The pull asked for a platform that the tag's one image is not for.
     #[error(
         "image with reference {} was found but does not match the specified platform: wanted {}, actual: {}",
@@ -265,6 +281,8 @@ impl Error {
             | Self::Archive(varve_distribution::archive::Error::Store(_))
             | Self::Hosts(_)
             | Self::Output(_)
+            | Self::Layers { .. }
+            | Self::Unreadable { .. }
             | Self::Damaged { .. } => Origin::Varve,
             _ => Origin::Daemon,
         }
@@ -305,12 +323,20 @@ impl Error {
             // The image is there, whatever of it is not.
             Self::Damaged { source, .. } if source.kind() == Kind::NotFound => Kind::Corrupt,
             Self::Damaged { source, .. } => source.kind(),
-            Self::File { source, .. } | Self::Output(source) => match source.kind() {
-                std::io::ErrorKind::NotFound => Kind::NotFound,
-                std::io::ErrorKind::PermissionDenied => Kind::Denied,
-                std::io::ErrorKind::StorageFull => Kind::Exhausted,
-                _ => Kind::Internal,
-            },
+            Self::Layers { source, .. } => source.kind(),
+            Self::Unreadable { source, .. }
+                if source.kind() == std::io::ErrorKind::UnexpectedEof =>
+            {
+                Kind::Corrupt
+            }
+            Self::File { source, .. } | Self::Output(source) | Self::Unreadable { source, .. } => {
+                match source.kind() {
+                    std::io::ErrorKind::NotFound => Kind::NotFound,
+                    std::io::ErrorKind::PermissionDenied => Kind::Denied,
+                    std::io::ErrorKind::StorageFull => Kind::Exhausted,
+                    _ => Kind::Internal,
+                }
+            }
             Self::Stream(inner) => inner.kind(),
         }
     }

@@ -11,10 +11,14 @@
 //! 3. Error texts are Docker's where Docker has one ([`Error`]); where they belong in the
 //!    conversation is told by [`Error::origin`].
 
+pub mod cat;
 pub mod check;
+pub mod compare;
+pub mod contents;
 pub mod df;
 mod engine;
 mod error;
+pub mod export;
 pub mod filters;
 mod find;
 pub mod history;
@@ -30,10 +34,14 @@ pub mod registries;
 pub mod remove;
 pub mod save;
 pub mod tag;
+pub mod tree;
 
+pub use compare::Difference;
+pub use contents::Contents;
 pub use df::{DiskUsage, ImageUsage};
 pub use engine::Engine;
 pub use error::{Error, Origin};
+pub use export::Exporting;
 pub use filters::Filters;
 pub use history::HistoryEntry;
 pub use import::{Import, ImportSource};
@@ -47,6 +55,7 @@ pub use push::Push;
 pub use registries::{Credential, LoggedIn, Registries};
 pub use remove::{Remove, Removed};
 pub use save::Save;
+pub use tree::{EntryKind, TreeEntry};
 
 /// What the verbs return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,4 +1,5 @@
 //! Stories about images in one store, without a registry.
 
+mod contents;
 mod images;
 mod removal;

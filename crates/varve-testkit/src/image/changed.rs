@@ -1,7 +1,7 @@
 //! Images that are not what they say: documents changed after the fact, with digests that fit.
 
 use serde_json::{Value, json};
-use varve_types::{Descriptor, ImageId, media_type};
+use varve_types::{Descriptor, DiffId, Digest, ImageId, media_type};
 
 use super::{Built, built::BuiltImage};
 
@@ -43,6 +43,19 @@ impl Built {
         self.images[0].layers[at] = new.clone();
         self.blobs[at + 1] = (new.clone(), bytes);
         self.change_manifest(|manifest| manifest["layers"][at] = json!(new))
+    }
+
+    /// A single image with other layers, as many as it has: these plain tars, the lowest first.
+    #[must_use]
+    pub fn with_tars(mut self, tars: Vec<Vec<u8>>) -> Self {
+        assert_eq!(tars.len(), self.images[0].tars.len(), "the history lists the layers");
+        for (at, tar) in tars.iter().enumerate() {
+            self = self.replace_layer(at, tar.clone());
+        }
+        let diff_ids: Vec<DiffId> = tars.iter().map(|tar| DiffId(Digest::of(tar))).collect();
+        self.images[0].diff_ids.clone_from(&diff_ids);
+        self.images[0].tars = tars;
+        self.change_config(|config| config["rootfs"]["diff_ids"] = json!(diff_ids))
     }
 
     /// An index of images or of other indexes, each under the descriptor that goes with it.

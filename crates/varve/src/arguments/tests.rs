@@ -36,6 +36,53 @@ fn help_pages_are_dockers_to_the_byte() {
 }
 
 #[test]
+fn pages_of_own_commands_have_the_same_layout() {
+    check(
+        "image diff --help",
+        expect![[r#"
+        Usage:  varve image diff [OPTIONS] IMAGE OTHER_IMAGE
+
+        List the files in which two images differ
+
+        Options:
+              --format string     Format output using a custom template:
+                                  'table':            Print output in table
+                                  format with column headers (default)
+                                  'table TEMPLATE':   Print output in table
+                                  format using the given Go template
+                                  'json':             Print in JSON format
+                                  'TEMPLATE':         Print output using the
+                                  given Go template.
+                                  Refer to https://docs.docker.com/go/formatting/
+                                  for more information about formatting output
+                                  with templates
+              --platform string   Compare the given platform's files. Formatted
+                                  as "os[/arch[/variant]]" (e.g., "linux/amd64")
+    "#]],
+    );
+    check(
+        "image tree",
+        expect![[r#"
+        varve: 'varve image tree' requires at least 1 and at most 2 arguments
+
+        Usage:  varve image tree [OPTIONS] IMAGE [PATH]
+
+        Run 'varve image tree --help' for more information
+        [exit 1]"#]],
+    );
+    check(
+        "image cat app",
+        expect![[r#"
+        varve: 'varve image cat' requires 2 arguments
+
+        Usage:  varve image cat [OPTIONS] IMAGE PATH
+
+        Run 'varve image cat --help' for more information
+        [exit 1]"#]],
+    );
+}
+
+#[test]
 fn group_help_lists_its_commands() {
     check(
         "image --help",
@@ -45,6 +92,9 @@ fn group_help_lists_its_commands() {
         Manage images
 
         Commands:
+          cat         Print a file of an image
+          diff        List the files in which two images differ
+          export      Export an image's root filesystem as a tar archive (streamed to STDOUT by default)
           history     Show the history of an image
           import      Import the contents from a tarball to create a filesystem image
           inspect     Display detailed information on one or more images
@@ -56,6 +106,7 @@ fn group_help_lists_its_commands() {
           rm          Remove one or more images
           save        Save one or more images to a tar archive (streamed to STDOUT by default)
           tag         Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE
+          tree        List the files of an image
 
         Run 'varve image COMMAND --help' for more information on a command.
     "#]],

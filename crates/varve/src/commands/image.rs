@@ -1,10 +1,21 @@
-//! `varve image`: the commands on images by their long names
+//! `varve image`: the commands on images by their long names, and into them
+
+mod cat;
+mod diff;
+mod export;
+mod tree;
 
 use super::{history, images, import, inspect, load, prune, pull, push, rmi, save, tag};
 use crate::{error::CommandError, ui::Ui};
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
+    #[command(override_usage = cat::USAGE)]
+    Cat(cat::Args),
+    #[command(override_usage = diff::USAGE)]
+    Diff(diff::Args),
+    #[command(override_usage = export::USAGE)]
+    Export(export::Args),
     #[command(override_usage = history::USAGE, after_help = history::NAMES)]
     History(history::Args),
     #[command(override_usage = import::USAGE, after_help = import::NAMES)]
@@ -27,12 +38,17 @@ pub(crate) enum Command {
     Save(save::Args),
     #[command(override_usage = tag::USAGE, after_help = tag::NAMES)]
     Tag(tag::Args),
+    #[command(override_usage = tree::USAGE)]
+    Tree(tree::Args),
 }
 
 impl Command {
     /// Runs the command.
     pub(crate) fn run(&self, ui: &Ui) -> Result<(), CommandError> {
         match self {
+            Self::Cat(args) => cat::run(ui, args),
+            Self::Diff(args) => diff::run(ui, args),
+            Self::Export(args) => export::run(ui, args),
             Self::History(args) => history::run(ui, args),
             Self::Import(args) => import::run(ui, args),
             Self::Inspect(args) => inspect::image::run(ui, args),
@@ -44,6 +60,7 @@ impl Command {
             Self::Rm(args) => rmi::run(ui, args),
             Self::Save(args) => save::run(ui, args),
             Self::Tag(args) => tag::run(ui, args),
+            Self::Tree(args) => tree::run(ui, args),
         }
     }
 }

@@ -13,6 +13,7 @@ mod inspect;
 mod load;
 mod login;
 mod logout;
+mod output;
 mod prune;
 mod pull;
 mod push;

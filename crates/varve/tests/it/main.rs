@@ -1,4 +1,5 @@
 //! The built program, run in directories of its own.
 
 mod cli;
+mod files;
 mod sandbox;

@@ -78,7 +78,7 @@ impl Sandbox {
 }
 
 /// A tar of one file.
-fn tar_of(name: &str, content: &[u8]) -> Vec<u8> {
+pub(crate) fn tar_of(name: &str, content: &[u8]) -> Vec<u8> {
     let mut header = [0_u8; 512];
     let mut put = |at: usize, text: &str| {
         header[at..at + text.len()].copy_from_slice(text.as_bytes());

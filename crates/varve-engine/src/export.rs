@@ -1,0 +1,62 @@
+//! `image export`: an image's root file system as one tar.
+
+use std::{
+    fs::File,
+    io::{self, Write},
+};
+
+use varve_types::Platform;
+
+use crate::{Contents, Engine, Error, Result};
+
+/// An image that is ready to be written, so that nothing is written when it is not all here.
+#[derive(Debug)]
+pub struct Exporting {
+    contents: Contents,
+    tars: Vec<File>,
+}
+
+impl Engine {
+    /// Finds and merges the image to export.
+    pub fn prepare_export(&self, image: &str, platform: Option<&Platform>) -> Result<Exporting> {
+        let contents = self.contents(image, platform)?;
+        let tars = (0..contents.layers.len()).map(|layer| self.layer_tar(&contents, layer));
+        let tars = tars.collect::<Result<_>>()?;
+        Ok(Exporting { contents, tars })
+    }
+
+    /// Writes the tar: what a container of the image would find, without whiteouts.
+    pub fn export(&self, exporting: &Exporting, output: &mut dyn Write) -> Result<()> {
+        let mut output = Watched { inner: output, has_failed: false };
+        let Err(error) = exporting.contents.stack.write_tar(&exporting.tars, &mut output) else {
+            return Ok(());
+        };
+        Err(if output.has_failed {
+            Error::Output(error)
+        } else {
+            exporting.contents.unreadable(error)
+        })
+    }
+}
+
+/// Tells errors of writing from those of reading.
+struct Watched<'a> {
+    inner: &'a mut dyn Write,
+    has_failed: bool,
+}
+
+impl Write for Watched<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(bytes);
+        // What was only interrupted is tried again.
+        self.has_failed |=
+            written.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::Interrupted);
+        written
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let flushed = self.inner.flush();
+        self.has_failed |= flushed.is_err();
+        flushed
+    }
+}
