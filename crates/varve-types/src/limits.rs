@@ -52,8 +52,6 @@ pub const DECODER_MEMORY_SIZE_BYTES_MAX: u64 = 128 << 20;
 pub const XATTR_NAME_SIZE_BYTES_MAX: usize = 255;
 /// Regions of data in one sparse file.
 pub const SPARSE_REGIONS_MAX: usize = 100_000;
-/// Extension headers in front of one entry of a tar.
-pub const TAR_EXTENSIONS_MAX: usize = 16;
 /// Bytes of names, link targets, attributes and sparse maps that one layer's tree may hold.
 pub const LAYER_TREE_SIZE_BYTES_MAX: u64 = 1 << 30;
 /// Bytes of paths that one layer's record may list (implied directories, foreign hard links).

@@ -1,12 +1,16 @@
 //! Several engines on one store at once.
 
-use std::{collections::BTreeMap, thread};
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
 
-use varve_engine::{Prune, Remove};
+use varve_engine::{Prune, Push, Remove};
 use varve_testkit::{Entry, Fault, Image, On, Registry};
-use varve_types::Digest;
+use varve_types::{Ctx, Digest, Event, Progress};
 
-use crate::bench::Bench;
+use crate::bench::{Bench, files};
 
 const ENGINES: usize = 16;
 
@@ -238,4 +242,54 @@ fn pushes_of_what_others_remove_are_whole_or_refused() {
         removing.join().unwrap();
     });
     bench.check();
+}
+
+/// Removes an image as soon as a push of it tells of its first layer.
+struct RemovedMeanwhile<'a> {
+    beside: &'a Bench,
+    image: String,
+    removed: AtomicBool,
+}
+
+impl Progress for RemovedMeanwhile<'_> {
+    fn event(&self, event: Event) {
+        if matches!(event, Event::Layer { .. }) && !self.removed.swap(true, Ordering::Relaxed) {
+            let image = self.image.as_str();
+            let request = Remove { image, force: true, keep_parents: false, platforms: &[] };
+            self.beside.engine.remove(&request).unwrap();
+        }
+    }
+}
+
+/// What a push has begun to send stays until it is sent; the image is gone all the same.
+#[test]
+fn an_image_removed_while_it_is_pushed_arrives_whole_and_stays_removed() {
+    let (registry, bench) = (Registry::start(), Bench::new());
+    let built = Image::seeded(1).layers(3).build();
+    registry.push("app:1", &built);
+    bench.pulls(&registry, "app:1");
+    let other = Registry::start();
+    let target = other.reference("copy:1");
+    bench
+        .engine
+        .tag(&bench.ctx(), &registry.reference("app:1").to_string(), &target.to_string())
+        .unwrap();
+    let beside = bench.beside();
+    let progress = RemovedMeanwhile {
+        beside: &beside,
+        image: built.id().to_string(),
+        removed: AtomicBool::new(false),
+    };
+    let ctx = Ctx { progress: &progress, ..Ctx::for_test() };
+    let text = target.to_string();
+    let request = Push { reference: &target, text: &text, all_tags: false, platform: None };
+    bench.engine.push(&ctx, &request).unwrap();
+    assert!(progress.removed.load(Ordering::Relaxed));
+    assert_eq!(bench.names(), Vec::<String>::new());
+    bench.engine.store().sweep().unwrap();
+    assert_eq!(files(&bench.root().join("blobs/sha256")), 0);
+    bench.check();
+    let there = Bench::new();
+    there.pulls(&other, "copy:1");
+    there.has(&other, "copy:1", &built);
 }

@@ -1,7 +1,7 @@
 //! Which of an index's images is pulled, and what is kept beside it.
 
 use serde_json::json;
-use varve_engine::PullPlatform;
+use varve_engine::{PullPlatform, Remove};
 use varve_testkit::{Image, Registry, image::Built};
 use varve_types::{Descriptor, Event, Kind, Platform, media_type};
 
@@ -239,4 +239,24 @@ fn a_schema_type_in_an_index_that_nobody_knows_is_passed_over() {
     assert_eq!(index.root.media_type, media_type::OCI_INDEX);
     registry.push("app:1", &index);
     bench.pulls(&registry, "app:1");
+}
+
+/// All platforms lie under one digest: taking one away would take the others' name away.
+#[test]
+fn one_platform_of_a_whole_index_is_not_removed_alone() {
+    let (registry, bench) = (Registry::start(), Bench::new());
+    registry.push("app:1", attested());
+    let name = registry.reference("app:1");
+    bench.pull_for(&name, PullPlatform::All).unwrap();
+    let (names, image) = (bench.names(), name.to_string());
+    for force in [false, true] {
+        let platforms = [Platform::host()];
+        let request = Remove { image: &image, force, keep_parents: false, platforms: &platforms };
+        let error = bench.engine.remove(&request).unwrap_err();
+        assert_eq!(error.kind(), Kind::Conflict);
+        assert!(error.to_string().contains("one platform of"), "{error}");
+        assert!(error.hint().is_some());
+    }
+    assert_eq!(bench.names(), names);
+    bench.check();
 }
