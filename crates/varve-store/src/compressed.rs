@@ -119,7 +119,7 @@ impl Read for Made<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Cursor;
+    use std::{io::Cursor, os::unix::fs::MetadataExt};
 
     use crate::{Keep, LayerRequest, LayerState, Store};
     use varve_fs::compression::Compressor;
@@ -140,7 +140,10 @@ mod tests {
         assert_eq!(store.blob_size(&first.digest).unwrap(), Some(first.size));
         let zstd = store.compressed_layer(&lease, &diff_id, &Compressor::zstd(3)).unwrap();
         assert_ne!(zstd.digest, first.digest);
+        let inode = || std::fs::metadata(store.blob_path(&first.digest)).unwrap().ino();
+        let made = inode();
         assert_eq!(store.compressed_layer(&lease, &diff_id, &gzip).unwrap(), first);
+        assert_eq!(inode(), made, "it was made a second time");
         // Without the blob it is made again, and is the same.
         std::fs::remove_file(store.blob_path(&first.digest)).unwrap();
         assert_eq!(store.compressed_layer(&lease, &diff_id, &gzip).unwrap(), first);
