@@ -3,6 +3,7 @@
 use std::io::Cursor;
 
 use varve_engine::{Engine, Import, ImportSource, List, Load, LoadSource, Registries, Save};
+use varve_fs::tar;
 use varve_types::{Ctx, ImageId};
 
 pub(crate) struct Bench {
@@ -75,24 +76,12 @@ impl Bench {
     }
 }
 
-/// A tar of one regular file, made by the crate under test's neighbour and read back strictly.
+/// A tar of one regular file.
 pub(crate) fn tar_of(name: &str, content: &[u8]) -> Vec<u8> {
-    let mut header = [0u8; 512];
-    header[..name.len()].copy_from_slice(name.as_bytes());
-    header[100..108].copy_from_slice(b"0000644\0");
-    header[108..116].copy_from_slice(b"0000000\0");
-    header[116..124].copy_from_slice(b"0000000\0");
-    header[124..136].copy_from_slice(format!("{:011o}\0", content.len()).as_bytes());
-    header[136..148].copy_from_slice(b"00000000000\0");
-    header[148..156].copy_from_slice(b"        ");
-    header[156] = b'0';
-    header[257..265].copy_from_slice(b"ustar\x0000");
-    let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
-    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-    let mut tar = header.to_vec();
-    tar.extend(content);
-    tar.resize(tar.len().next_multiple_of(512) + 1024, 0);
-    tar
+    let mut writer = tar::Writer::new(Vec::new());
+    let entry = tar::NewEntry::file(name.as_bytes(), content.len() as u64);
+    writer.append(&entry, &mut &*content).unwrap();
+    writer.finish().unwrap()
 }
 
 #[test]
