@@ -1,0 +1,11 @@
+//! Containers: from a root file system and options to processes, and what is left of them.
+//!
+//! ```text
+//! spec      image config + options + machine ─▶ OCI runtime spec        pure
+//! oci       who executes it: the embedded runtime, or runc, crun …      one trait
+//! monitor   the process that watches a container                        stdio, exit code, restarts
+//! logs      what the container wrote                                    json-file
+//! network   bridge, addresses, published ports, names
+//! ```
+//!
+//! This crate knows no images and no store: it is given directories.
