@@ -4,6 +4,7 @@
 //! extraction, mounts, compression, confined paths, durable writes and locks. This crate knows
 //! nothing of images, registries or the store's layout.
 
+pub mod backend;
 pub mod compression;
 pub mod diff;
 pub mod durable;

@@ -58,6 +58,9 @@ pub struct Overlay {
     pub upper: Option<Upper>,
     /// Which attributes of the directories are overlayfs's own.
     pub marks: Marks,
+    /// The SELinux label of all that is seen, where there is to be one: see
+    /// [`selinux_context`](crate::overlay::selinux_context).
+    pub context: Option<String>,
 }
 
 /// Where an overlay's changes go.
@@ -161,7 +164,7 @@ impl Overlay {
                 set => set.map_err(|errno| context.failed("configure", errno))?,
             }
         }
-        for (key, value) in settings(&handles) {
+        for (key, value) in self.settings(&handles) {
             context.set(key, &value)?;
         }
         for key in self.flags() {
@@ -180,9 +183,15 @@ impl Overlay {
         let handles = self.handles()?;
         let lowers: Vec<String> = handles.lowers.iter().rev().map(Handle::path).collect();
         let mut options = vec![format!("lowerdir={}", lowers.join(":"))];
-        options.extend(settings(&handles).into_iter().map(|(key, value)| format!("{key}={value}")));
+        // A label may have commas in it.
+        let option = |(key, value)| match key {
+            "context" => format!("{key}=\"{value}\""),
+            key => format!("{key}={value}"),
+        };
+        options.extend(self.settings(&handles).into_iter().map(option));
         options.extend(self.flags().map(str::to_owned));
-        let text = CString::new(options.join(",")).expect("made of numbers and names");
+        let failed = MountError::at("mount an overlay at", place);
+        let text = CString::new(options.join(",")).map_err(|_| failed(Errno::INVAL))?;
         let flags = if self.upper.is_some() { MountFlags::empty() } else { MountFlags::RDONLY };
         rustix::mount::mount("overlay", place, "overlay", flags, text.as_c_str())
             .map_err(MountError::at("mount an overlay at", place))
@@ -199,6 +208,25 @@ impl Overlay {
         Ok(Handles { lowers: lowers.collect::<Result<_, _>>()?, upper: upper.transpose()? })
     }
 
+    /// What an upper's content would mean must not depend on how the kernel was built: no part of
+    /// a file lies elsewhere, see [`crate::upper`].
+    fn settings(&self, handles: &Handles) -> Vec<(&'static str, String)> {
+        let mut settings = Vec::new();
+        if let Some((upper, work)) = &handles.upper {
+            settings.push(("upperdir", upper.path()));
+            settings.push(("workdir", work.path()));
+        }
+        // "off" would still follow redirections where the kernel was built to.
+        settings.push(("redirect_dir", "nofollow".to_owned()));
+        for key in ["metacopy", "index", "xino"] {
+            settings.push((key, "off".to_owned()));
+        }
+        if let Some(context) = &self.context {
+            settings.push(("context", context.clone()));
+        }
+        settings
+    }
+
     fn flags(&self) -> impl Iterator<Item = &'static str> {
         match self.marks {
             Marks::User | Marks::UserAttributes => Some("userxattr"),
@@ -206,22 +234,6 @@ impl Overlay {
         }
         .into_iter()
     }
-}
-
-/// What an upper's content would mean must not depend on how the kernel was built: no part of
-/// a file lies elsewhere, see [`crate::upper`].
-fn settings(handles: &Handles) -> Vec<(&'static str, String)> {
-    let mut settings = Vec::new();
-    if let Some((upper, work)) = &handles.upper {
-        settings.push(("upperdir", upper.path()));
-        settings.push(("workdir", work.path()));
-    }
-    // "off" would still follow redirections where the kernel was built to.
-    settings.push(("redirect_dir", "nofollow".to_owned()));
-    for key in ["metacopy", "index", "xino"] {
-        settings.push((key, "off".to_owned()));
-    }
-    settings
 }
 
 struct Handles {

@@ -1,7 +1,10 @@
 //! How overlayfs wants to be told what hides, and which attributes are its own.
 
+use serde::{Deserialize, Serialize};
+
 /// How whiteouts and opaque directories are written, and so which attributes act on the mount.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Marks {
     /// Whiteouts are devices 0/0, attributes begin with `trusted.overlay.`: mounted by root.
     Trusted,
@@ -47,9 +50,26 @@ impl Marks {
     }
 }
 
+/// The label that an overlay gets of what `/sys/fs/selinux/enforce` says, if it can be read: where
+/// SELinux enforces, one under which every container may use the files. (The tar's own labels are
+/// dropped, and those of the store's files are none of a container's.)
+pub fn selinux_context(enforce: Option<&str>) -> Option<&'static str> {
+    (enforce?.trim() == "1").then_some("system_u:object_r:container_file_t:s0")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn label_is_given_only_where_selinux_enforces() {
+        assert_eq!(selinux_context(None), None);
+        assert_eq!(selinux_context(Some("0")), None);
+        assert_eq!(selinux_context(Some("0\n")), None);
+        assert_eq!(selinux_context(Some("")), None);
+        let label = Some("system_u:object_r:container_file_t:s0");
+        assert_eq!((selinux_context(Some("1")), selinux_context(Some("1\n"))), (label, label));
+    }
 
     #[track_caller]
     fn check(marks: Marks, shown: &str, kept: &str) {

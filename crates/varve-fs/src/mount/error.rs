@@ -61,6 +61,12 @@ impl MountError {
         move |errno| MountError::Path { action, path: path.to_owned(), source: errno.into() }
     }
 
+    /// Whether a place that was to be unmounted is none, or nothing is mounted there.
+    pub(crate) fn is_not_mounted(&self) -> bool {
+        let MountError::Path { action: "unmount", source, .. } = self else { return false };
+        matches!(Errno::from_io_error(source), Some(Errno::INVAL | Errno::NOENT))
+    }
+
     /// The class of the error.
     pub fn kind(&self) -> Kind {
         match self {

@@ -65,6 +65,7 @@ fn overlay(place: &Place, lowers: &[&str], is_writable: bool) -> Overlay {
         upper: is_writable
             .then(|| Upper { directory: place.path("upper"), work: place.path("work") }),
         marks: Marks::Trusted,
+        context: None,
     }
 }
 
