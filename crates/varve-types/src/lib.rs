@@ -11,6 +11,7 @@
 //! 3. Everything received has a limit with a name ([`limits`]).
 
 pub mod config;
+pub mod container;
 pub mod ctx;
 pub mod descriptor;
 pub mod digest;
@@ -26,6 +27,7 @@ pub mod reference;
 pub mod text;
 
 pub use config::{ImageConfig, RunConfig};
+pub use container::{Container, ContainerId, ContainerName};
 pub use ctx::{Clock, Ctx, Environment};
 pub use descriptor::Descriptor;
 pub use digest::{ChainId, DiffId, Digest, Hasher, ImageId};
