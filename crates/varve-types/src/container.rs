@@ -27,6 +27,7 @@ mod mode;
 mod mounts;
 mod name;
 mod network;
+pub mod parse;
 mod port;
 mod restart;
 mod signal;
