@@ -16,6 +16,8 @@
 mod directory;
 mod erofs;
 mod error;
+mod loop_device;
+mod probe;
 
 use std::{
     fmt::{self, Debug, Display},
@@ -34,8 +36,9 @@ use crate::{
 };
 
 pub use directory::Directory;
-pub use erofs::Erofs;
+pub use erofs::{Erofs, ErofsLoop};
 pub use error::BackendError;
+pub use probe::{PassedOver, Probed, Uppers, check_upper, probe};
 
 /// Which way a backend goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -16,6 +16,7 @@ pub mod mount;
 pub mod overlay;
 pub mod root;
 pub mod stack;
+mod sys;
 pub mod tar;
 pub mod tree;
 pub mod upper;

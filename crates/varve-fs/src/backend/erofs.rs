@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Backend, BackendError, BackendKind, LayerFiles};
+use super::{Backend, BackendError, BackendKind, LayerFiles, loop_device::LoopDevice};
 use crate::{
     extract::{Extracted, Source},
     mount::{self, InUse, Marks, Mount, MountError},
@@ -28,6 +28,41 @@ impl Backend for Erofs {
     fn attach(&self, layer: &LayerFiles, place: &Path) -> Result<PathBuf, BackendError> {
         let (index, tar) = (layer.index.to_owned(), layer.tar.map(Path::to_owned));
         Mount::Erofs(mount::Erofs { index, tar }).mount(place)?;
+        Ok(place.to_owned())
+    }
+
+    fn detach(&self, place: &Path, in_use: InUse) -> Result<(), BackendError> {
+        Ok(unmount(place, in_use)?)
+    }
+
+    fn remove(&self, _: &LayerFiles, _: &Path) -> Result<(), BackendError> {
+        Ok(())
+    }
+}
+
+/// Index and tar are mounted as block devices.
+#[derive(Debug, Clone, Copy)]
+pub struct ErofsLoop;
+
+impl Backend for ErofsLoop {
+    fn kind(&self) -> BackendKind {
+        BackendKind::ErofsLoop
+    }
+
+    fn marks(&self) -> Marks {
+        Marks::Trusted
+    }
+
+    fn prepare(&self, _: &LayerFiles, _: Source, _: usize) -> Result<Extracted, BackendError> {
+        Ok(Extracted::default())
+    }
+
+    fn attach(&self, layer: &LayerFiles, place: &Path) -> Result<PathBuf, BackendError> {
+        let index = LoopDevice::of(layer.index)?;
+        let tar = layer.tar.map(LoopDevice::of).transpose()?;
+        let (index_path, tar_path) = (index.path(), tar.as_ref().map(LoopDevice::path));
+        Mount::Erofs(mount::Erofs { index: index_path, tar: tar_path }).mount(place)?;
+        // From here on the mount alone keeps the devices.
         Ok(place.to_owned())
     }
 

@@ -4,6 +4,8 @@
 mod corpus;
 mod cuts;
 mod damaged_index;
+mod disk;
+mod facts;
 mod faults;
 mod index;
 mod mounted;
