@@ -196,7 +196,8 @@ pub(crate) fn take_unnamed(
     Ok((outcome.digest, outcome.size_bytes))
 }
 
-fn publish_layer(
+/// Gives blob and layer their places.
+pub(crate) fn publish_layer(
     store: &Store,
     lease: &Lease,
     request: &LayerRequest,

@@ -43,6 +43,7 @@ pub mod index;
 pub mod ingest;
 pub mod layers;
 pub mod lease;
+mod made;
 mod mark;
 pub mod names;
 mod pin;

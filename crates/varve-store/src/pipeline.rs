@@ -32,11 +32,11 @@ use crate::{
     store::PRIVATE_MODE,
 };
 
-const CHUNK_SIZE_BYTES: usize = 128 << 10;
-const CHUNKS: usize = 8;
+pub(crate) const CHUNK_SIZE_BYTES: usize = 128 << 10;
+pub(crate) const CHUNKS: usize = 8;
 /// Arriving bytes are synced at least this often.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
-const SYNC_SIZE_BYTES: u64 = 32 << 20;
+pub(crate) const SYNC_SIZE_BYTES: u64 = 32 << 20;
 
 /// What goes in.
 pub(crate) struct Intake<'a> {
@@ -125,7 +125,7 @@ pub(crate) fn run(
     })
 }
 
-fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+pub(crate) fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
     match thread.join() {
         Ok(value) => value,
         Err(panic) => std::panic::resume_unwind(panic),
@@ -133,7 +133,11 @@ fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
 }
 
 /// Runs until its channel is closed.
-fn sync_often(syncer: Syncer<'_>, wake: &Receiver<()>, length_bytes: &AtomicU64) -> Result<()> {
+pub(crate) fn sync_often(
+    syncer: Syncer<'_>,
+    wake: &Receiver<()>,
+    length_bytes: &AtomicU64,
+) -> Result<()> {
     let mut synced = 0;
     loop {
         match wake.recv_timeout(SYNC_INTERVAL) {

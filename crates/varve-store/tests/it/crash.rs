@@ -1,8 +1,8 @@
 //! The store after a process died, or a disk failed, at each single call that changes it.
 //!
 //! Every durable call is a numbered point. A child process adds an image, completes its layers as
-//! if an older varve had made them, gives its name to another one and removes that; at one point
-//! it is killed, or that call fails. Whatever the point, the store is sound, and the same commands
+//! if an older varve had made them, writes layers of its own, gives its name to another one and
+//! removes that; at one point it is killed, or that call fails. Whatever the point, the store is sound, and the same commands
 //! then succeed.
 
 use std::{
@@ -16,7 +16,7 @@ use rustix::process::{Signal, getpid, kill_process};
 use varve_fs::durable::{self, Call, Observer};
 use varve_store::{Error, Store};
 
-use crate::made::{Image, Layer, TempStore, files, noise, reference, take_index_away};
+use crate::made::{Image, Layer, TempStore, files, noise, reference, take_index_away, tar};
 
 const ROOT: &str = "VARVE_STORE_CRASH_ROOT";
 const POINT: &str = "VARVE_STORE_CRASH_POINT";
@@ -55,6 +55,14 @@ fn commands(store: &Store) -> Result<(), Error> {
             store.open_layer_index(&layer.diff_id)?;
         }
     }
+    // A layer of one piece, one that takes more, and one that is there by then.
+    let lease = store.lease()?;
+    for size in [700, 300_000, 700] {
+        store.write_layer(&lease, |out| {
+            out.write_all(&tar("file", &noise(size, 5))).map_err(Error::Source)
+        })?;
+    }
+    drop(lease);
     store.remove_names(|names| {
         names.take(&reference("app:1"));
         Ok::<_, Error>(())

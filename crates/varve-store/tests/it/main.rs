@@ -9,3 +9,4 @@ mod names;
 mod other_tools;
 mod processes;
 mod trouble;
+mod written;

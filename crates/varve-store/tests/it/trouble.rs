@@ -8,10 +8,10 @@ use varve_types::Kind;
 use crate::made::{Image, Layer, TempStore, add, files, noise, remove};
 
 /// A file system of `size_bytes` that goes with this value; `None` where none can be mounted.
-struct SmallDisk(tempfile::TempDir);
+pub(crate) struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
-    fn mount(size_bytes: usize) -> Option<Self> {
+    pub(crate) fn mount(size_bytes: usize) -> Option<Self> {
         let directory = tempfile::tempdir().unwrap();
         let options = format!("size={size_bytes},mode=0755");
         let mounted = rustix::mount::mount(
@@ -28,7 +28,7 @@ impl SmallDisk {
         Some(Self(directory))
     }
 
-    fn root(&self) -> std::path::PathBuf {
+    pub(crate) fn root(&self) -> std::path::PathBuf {
         self.0.path().join("store")
     }
 }
