@@ -210,6 +210,16 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     pending.commit()
 }
 
+/// Like [`replace`] for what need not survive a power loss: after one the file may be absent, empty
+/// or the old one. A killed process leaves the old or the new bytes.
+pub fn replace_unsynced(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let mut pending = Pending::create(path, mode)?;
+    pending.write_all(bytes)?;
+    rename(&pending.path, path)?;
+    pending.committed = true;
+    Ok(())
+}
+
 /// Like [`replace`], writing to `temporary` first. For callers that hold a lock: whoever holds it
 /// next reuses that name, so a crash leaves at most one file behind.
 pub fn replace_through(temporary: &Path, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {

@@ -90,6 +90,14 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// The record of a container or volume cannot be parsed.
+    #[error("the record {} is not valid: {reason}", path.display())]
+    Record {
+        /// Where it is.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// The directory was made by a newer varve.
     #[error("the store at {} has format {found}, and this varve knows formats up to {known}", path.display())]
     Format {
@@ -140,7 +148,8 @@ impl Error {
             | Self::Size { .. }
             | Self::DiffId { .. }
             | Self::Decompress { .. }
-            | Self::Document { .. } => Kind::Corrupt,
+            | Self::Document { .. }
+            | Self::Record { .. } => Kind::Corrupt,
             Self::Layer { source, .. } => source.kind(),
             Self::WriteIndex { source, .. } => source.kind(),
             Self::ReadIndex { source, .. } => source.kind(),

@@ -12,6 +12,8 @@
 //!     ├── gate, lock              shared to publish, exclusive to sweep; held for moments
 //!     ├── index.lock              held to change index.json; readers need none
 //!     ├── ingest/<digest>/        bytes still arriving; resumable by any process
+//!     ├── containers/<id>/        a container: its record, what it changed, what it wrote
+//!     ├── volumes/<name>/         named volumes
 //!     ├── layers/<diffid>/        layer.tar, its index and record; derived, may be dropped
 //!     ├── leases/<id>             what an operation pins; free to sweep when its process is dead
 //!     └── trash/<id>              removed, being freed
@@ -37,6 +39,7 @@ mod arrival;
 pub mod blob;
 pub mod check;
 pub mod compressed;
+pub mod containers;
 pub mod error;
 mod hold;
 pub mod index;
@@ -51,9 +54,11 @@ mod pipeline;
 pub mod store;
 pub mod sweep;
 mod table;
+pub mod volumes;
 
 pub use blob::BlobReader;
 pub use check::Finding;
+pub use containers::{Containers, Named};
 pub use error::Error;
 pub use hold::Hold;
 pub use index::IndexRecord;

@@ -83,11 +83,16 @@ impl Store {
     /// Finds what may go. The image table must be locked, so that rows and leases agree.
     pub(crate) fn doomed(&self, names: &Names, sweeping: &Sweeping) -> Result<Doomed> {
         let pins = lease::pinned(self, sweeping)?;
-        // Containers and cache records join the roots here.
-        let roots = roots(names).into_iter().chain(pins.iter().map(|pin| match pin {
-            Pin::Blob(digest) => Node::Blob(*digest),
-            Pin::Layer(diff_id) => Node::Layer(*diff_id),
-        }));
+        let containers = match self.container_roots() {
+            Err(Error::Record { .. } | Error::Limit { .. }) => return Ok(Doomed::default()),
+            other => other?,
+        };
+        // Cache records join the roots here.
+        let roots =
+            roots(names).into_iter().chain(containers).chain(pins.iter().map(|pin| match pin {
+                Pin::Blob(digest) => Node::Blob(*digest),
+                Pin::Layer(diff_id) => Node::Layer(*diff_id),
+            }));
         let reached = match mark::reached(roots, |node| self.points_at(node)) {
             // Nobody knows what a damaged manifest points at; in doubt everything stays, until
             // it is mended or its names are removed.

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{DiffId, ImageId, Platform};
+use crate::{DiffId, Digest, ImageId, Platform};
 
 mod config;
 mod device;
@@ -34,6 +34,7 @@ mod signal;
 mod size;
 mod state;
 mod ulimit;
+mod volume;
 mod words;
 
 pub use config::{ConfigError, ContainerConfig};
@@ -55,6 +56,7 @@ pub use signal::{Signal, SignalError};
 pub use size::{SizeError, parse_cpus, parse_size};
 pub use state::{Health, HealthResult, HealthStatus, ProcessIdentity, State, Status};
 pub use ulimit::{Ulimit, UlimitError};
+pub use volume::{Volume, VolumeName, VolumeNameError};
 
 /// One container, as `create` fixed it (`varve/containers/<id>/container.json`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -68,6 +70,8 @@ pub struct Container {
     pub created: Timestamp,
     /// The image it was made from.
     pub image_id: ImageId,
+    /// The image's manifest as it is here: what keeps the image from being swept.
+    pub manifest: Digest,
     /// The image's name as it was typed, such as `busybox:1.36.0` or a short ID.
     pub image: String,
     /// The platform of the image.

@@ -76,3 +76,9 @@ pub const HTPASSWD_SIZE_BYTES_MAX: u64 = 1 << 20;
 pub const HTTP_HEAD_SIZE_BYTES_MAX: usize = 64 << 10;
 /// Bytes of one layer's index: names, attributes, and data that cannot stay in the tar.
 pub const LAYER_INDEX_SIZE_BYTES_MAX: u64 = 2 << 30;
+
+/// Bytes of the record of a container or volume.
+pub const CONTAINER_SIZE_BYTES_MAX: u64 = 16 << 20;
+
+/// Bytes of a file that holds the ID to which a name belongs.
+pub const NAME_FILE_SIZE_BYTES_MAX: u64 = 256;

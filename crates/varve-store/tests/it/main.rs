@@ -1,6 +1,7 @@
 //! Stories about the store, told through its public functions.
 
 mod check;
+mod containers;
 mod crash;
 mod index;
 mod ingest;

@@ -41,6 +41,7 @@ fn a_record_is_read_back_as_it_was_written() {
         name: "spec".parse().unwrap(),
         created: "2026-11-20T13:17:23.892822042Z".parse().unwrap(),
         image_id: crate::ImageId(crate::Digest::of(b"config")),
+        manifest: crate::Digest::of(b"manifest"),
         image: "busybox:1.36.0".to_owned(),
         platform: Platform::new("linux", "amd64", ""),
         path: "sleep".to_owned(),

@@ -1,0 +1,297 @@
+//! Containers: `varve/containers/<id>/`, a directory each, and their names.
+//!
+//! The record (`container.json`) is a root: what it names of an image survives every sweep, also
+//! when the image has lost its last name. It is written when the rest of the directory is there,
+//! and a directory without one belongs to a process that died.
+//!
+//! Names are files under `varve/names/<name>` that hold an ID. The record has the last word: a name
+//! whose container is not there, or is called otherwise, is free. What changes containers or
+//! volumes holds `varve/containers.lock`; who reads needs no lock.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read as _},
+    os::{
+        fd::{AsFd as _, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{Mode, OFlags};
+use varve_fs::{durable, lock::FileLock};
+use varve_types::{
+    Digest,
+    container::{Container, ContainerId, ContainerName},
+    limits,
+};
+
+use crate::{
+    Error, Result, Store,
+    error::cannot,
+    store::{DIRECTORY_MODE, PRIVATE_MODE},
+    sweep::{self, Node},
+};
+
+const RECORD: &str = "container.json";
+
+/// The right to change containers and volumes; nobody else has it meanwhile. Held for moments.
+#[derive(Debug)]
+pub struct Containers<'a> {
+    store: &'a Store,
+    _lock: FileLock,
+}
+
+/// What became of the wish to give a container a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub enum Named {
+    /// It has it.
+    Done,
+    /// This container has it.
+    Taken(ContainerId),
+    /// The image that it is of is not here any more.
+    NoImage(Digest),
+}
+
+impl Store {
+    /// Takes the right to change containers and volumes.
+    pub fn lock_containers(&self) -> Result<Containers<'_>> {
+        self.make()?;
+        for directory in ["varve/containers", "varve/names", "varve/volumes"] {
+            let path = self.root().join(directory);
+            durable::create_directories(&path, DIRECTORY_MODE).map_err(cannot("create", &path))?;
+        }
+        let path = self.root().join("varve/containers.lock");
+        let lock = FileLock::exclusive(&path).map_err(cannot("lock", &path))?;
+        Ok(Containers { store: self, _lock: lock })
+    }
+
+    /// The directory of a container: of what belongs to it, and of what only its own processes
+    /// know.
+    pub fn container_path(&self, id: &ContainerId) -> PathBuf {
+        self.root().join("varve/containers").join(id.to_string())
+    }
+
+    /// A container's record, or `None` when there is no such container.
+    pub fn container(&self, id: &ContainerId) -> Result<Option<Container>> {
+        let path = self.container_path(id).join(RECORD);
+        let Some(bytes) = read(&path, limits::CONTAINER_SIZE_BYTES_MAX)? else { return Ok(None) };
+        let container: Container = serde_json::from_slice(&bytes)
+            .map_err(|error| Error::Record { path: path.clone(), reason: error.to_string() })?;
+        Ok((container.id == *id).then_some(container))
+    }
+
+    /// The IDs of all containers, in order.
+    pub fn container_ids(&self) -> Result<Vec<ContainerId>> {
+        let directory = self.root().join("varve/containers");
+        let mut ids = Vec::new();
+        for (name, path) in entries(&directory)? {
+            let id = name.to_str().and_then(|name| name.parse::<ContainerId>().ok());
+            ids.extend(id.filter(|_| path.join(RECORD).exists()));
+        }
+        ids.sort_unstable();
+        Ok(ids)
+    }
+
+    /// All containers whose records can be read, in order of their IDs, and why the others cannot.
+    pub fn containers(&self) -> Result<(Vec<Container>, Vec<Error>)> {
+        let (mut containers, mut errors) = (Vec::new(), Vec::new());
+        for id in self.container_ids()? {
+            match self.container(&id) {
+                Ok(container) => containers.extend(container),
+                Err(error) => errors.push(error),
+            }
+        }
+        Ok((containers, errors))
+    }
+
+    /// The container that has a name.
+    pub fn container_named(&self, name: &ContainerName) -> Result<Option<ContainerId>> {
+        let path = self.name_path(name);
+        let Some(bytes) = read(&path, limits::NAME_FILE_SIZE_BYTES_MAX)? else { return Ok(None) };
+        let id = std::str::from_utf8(&bytes).ok().and_then(|text| text.trim().parse().ok());
+        let Some(id) = id else { return Ok(None) };
+        let container = self.container(&id)?;
+        Ok(container.filter(|container| container.name == *name).map(|container| container.id))
+    }
+
+    fn name_path(&self, name: &ContainerName) -> PathBuf {
+        self.root().join("varve/names").join(name.as_str())
+    }
+
+    /// What containers keep. A record that cannot be read stops the sweep: nobody knows what it
+    /// would keep.
+    pub(crate) fn container_roots(&self) -> Result<Vec<Node>> {
+        let mut roots = Vec::new();
+        for id in self.container_ids()? {
+            let Some(container) = self.container(&id)? else { continue };
+            roots.push(Node::Manifest(container.manifest));
+            roots.push(Node::Config(container.image_id.0));
+            roots.extend(container.layers.iter().copied().map(Node::Layer));
+        }
+        Ok(roots)
+    }
+}
+
+impl Containers<'_> {
+    /// Makes a container: its directory, filled by `fill`, then its name, then its record. From
+    /// then on the image that it is of is kept.
+    ///
+    /// A container that is removed with its end need not survive a power loss: with `is_fleeting`
+    /// nothing waits for the disk.
+    pub fn create(
+        &self,
+        container: &Container,
+        is_fleeting: bool,
+        fill: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<Named> {
+        if let Some(id) = self.store.container_named(&container.name)? {
+            return Ok(Named::Taken(id));
+        }
+        let directory = self.store.container_path(&container.id);
+        durable::create_directory(&directory, DIRECTORY_MODE)
+            .map_err(cannot("create", &directory))?;
+        let made = fill(&directory).and_then(|()| self.publish(container, is_fleeting));
+        if !matches!(made, Ok(Named::Done)) {
+            let _ = self.throw_away(&directory);
+        }
+        made
+    }
+
+    fn publish(&self, container: &Container, is_fleeting: bool) -> Result<Named> {
+        let _publishing = self.store.publishing()?;
+        if self.store.blob_size(&container.manifest)?.is_none() {
+            return Ok(Named::NoImage(container.manifest));
+        }
+        self.write_name(container, is_fleeting)?;
+        self.write_record(container, is_fleeting)?;
+        Ok(Named::Done)
+    }
+
+    /// Replaces a container's record. Its name must be the one it has.
+    pub fn replace(&self, container: &Container) -> Result<()> {
+        self.write_record(container, false)
+    }
+
+    /// Gives a container another name.
+    pub fn rename(&self, container: &mut Container, name: ContainerName) -> Result<Named> {
+        if let Some(id) = self.store.container_named(&name)? {
+            return Ok(Named::Taken(id));
+        }
+        let before = std::mem::replace(&mut container.name, name);
+        self.write_name(container, false)?;
+        self.write_record(container, false)?;
+        self.forget_name(&before)?;
+        Ok(Named::Done)
+    }
+
+    /// Removes a container with everything in its directory. That it is gone is certain when its
+    /// record is: the rest goes out of sight at once and is freed after.
+    pub fn remove(&self, container: &Container) -> Result<()> {
+        let directory = self.store.container_path(&container.id);
+        let record = directory.join(RECORD);
+        durable::unlink(&record).map_err(cannot("remove", &record))?;
+        self.forget_name(&container.name)?;
+        self.throw_away(&directory)
+    }
+
+    /// Removes what processes that died while they made or removed containers left.
+    pub fn tidy(&self) -> Result<()> {
+        for (name, path) in entries(&self.store.root().join("varve/containers"))? {
+            let is_id = name.to_str().is_some_and(|name| name.parse::<ContainerId>().is_ok());
+            if is_id && !path.join(RECORD).exists() {
+                self.throw_away(&path)?;
+            }
+        }
+        for (name, path) in entries(&self.store.root().join("varve/names"))? {
+            let name = name.to_str().and_then(|name| name.parse::<ContainerName>().ok());
+            let is_of_one = match name {
+                Some(name) => self.store.container_named(&name)?.is_some(),
+                None => false,
+            };
+            if !is_of_one {
+                durable::unlink(&path).map_err(cannot("remove", &path))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_record(&self, container: &Container, is_fleeting: bool) -> Result<()> {
+        let path = self.store.container_path(&container.id).join(RECORD);
+        // A record is made of strings and numbers only; there is nothing that JSON cannot say.
+        let mut text = serde_json::to_vec(container).unwrap_or_default();
+        text.push(b'\n');
+        write(&path, &text, is_fleeting)
+    }
+
+    fn write_name(&self, container: &Container, is_fleeting: bool) -> Result<()> {
+        let path = self.store.name_path(&container.name);
+        write(&path, format!("{}\n", container.id).as_bytes(), is_fleeting)
+    }
+
+    fn forget_name(&self, name: &ContainerName) -> Result<()> {
+        let path = self.store.name_path(name);
+        durable::unlink(&path).map_err(cannot("remove", &path))?;
+        Ok(())
+    }
+
+    fn throw_away(&self, directory: &Path) -> Result<()> {
+        throw_away(self.store, directory)
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        self.store
+    }
+}
+
+/// Takes a directory out of sight and frees what is in it, however deep and whatever its modes. It
+/// may hold what a container left: no path in it is followed.
+pub(crate) fn throw_away(store: &Store, directory: &Path) -> Result<()> {
+    let trash = store.root().join("varve/trash");
+    let (Some(parent), Some(name)) = (directory.parent(), directory.file_name()) else {
+        return Ok(());
+    };
+    let (parent, trash) = (open_directory(parent)?, open_directory(&trash)?);
+    varve_fs::extract::remove(parent.as_fd(), name.as_bytes(), trash.as_fd())
+        .map_err(cannot("remove", directory))
+}
+
+fn open_directory(path: &Path) -> Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| cannot("open", path)(errno.into()))
+}
+
+fn write(path: &Path, bytes: &[u8], is_fleeting: bool) -> Result<()> {
+    let written = if is_fleeting {
+        durable::replace_unsynced(path, bytes, PRIVATE_MODE)
+    } else {
+        durable::replace(path, bytes, PRIVATE_MODE)
+    };
+    written.map_err(cannot("write", path))
+}
+
+/// A file's bytes; `None` when it is not there.
+pub(crate) fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(cannot("open", path)(source)),
+    };
+    let mut bytes = Vec::new();
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(cannot("read", path))?;
+    if bytes.len() as u64 > limit {
+        let actual = bytes.len() as u64;
+        return Err(Error::Limit { what: "size of a record", actual, limit });
+    }
+    Ok(Some(bytes))
+}
+
+/// The entries of a directory; none when it is not there.
+pub(crate) fn entries(path: &Path) -> Result<Vec<(std::ffi::OsString, PathBuf)>> {
+    if fs::exists(path).map_err(cannot("read", path))? {
+        sweep::entries(path)
+    } else {
+        Ok(Vec::new())
+    }
+}
