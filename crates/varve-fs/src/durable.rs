@@ -41,6 +41,10 @@ pub enum Call {
     Unlink,
     /// Remove an empty directory.
     RemoveDirectory,
+    /// Give a mount a place.
+    Mount,
+    /// Take a mount away.
+    Unmount,
 }
 
 /// Hears of every point before it happens; an error is returned in place of doing it.
@@ -56,7 +60,7 @@ pub fn observe(observer: Box<dyn Observer>) -> bool {
     OBSERVER.set(observer).is_ok()
 }
 
-fn point(call: Call, path: &Path) -> io::Result<()> {
+pub(crate) fn point(call: Call, path: &Path) -> io::Result<()> {
     match OBSERVER.get() {
         None => Ok(()),
         Some(observer) => observer.before(call, path),

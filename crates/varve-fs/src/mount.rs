@@ -25,9 +25,13 @@ use std::{
 use rustix::{
     fs::{CWD, Dir, Mode, OFlags},
     io::Errno,
-    mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, UnmountFlags},
+    mount::{
+        FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags,
+        MoveMountFlags, UnmountFlags,
+    },
 };
 
+use crate::durable::{self, Call};
 pub use crate::overlay::Marks;
 pub use error::MountError;
 
@@ -122,6 +126,7 @@ impl Mount {
 
 /// Gives a mount that is attached to nothing a place: a directory.
 pub fn attach(mount: BorrowedFd, place: &Path) -> Result<(), MountError> {
+    point(Call::Mount, place)?;
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
     rustix::mount::move_mount(mount, c"", CWD, place, flags)
         .map_err(MountError::at("attach a mount to", place))
@@ -129,11 +134,30 @@ pub fn attach(mount: BorrowedFd, place: &Path) -> Result<(), MountError> {
 
 /// Takes the uppermost mount at a place away.
 pub fn unmount(place: &Path, in_use: InUse) -> Result<(), MountError> {
+    point(Call::Unmount, place)?;
     let flags = match in_use {
         InUse::Refused => UnmountFlags::NOFOLLOW,
         InUse::Detached => UnmountFlags::NOFOLLOW | UnmountFlags::DETACH,
     };
     rustix::mount::unmount(place, flags).map_err(MountError::at("unmount", place))
+}
+
+/// Makes a directory a mount of its own, in which what is mounted appears nowhere else. One that
+/// is a mount already is only made so.
+pub fn make_private(directory: &Path, is_mount: bool) -> Result<(), MountError> {
+    point(Call::Mount, directory)?;
+    if !is_mount {
+        rustix::mount::mount_bind(directory, directory)
+            .map_err(MountError::at("mount", directory))?;
+    }
+    rustix::mount::mount_change(directory, MountPropagationFlags::PRIVATE)
+        .map_err(MountError::at("make private", directory))
+}
+
+/// Mounts are steps between which a process may die, as durable writes are.
+fn point(call: Call, path: &Path) -> Result<(), MountError> {
+    let failed = |source| MountError::Path { action: "mount", path: path.to_owned(), source };
+    durable::point(call, path).map_err(failed)
 }
 
 impl Erofs {

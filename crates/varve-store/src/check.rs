@@ -19,12 +19,13 @@ use std::{
 use varve_types::{Descriptor, DiffId, Digest, Hasher, ManifestKind, Printable};
 
 use crate::{
-    Error, Hold, LayerRecord, Names, Result, Store,
+    Error, Hold, LayerRecord, Names, Result, Store, chain,
     error::cannot,
     index,
     layers::is_tar_of,
     lease::Pin,
     names::Row,
+    ready, stamp,
     sweep::{entries, listed},
 };
 
@@ -72,6 +73,7 @@ impl Store {
         }
         check.blobs()?;
         check.layers(&names.rows)?;
+        check.chains()?;
         Ok(check.findings.into_iter().collect())
     }
 
@@ -126,6 +128,8 @@ impl Check<'_> {
                 "index.json.new",
                 "ingest",
                 "layers",
+                "chains",
+                "probe",
                 "leases",
                 "trash",
                 "reserve",
@@ -284,6 +288,19 @@ impl Check<'_> {
         Ok(())
     }
 
+    fn chains(&mut self) -> Result<()> {
+        for (name, path) in existing(entries(&self.store.root().join("varve/chains")))? {
+            let problem = match name.to_str().and_then(|name| Digest::from_hex(name).ok()) {
+                Some(_) => chain_problem(&path)?,
+                None => Some("its name is not a digest".to_owned()),
+            };
+            if let Some(problem) = problem {
+                self.found(Path::new("varve/chains").join(&name), problem);
+            }
+        }
+        Ok(())
+    }
+
     fn layers(&mut self, rows: &[Row]) -> Result<()> {
         let directory = self.store.root().join("varve/layers");
         let mut layers = Vec::new();
@@ -318,7 +335,15 @@ fn layer_problem(store: &Store, diff_id: &DiffId) -> Result<Option<String>> {
     let directory = store.layer_path(diff_id);
     for (name, _) in existing(entries(&directory))? {
         let name = name.to_string_lossy().into_owned();
-        let known = ["layer.tar", index::FILE_NAME, "record.json", "compressed.json"];
+        let known = [
+            "layer.tar",
+            index::FILE_NAME,
+            stamp::FILE_NAME,
+            ready::TREE,
+            ready::TREE_NOTE,
+            "record.json",
+            "compressed.json",
+        ];
         if !known.contains(&name.as_str()) && !name.starts_with('.') {
             return Ok(Some(format!("it holds {}, which does not belong there", Printable(&name))));
         }
@@ -336,7 +361,9 @@ fn layer_problem(store: &Store, diff_id: &DiffId) -> Result<Option<String>> {
         return Ok(Some("its record is that of another layer".to_owned()));
     }
     let tar = directory.join("layer.tar");
-    if !is_tar_of(&tar, diff_id).map_err(cannot("read", &tar))? {
+    // Beside extracted files it may be left out.
+    let is_left_out = ready::tree_marks(&directory).is_some() && !tar.exists();
+    if !is_left_out && !is_tar_of(&tar, diff_id).map_err(cannot("read", &tar))? {
         return Ok(Some("layer.tar does not hash to the diff ID".to_owned()));
     }
     let path = directory.join(index::FILE_NAME);
@@ -347,6 +374,21 @@ fn layer_problem(store: &Store, diff_id: &DiffId) -> Result<Option<String>> {
         None => Some("index.erofs is missing"),
     };
     Ok(problem.map(str::to_owned))
+}
+
+/// What is wrong with what is known of a stack. A record that makes no sense is as good as none.
+fn chain_problem(directory: &Path) -> Result<Option<String>> {
+    for (name, _) in existing(entries(directory))? {
+        let name = name.to_string_lossy().into_owned();
+        if ![chain::RECORD, chain::MEND, chain::MEND_TREE].contains(&name.as_str()) {
+            return Ok(Some(format!("it holds {}, which does not belong there", Printable(&name))));
+        }
+    }
+    let Some(record) = chain::read(&directory.join(chain::RECORD))? else { return Ok(None) };
+    let path = directory.join(chain::MEND);
+    let Some(expected) = record.mend else { return Ok(None) };
+    let whole = index::open_if(&path, expected).map_err(cannot("read", &path))?.is_some();
+    Ok((!whole).then(|| format!("{} is not the one that its record names", chain::MEND)))
 }
 
 /// Which names use a layer.

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use varve_types::{DiffId, Digest, Kind};
+use varve_types::{ChainId, DiffId, Digest, Kind};
 
 /// Why the store did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +69,40 @@ pub enum Error {
         /// Why.
         source: varve_fs::erofs::ReadError,
     },
+    /// What lies in a layer's place is not the layer, and it cannot be made anew.
+    #[error("layer {0} in the store is damaged: its tar does not hash to the diff ID")]
+    DamagedLayer(DiffId),
+    /// Layers do not go together.
+    #[error("the layers of chain {chain} do not go together")]
+    Chain {
+        /// Which.
+        chain: ChainId,
+        /// Why not.
+        source: varve_fs::stack::StackError,
+    },
+    /// What mends a chain does not fit into an index.
+    #[error("the mend of chain {chain} cannot be indexed")]
+    WriteMend {
+        /// Of which chain.
+        chain: ChainId,
+        /// Why.
+        source: varve_fs::erofs::WriteError,
+    },
+    /// A chain has one layer at least.
+    #[error("a chain of no layers has no name")]
+    NoLayers,
+    /// A holder's name is to be a file's.
+    #[error("`{0}` is no name for a holder of layers")]
+    HolderName(String),
+    /// A mount is in use.
+    #[error("{} is in use", .0.display())]
+    InUse(PathBuf),
+    /// Something could not be mounted or unmounted.
+    #[error(transparent)]
+    Mount(#[from] varve_fs::mount::MountError),
+    /// A layer cannot be shown.
+    #[error(transparent)]
+    Backend(#[from] varve_fs::backend::BackendError),
     /// The compressed stream is damaged or ends early.
     #[error("layer {digest} cannot be decompressed")]
     Decompress {
@@ -148,14 +182,19 @@ impl Error {
             | Self::Size { .. }
             | Self::DiffId { .. }
             | Self::Decompress { .. }
+            | Self::DamagedLayer(_)
             | Self::Document { .. }
             | Self::Record { .. } => Kind::Corrupt,
+            Self::Chain { source, .. } => source.kind(),
+            Self::Mount(error) => error.kind(),
+            Self::Backend(error) => error.kind(),
+            Self::InUse(_) => Kind::Conflict,
             Self::Layer { source, .. } => source.kind(),
-            Self::WriteIndex { source, .. } => source.kind(),
+            Self::WriteIndex { source, .. } | Self::WriteMend { source, .. } => source.kind(),
             Self::ReadIndex { source, .. } => source.kind(),
             Self::Source(_) => Kind::Unavailable,
             Self::Format { .. } => Kind::Unsupported,
-            Self::NotAStore { .. } => Kind::Invalid,
+            Self::NotAStore { .. } | Self::NoLayers | Self::HolderName(_) => Kind::Invalid,
             Self::Limit { .. } => Kind::Exhausted,
             Self::Io { source, .. } => match source.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Kind::Exhausted,

@@ -77,12 +77,11 @@ impl Store {
             return Ok(index);
         }
         let tar_path = self.layer_path(diff_id).join("layer.tar");
-        let tar = File::open(&tar_path).map_err(cannot("open", &tar_path))?;
+        let tar = self.open_layer_tar(diff_id)?;
         let (summary, tree) = parse(&tar, &tar_path, diff_id)?;
         check_diff_id(Some(diff_id), &summary)?;
         arrival.make_layer_directory()?;
-        let mut made =
-            LayerRecord { summary, index: None, blob: record.blob, boot: record.boot.clone() };
+        let mut made = LayerRecord { summary, index: None, ..record.clone() };
         let path = arrival.layer_path().join(FILE_NAME);
         let file = write(&path, (&tar, &tar_path), &tree, &mut made)?;
         self.publish_index(&record, &made, &file, &path)?;
@@ -170,9 +169,9 @@ fn parse(mut tar: &File, path: &Path, diff_id: &DiffId) -> Result<(LayerSummary,
 }
 
 /// A file that is hashed while it is written.
-struct Hashed<'a> {
-    file: &'a File,
-    hasher: Hasher,
+pub(crate) struct Hashed<'a> {
+    pub(crate) file: &'a File,
+    pub(crate) hasher: Hasher,
 }
 
 impl Write for Hashed<'_> {

@@ -15,7 +15,10 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use varve_fs::{compression::Compression, durable, erofs::Index, layer::LayerSummary, tree::Tree};
+use varve_fs::{
+    backend::forget_cached, compression::Compression, durable, erofs::Index, layer::LayerSummary,
+    tree::Tree,
+};
 use varve_types::{DiffId, Digest, Hasher, ImageId, ManifestKind, limits};
 
 use crate::{
@@ -25,6 +28,8 @@ use crate::{
     index::{self, IndexRecord},
     lease::Pin,
     pipeline::{self, Intake, Promise, Unpack, Unpacked},
+    ready,
+    stamp::TarStamp,
     store::{BLOB_MODE, LAYOUT_MODE, Publishing},
 };
 
@@ -59,6 +64,8 @@ impl Store {
         let Some(mut record) = self.read_layer_record(diff_id)? else { return Ok(None) };
         if record.boot.is_some() && record.boot.as_deref() != self.boot() {
             let tar = self.layer_path(diff_id).join("layer.tar");
+            // Taken before, so that whoever writes meanwhile changes it.
+            let stamp = TarStamp::of(&tar);
             if !is_tar_of(&tar, diff_id).map_err(cannot("read", &tar))? {
                 return Ok(None);
             }
@@ -66,7 +73,8 @@ impl Store {
             record.index = record.index.filter(|_| index.is_some());
             record.boot = None;
             // Where this fails (a store that may only be read) the next command hashes again.
-            let _ = self.settle(&record, index.as_ref().map(Index::source));
+            let settled = self.settle(&record, index.as_ref().map(Index::source));
+            let _ = settled.and_then(|()| stamp.write(&self.layer_path(diff_id)));
         }
         Ok(Some(record))
     }
@@ -82,8 +90,11 @@ impl Store {
         };
         // After a power loss the record may be empty or garbage.
         let Ok(record) = serde_json::from_slice::<LayerRecord>(&bytes) else { return Ok(None) };
-        let tar = fs::metadata(directory.join("layer.tar"));
-        let whole = tar.is_ok_and(|tar| tar.len() == record.summary.tar_size_bytes);
+        let whole = match fs::metadata(directory.join("layer.tar")) {
+            Ok(tar) => tar.len() == record.summary.tar_size_bytes,
+            // Its files are here, and it can be had from the blob: see [`crate::ready`].
+            Err(_) => ready::tree_marks(&directory).is_some() && record.boot.is_none(),
+        };
         Ok((whole && record.summary.diff_id == *diff_id).then_some(record))
     }
 
@@ -129,7 +140,10 @@ impl Store {
     pub fn open_layer_tar(&self, diff_id: &DiffId) -> Result<File> {
         self.indexed_layer(diff_id)?;
         let path = self.layer_path(diff_id).join("layer.tar");
-        File::open(&path).map_err(cannot("open", &path))
+        match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.open_tar_again(diff_id),
+            opened => opened.map_err(cannot("open", &path)),
+        }
     }
 
     /// A blob that holds this layer: the plain tar itself, the one that the layer's record names,
@@ -191,6 +205,27 @@ impl Store {
             return Ok((compression, record));
         }
         arrival.make_layer_directory()?;
+        let unpacked = self.unpack_blob(&arrival, blob, size_bytes)?;
+        let Unpacked { compression, summary, tree } = unpacked;
+        check_diff_id(diff_id, &summary)?;
+        let record = self.finish_layer(&arrival, Built { summary, tree, blob: *blob })?;
+        {
+            let publishing = self.publishing()?;
+            lease.pin(&publishing, &[Pin::Layer(record.summary.diff_id)])?;
+            self.publish_layer(&arrival, &record, &publishing)?;
+        }
+        // Bytes of the blob that were still arriving are not wanted any more.
+        arrival.finish()?;
+        Ok((compression, record))
+    }
+
+    /// Makes a blob's uncompressed tar in an arrival's layer.
+    pub(crate) fn unpack_blob(
+        &self,
+        arrival: &Arrival,
+        blob: &Digest,
+        size_bytes: u64,
+    ) -> Result<Unpacked> {
         let path = self.blob_path(blob);
         let mut file = File::open(&path).map_err(cannot("open", &path))?;
         let tar = arrival.layer_path().join("layer.tar");
@@ -204,22 +239,11 @@ impl Store {
             Err(Error::Source(source)) => return Err(cannot("read", &path)(source)),
             other => other?,
         };
-        let Some(Unpacked { compression, summary, tree }) = outcome.layer else {
-            return Err(Error::BlobNotFound(*blob));
-        };
-        check_diff_id(diff_id, &summary)?;
-        if compression == Compression::None {
+        let unpacked = outcome.layer.ok_or(Error::BlobNotFound(*blob))?;
+        if unpacked.compression == Compression::None {
             link(&path, &tar)?;
         }
-        let record = self.finish_layer(&arrival, Built { summary, tree, blob: *blob })?;
-        {
-            let publishing = self.publishing()?;
-            lease.pin(&publishing, &[Pin::Layer(record.summary.diff_id)])?;
-            self.publish_layer(&arrival, &record, &publishing)?;
-        }
-        // Bytes of the blob that were still arriving are not wanted any more.
-        arrival.finish()?;
-        Ok((compression, record))
+        Ok(unpacked)
     }
 
     /// Writes index and record beside a finished tar.
@@ -236,19 +260,24 @@ impl Store {
             durable::sync(&tar).map_err(cannot("sync", &tar_path))?;
             durable::sync(&index).map_err(cannot("sync", &index_path))?;
         }
+        // Few of these bytes are read again soon, and those that are come with the mount. Failing
+        // costs memory only. (What is not on disk yet begins to be written.)
+        let _ = forget_cached(&tar);
         let path = arrival.layer_path().join("record.json");
         let file = durable::create_new(&path, LAYOUT_MODE).map_err(cannot("create", &path))?;
         durable::write_all(&file, &record_text(&record)).map_err(cannot("write", &path))?;
         Ok(record)
     }
 
-    /// Gives a finished layer its place, unless a good one has it.
+    /// Gives a finished layer its place, unless a good one has it. Its blob has its own name by now:
+    /// getting it changes what tells of a tar that is the blob itself.
     pub(crate) fn publish_layer(
         &self,
         arrival: &Arrival,
         record: &LayerRecord,
         _publishing: &Publishing,
     ) -> Result<()> {
+        TarStamp::of(&arrival.layer_path().join("layer.tar")).write(&arrival.layer_path())?;
         let (from, to) = (arrival.layer_path(), self.layer_path(&record.summary.diff_id));
         match durable::rename(&from, &to) {
             Ok(()) => Ok(()),

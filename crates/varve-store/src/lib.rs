@@ -15,6 +15,7 @@
 //!     ├── containers/<id>/        a container: its record, what it changed, what it wrote
 //!     ├── volumes/<name>/         named volumes
 //!     ├── layers/<diffid>/        layer.tar, its index and record; derived, may be dropped
+//!     ├── chains/<chainid>/       what is known of stacks of them; derived
 //!     ├── leases/<id>             what an operation pins; free to sweep when its process is dead
 //!     └── trash/<id>              removed, being freed
 //! ```
@@ -30,13 +31,17 @@
 //!    written, and after another one its tar and index are hashed before they are believed.
 //!
 //! A process killed between any two system calls leaves a store that satisfies all of them.
+//! What is mounted, and for whom, is in the run directory beside the store ([`mounts`]).
+//!
 //! Every call that changes the directory goes through [`varve_fs::durable`].
 //!
 //! This crate knows nothing of registries, archives or output.
 
 mod adopt;
 mod arrival;
+mod backend;
 pub mod blob;
+mod chain;
 pub mod check;
 pub mod compressed;
 pub mod containers;
@@ -48,9 +53,12 @@ pub mod layers;
 pub mod lease;
 mod made;
 mod mark;
+pub mod mounts;
 pub mod names;
 mod pin;
 mod pipeline;
+mod ready;
+mod stamp;
 pub mod store;
 pub mod sweep;
 mod table;
@@ -65,8 +73,9 @@ pub use index::IndexRecord;
 pub use ingest::{BlobIngest, Keep, LayerIngest, LayerRequest, LayerState, StoredLayer};
 pub use layers::LayerRecord;
 pub use lease::Lease;
+pub use mounts::{HeldLowers, Holder, Lowers, Mounted, Snapshot};
 pub use names::{Names, Row};
-pub use store::Store;
+pub use store::{Options, Store};
 pub use sweep::Swept;
 
 /// What the store's functions return.

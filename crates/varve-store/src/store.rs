@@ -5,12 +5,13 @@ use std::{
     io::{self, Write as _},
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
 };
 
 use varve_fs::{
+    backend::{BackendKind, Probed},
     durable::{self, Pending},
     lock::FileLock,
 };
@@ -42,9 +43,21 @@ pub struct Store {
     shared: Arc<Shared>,
 }
 
+/// What is chosen when a store is opened.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Where run directories are; `None`: `/run/varve`.
+    pub run: Option<PathBuf>,
+    /// How layers are shown; `None`: in the best way that works.
+    pub backend: Option<BackendKind>,
+}
+
 #[derive(Debug)]
 struct Shared {
     root: PathBuf,
+    options: Options,
+    /// How layers are shown, once that was asked.
+    backend: OnceLock<Probed>,
     /// Whether all directories are there. Only the first writing call makes them.
     made: AtomicBool,
     boot: Option<String>,
@@ -68,6 +81,11 @@ impl Store {
     /// user) that has none. A directory that is an OCI layout made by another tool is adopted;
     /// anything else is refused.
     pub fn open(root: &Path) -> Result<Self> {
+        Self::open_with(root, Options::default())
+    }
+
+    /// Opens the store in `root` with choices of the caller's.
+    pub fn open_with(root: &Path, options: Options) -> Result<Self> {
         let made = match fs::read_to_string(root.join("varve/format")) {
             Ok(text) => {
                 check_format(root, &text)?;
@@ -81,13 +99,28 @@ impl Store {
         };
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id");
         let boot = boot.ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
-        let shared = Shared { root: root.to_owned(), made: AtomicBool::new(made), boot };
+        let (made, backend) = (AtomicBool::new(made), OnceLock::new());
+        let shared = Shared { root: root.to_owned(), options, backend, made, boot };
         Ok(Self { shared: Arc::new(shared) })
     }
 
     /// The store's directory.
     pub fn root(&self) -> &Path {
         &self.shared.root
+    }
+
+    /// What was chosen when the store was opened.
+    pub(crate) fn options(&self) -> &Options {
+        &self.shared.options
+    }
+
+    pub(crate) fn probed(&self) -> &OnceLock<Probed> {
+        &self.shared.backend
+    }
+
+    /// Where the run directories of stores are.
+    pub(crate) fn run_root(&self) -> &Path {
+        self.options().run.as_deref().unwrap_or(Path::new("/run/varve"))
     }
 
     /// Takes a lease: what is stored under it survives every sweep until it is dropped.

@@ -8,18 +8,18 @@ use std::{
     ffi::OsString,
     fs::{self, File},
     io::{self, Read},
-    os::unix::fs::MetadataExt,
+    os::{fd::AsFd as _, unix::fs::MetadataExt},
     path::{Path, PathBuf},
 };
 
-use varve_fs::{durable, lock::FileLock};
+use varve_fs::{durable, extract, lock::FileLock};
 use varve_types::{DiffId, Digest, ManifestKind, limits};
 
 use crate::{
-    Error, Names, Result, Store, arrival,
+    Error, Names, Result, Store, arrival, chain,
     error::cannot,
     lease::{self, Pin},
-    mark,
+    mark, mounts, ready,
     store::Sweeping,
     table::Entry,
 };
@@ -43,6 +43,8 @@ pub struct Swept {
 pub(crate) struct Doomed {
     blobs: Vec<Digest>,
     layers: Vec<(DiffId, u64)>,
+    /// What is known of stacks of which a layer goes.
+    chains: Vec<PathBuf>,
 }
 
 /// A thing that roots reach.
@@ -93,12 +95,17 @@ impl Store {
                 Pin::Blob(digest) => Node::Blob(*digest),
                 Pin::Layer(diff_id) => Node::Layer(*diff_id),
             }));
-        let reached = match mark::reached(roots, |node| self.points_at(node)) {
+        let mut reached = match mark::reached(roots, |node| self.points_at(node)) {
             // Nobody knows what a damaged manifest points at; in doubt everything stays, until
             // it is mended or its names are removed.
             Err(Error::Damaged(_)) => return Ok(Doomed::default()),
             other => other?,
         };
+        // After the leases: whoever mounts has one until its holder's file is written.
+        let held = self.held_layers(|image| {
+            reached.contains(&Node::Config(image.0)) || reached.contains(&Node::Blob(image.0))
+        })?;
+        reached.extend(held.into_iter().map(Node::Layer));
         let blobs: HashSet<Digest> = reached
             .iter()
             .filter_map(|node| match node {
@@ -118,6 +125,15 @@ impl Store {
                 let record = self.read_layer_record(&diff_id)?;
                 let size = record.map_or(0, |record| record.summary.content_size_bytes);
                 doomed.layers.push((diff_id, size));
+            }
+        }
+        for path in mounts::existing(&self.root().join("varve/chains"))? {
+            let record = chain::read(&path.join(chain::RECORD))?;
+            let stays = record.is_some_and(|record| {
+                record.layers.iter().all(|layer| reached.contains(&Node::Layer(*layer)))
+            });
+            if !stays {
+                doomed.chains.push(path);
             }
         }
         Ok(doomed)
@@ -165,6 +181,9 @@ impl Store {
         let mut trash = Trash::new(self);
         for (diff_id, _) in &doomed.layers {
             trash.throw_directory(&self.layer_path(diff_id))?;
+        }
+        for path in &doomed.chains {
+            trash.throw_directory(path)?;
         }
         for digest in &doomed.blobs {
             trash.throw_file(&self.blob_path(digest))?;
@@ -346,6 +365,20 @@ impl<'a> Trash<'a> {
 /// Frees what lies in the trash. Another process may be doing the same.
 fn empty(trash: &Path) -> Result<()> {
     for (_, path) in entries(trash)? {
+        // Names in it are an image's.
+        let tree = path.join(ready::TREE);
+        if tree.is_dir() {
+            let open = |path: &Path| File::open(path).map_err(cannot("open", path));
+            let removed = open(&path).and_then(|directory| {
+                extract::remove(directory.as_fd(), ready::TREE.as_bytes(), open(trash)?.as_fd())
+                    .map_err(cannot("remove", &tree))
+            });
+            match removed {
+                // Another process is doing the same.
+                Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+                other => other?,
+            }
+        }
         durable::discard_tree(&path).map_err(cannot("remove", &path))?;
     }
     Ok(())

@@ -31,6 +31,8 @@ pub struct Row {
     pub place: PathBuf,
     /// The mount's own options.
     pub options: String,
+    /// Whether what is mounted in it appears in other namespaces as well.
+    pub is_shared: bool,
     /// The type of file system.
     pub fs: String,
     /// What was mounted.
@@ -66,6 +68,13 @@ impl Table {
         self.rows.iter().rev().filter(move |row| row.place == place)
     }
 
+    /// The mount that a path lies in, or whose place it is.
+    pub fn around<'a>(&'a self, path: &Path) -> Option<&'a Row> {
+        let rows = self.rows.iter().filter(|row| path.starts_with(&row.place));
+        // Of several at one place the last is seen.
+        rows.max_by_key(|row| row.place.components().count())
+    }
+
     /// What is mounted at a place or in it, what must be unmounted first, first.
     pub fn beneath<'a>(&'a self, place: &Path) -> impl Iterator<Item = &'a Row> {
         self.rows.iter().rev().filter(move |row| row.place.starts_with(place))
@@ -81,13 +90,19 @@ fn parse_row(line: &[u8]) -> Option<Row> {
     let device = (major.parse().ok()?, minor.parse().ok()?);
     let (root, place) = (PathBuf::from(unescape(next()?)?), PathBuf::from(unescape(next()?)?));
     let options = text(next()?)?;
+    let mut is_shared = false;
     // Any number of optional fields, then a hyphen.
-    while next()? != b"-" {}
+    loop {
+        match next()? {
+            b"-" => break,
+            field => is_shared |= field.starts_with(b"shared:"),
+        }
+    }
     let fs = text(next()?)?;
     // Either may be empty: whoever mounted it gave no name.
     let source = unescape(fields.next()?)?;
     let fs_options = unescape(fields.next()?)?;
-    Some(Row { id, parent, device, root, place, options, fs, source, fs_options })
+    Some(Row { id, parent, device, root, place, options, is_shared, fs, source, fs_options })
 }
 
 fn number(field: &[u8]) -> Option<u64> {
@@ -126,7 +141,9 @@ mod tests {
         let shown = match Table::parse(text.as_bytes()) {
             Err(error) => format!("error: {error}\n"),
             Ok(table) => table.rows.iter().fold(String::new(), |shown, row| {
-                let Row { id, parent, device, root, place, options, fs, source, fs_options } = row;
+                let Row {
+                    id, parent, device, root, place, options, fs, source, fs_options, ..
+                } = row;
                 let (major, minor) = device;
                 shown
                     + &format!("{id} in {parent} {fs} {major}:{minor} {root:?} at {place:?} ")
@@ -148,6 +165,15 @@ mod tests {
                 38 in 36 overlay 0:42 "/" at "/x" ro of "overlay" "ro,lowerdir+=/a"
             "#]],
         );
+    }
+
+    #[test]
+    fn shared_mounts_are_told_from_others() {
+        let text = "1 0 0:1 / / rw shared:1 - tmpfs t rw\n2 1 0:2 / /a rw master:1 - tmpfs t rw\n\
+                    3 1 0:2 / /b rw master:1 shared:7 - tmpfs t rw\n4 1 0:2 / /c rw - tmpfs t rw\n";
+        let table = Table::parse(text.as_bytes()).unwrap();
+        let shared: Vec<bool> = table.rows.iter().map(|row| row.is_shared).collect();
+        assert_eq!(shared, [true, false, true, false]);
     }
 
     #[test]
@@ -210,6 +236,10 @@ mod tests {
         assert_eq!(ids(table.at(Path::new("/a")).collect()), [3, 2]);
         assert_eq!(ids(table.beneath(Path::new("/a")).collect()), [4, 3, 2]);
         assert!(table.at(Path::new("/b")).next().is_none());
+        let around = |path: &str| table.around(Path::new(path)).map(|row| row.id);
+        assert_eq!(around("/a"), Some(3));
+        assert_eq!(around("/a/b/c"), Some(4));
+        assert_eq!(around("/abc"), Some(1));
     }
 
     #[test]

@@ -1,0 +1,351 @@
+//! Mounts of layers, shared by all who use them, and overlays over them.
+//!
+//! ```text
+//! /run/varve/<store>/            the run directory, 0700, gone after a restart
+//! ├── namespace                  whose mounts these are
+//! ├── lock                       held to mount, to unmount and to judge holders; for moments
+//! ├── layers/<hex>               a layer, by diff ID: mounted once, whoever uses it
+//! ├── chains/<hex>               what mends a stack of them, by chain ID
+//! ├── empty/1, empty/2           where overlayfs wants more lowers than there are
+//! ├── users/<holder>             who uses which
+//! ├── containers/<id>/rootfs     overlays
+//! ├── images/<hex>, processes/<name>/rootfs
+//! └── namespaces/<inode>/        the same again, for other mount namespaces
+//! ```
+//!
+//! # Invariants
+//!
+//! 1. What is mounted is what the kernel's table says; nothing is counted or remembered.
+//! 2. A holder's file names its layers before the first of them is mounted, and until after its
+//!    overlay is gone.
+//! 3. A layer is mounted and unmounted under the lock only: at most once, and not as long as a
+//!    holder names it. So all who use a layer at once use one mount and one page cache.
+//! 4. What a killed process leaves is taken away by the next command that mounts, unmounts or
+//!    sweeps.
+//!
+//! Order of locks: a holder's file, then the store's, then that of the run directory. A sweep,
+//! which holds the store's, waits for no holder.
+
+mod run;
+mod tidy;
+mod users;
+
+use std::{
+    collections::HashSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use varve_fs::{
+    backend::{Backend, LayerFiles},
+    durable,
+    lock::FileLock,
+    mount::{InUse, Mount, MountError, Overlay, Upper, table::Table, unmount},
+    overlay::{Marks, selinux_context},
+};
+use varve_types::{ChainId, DiffId, ImageId, Kind};
+
+use crate::{
+    Error, Lease, Result, Store,
+    chain::{self, ChainRecord},
+    error::cannot,
+};
+use run::Mounting;
+use users::{Entry, Used};
+
+pub(crate) use run::{Run, existing};
+pub use users::Holder;
+
+/// Directories that an overlay can be made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lowers {
+    /// The lowest first. None of layers that show nothing.
+    pub lowers: Vec<PathBuf>,
+    /// Which attributes of them are overlayfs's own.
+    pub marks: Marks,
+    /// Whether all this is seen in this mount namespace only, and ends with it, because it is not
+    /// the one that the store's mounts are in.
+    pub is_private: bool,
+}
+
+/// An overlay to be mounted.
+#[derive(Debug, Clone)]
+pub struct Snapshot<'a> {
+    /// For whom.
+    pub holder: &'a Holder,
+    /// Its layers, the lowest first.
+    pub layers: &'a [DiffId],
+    /// Where changes go; without it nothing can be changed.
+    pub upper: Option<Upper>,
+}
+
+/// A mounted overlay. It stays when this is dropped, but for one of [`Holder::Process`], which is
+/// then nobody's, and taken away by the next command.
+#[derive(Debug)]
+pub struct Mounted {
+    /// Where.
+    pub path: PathBuf,
+    /// See [`Lowers::is_private`].
+    pub is_private: bool,
+    _holding: Option<FileLock>,
+}
+
+/// Lowers that a process holds for as long as it keeps this; of other holders, until released.
+#[derive(Debug)]
+pub struct HeldLowers {
+    /// The lowers.
+    pub lowers: Lowers,
+    _holding: Option<FileLock>,
+}
+
+/// Mounts of a stack that were made by somebody else and then taken away by a third while we
+/// looked: more often than this, something is wrong.
+const TRIES_MAX: usize = 100;
+
+impl Store {
+    /// Makes layers visible for a holder, who has them until it is [released](Self::release): for
+    /// overlays that the caller mounts. Layers that are not here are made from their blobs, and
+    /// all are verified.
+    pub fn lowers(&self, holder: &Holder, layers: &[DiffId]) -> Result<HeldLowers> {
+        let (run, entry) = self.enter(holder)?;
+        let lowers = self.attach_layers(&run, &entry, layers)?;
+        Ok(HeldLowers { lowers, _holding: holding(holder, entry) })
+    }
+
+    /// Mounts an overlay for a holder. Where it is mounted already, it is found.
+    pub fn mount(&self, request: &Snapshot<'_>) -> Result<Mounted> {
+        let (run, entry) = self.enter(request.holder)?;
+        let place = run.path(request.holder.place());
+        if Table::read()?.at(&place).next().is_none() {
+            let mounted = self.mount_at(&run, &entry, request, &place);
+            if let Err(error) = mounted {
+                // The first error is the one to tell.
+                let _ = self.let_go(&run, entry, request.holder);
+                return Err(error);
+            }
+        }
+        let is_private = run.is_private;
+        Ok(Mounted { path: place, is_private, _holding: holding(request.holder, entry) })
+    }
+
+    fn mount_at(
+        &self,
+        run: &Run,
+        entry: &Entry,
+        request: &Snapshot<'_>,
+        place: &Path,
+    ) -> Result<()> {
+        let Lowers { mut lowers, marks, .. } = self.attach_layers(run, entry, request.layers)?;
+        let wanted = if request.upper.is_some() { 1 } else { 2 };
+        let mut empty = ["empty/1", "empty/2"].into_iter();
+        while lowers.len() < wanted
+            && let Some(name) = empty.next()
+        {
+            lowers.insert(0, run.make_shown(name)?);
+        }
+        durable::create_directories(place, crate::store::DIRECTORY_MODE)
+            .map_err(cannot("create", place))?;
+        let enforce = fs::read_to_string("/sys/fs/selinux/enforce").ok();
+        let context = selinux_context(enforce.as_deref()).map(str::to_owned);
+        let overlay = Overlay { lowers, upper: request.upper.clone(), marks, context };
+        Ok(Mount::Overlay(overlay).mount(place)?)
+    }
+
+    /// Takes away what is mounted for a holder, and then its layers, unless others use them. Where
+    /// its overlay is in use, that is an error and all stays, or it is detached: its place is free
+    /// at once, and those who use it may go on. Nothing mounted is no error.
+    pub fn release(&self, holder: &Holder, in_use: InUse) -> Result<()> {
+        if self.run_if_there()?.is_none() {
+            return Ok(());
+        }
+        let (run, entry) = self.enter(holder)?;
+        unmount_all(&run.path(holder.place()), in_use)?;
+        self.let_go(&run, entry, holder)
+    }
+
+    fn let_go(&self, run: &Run, entry: Entry, holder: &Holder) -> Result<()> {
+        tidy::remove_place(run, holder)?;
+        let mounting = run.lock()?;
+        entry.remove(&mounting)?;
+        tidy::tidy(run, &mounting, self.boot())
+    }
+
+    /// The images that are mounted in this mount namespace, and where, sorted.
+    pub fn mounted_images(&self) -> Result<Vec<(ImageId, PathBuf)>> {
+        let Some(run) = self.run_if_there()? else { return Ok(Vec::new()) };
+        let table = Table::read()?;
+        let holders = users::holders(&run)?.into_iter();
+        let images = holders.filter_map(|holder| match holder {
+            Holder::Image(id) => Some((id, run.path(holder.place()))),
+            Holder::Container(_) | Holder::Process(_) => None,
+        });
+        let mut images: Vec<_> =
+            images.filter(|(_, place)| table.at(place).next().is_some()).collect();
+        images.sort();
+        Ok(images)
+    }
+
+    /// Takes away what killed processes left mounted, and forgets whom they held it for.
+    pub fn tidy_mounts(&self) -> Result<()> {
+        let Some(run) = self.run_if_there()? else { return Ok(()) };
+        let mounting = run.lock()?;
+        tidy::tidy(&run, &mounting, self.boot())
+    }
+
+    /// The layers that holders of any mount namespace name. Images' mounts that `is_kept` does not
+    /// want are taken away first, unless they are just being made.
+    pub(crate) fn held_layers(&self, is_kept: impl Fn(&ImageId) -> bool) -> Result<Vec<DiffId>> {
+        if let Some(run) = self.run_if_there()? {
+            let mounting = run.lock()?;
+            tidy::forget_images(&run, &mounting, is_kept)?;
+            tidy::tidy(&run, &mounting, self.boot())?;
+        }
+        let mut layers = HashSet::new();
+        for directory in self.all_runs()? {
+            let used = run::with_lock(&directory, || users::used(&directory))?;
+            layers.extend(used.into_iter().filter_map(|used| match used {
+                Used::Layer(layer) => Some(layer),
+                Used::Chain(_) => None,
+            }));
+        }
+        Ok(layers.into_iter().collect())
+    }
+
+    fn enter(&self, holder: &Holder) -> Result<(Run, Entry)> {
+        let run = self.run()?;
+        let entry = Entry::enter(&run, holder)?;
+        Ok((run, entry))
+    }
+
+    fn attach_layers(&self, run: &Run, entry: &Entry, layers: &[DiffId]) -> Result<Lowers> {
+        let backend = self.shown_by()?;
+        let backend = &*backend;
+        // Nothing goes before the holder's file says that it is wanted.
+        let lease = self.lease()?;
+        for layer in layers.iter().collect::<HashSet<_>>() {
+            self.pin_or_make_layer(&lease, layer)?;
+        }
+        let lowers = match self.stack(&lease, layers, backend)? {
+            None => Vec::new(),
+            Some((id, record)) => {
+                let parts = self.parts(run, &id, &record);
+                let used: Vec<Used> = layers.iter().map(|layer| Used::Layer(*layer)).collect();
+                {
+                    let mounting = run.lock()?;
+                    // Also what an earlier one left, which may be half of it.
+                    tidy::tidy(run, &mounting, self.boot())?;
+                    entry.write(&[&used[..], &[Used::Chain(id)]].concat(), &mounting)?;
+                }
+                self.attach_parts(&lease, run, &parts, backend)?
+            }
+        };
+        Ok(Lowers { lowers, marks: backend.marks(), is_private: run.is_private })
+    }
+
+    /// What is known of a stack; `None` of one without layers.
+    fn stack(
+        &self,
+        lease: &Lease,
+        layers: &[DiffId],
+        backend: &dyn Backend,
+    ) -> Result<Option<(ChainId, ChainRecord)>> {
+        if layers.is_empty() { Ok(None) } else { self.chain(lease, layers, backend).map(Some) }
+    }
+
+    /// What is to be mounted of a chain, the lowest first.
+    fn parts(&self, run: &Run, id: &ChainId, record: &ChainRecord) -> Vec<Part> {
+        let layers = record.lowers.iter().map(|layer| {
+            let [index, tar, tree] = self.layer_files(layer);
+            let place = run.path("layers").join(layer.0.hex());
+            Part { layer: Some(*layer), index, tar: Some(tar), tree, place }
+        });
+        let mend = record.mend.map(|_| {
+            let directory = self.chain_path(id);
+            let (index, tree) = (directory.join(chain::MEND), directory.join(chain::MEND_TREE));
+            let place = run.path("chains").join(id.0.hex());
+            Part { layer: None, index, tar: None, tree, place }
+        });
+        layers.chain(mend).collect()
+    }
+
+    /// Mounts what is not mounted yet. What is verified takes its time and happens without the
+    /// lock; the holder's file keeps what is found mounted from being taken away.
+    fn attach_parts(
+        &self,
+        lease: &Lease,
+        run: &Run,
+        parts: &[Part],
+        backend: &dyn Backend,
+    ) -> Result<Vec<PathBuf>> {
+        let mut ready: HashSet<&Path> = HashSet::new();
+        for _ in 0..TRIES_MAX {
+            let table = Table::read()?;
+            for part in parts {
+                if let Some(layer) = &part.layer
+                    && table.at(&part.place).next().is_none()
+                    && ready.insert(&part.place)
+                {
+                    self.make_ready(lease, layer, backend)?;
+                }
+            }
+            let mounting = run.lock()?;
+            if let Some(lowers) = attach_under_lock(parts, &ready, backend, &mounting)? {
+                return Ok(lowers);
+            }
+        }
+        Err(Error::InUse(run.path("layers")))
+    }
+}
+
+/// A layer or mend to be mounted.
+struct Part {
+    /// `None`: a mend, which was verified when its record was read.
+    layer: Option<DiffId>,
+    index: PathBuf,
+    tar: Option<PathBuf>,
+    tree: PathBuf,
+    place: PathBuf,
+}
+
+/// `None` when something is not mounted any more that was, and so was not verified.
+fn attach_under_lock(
+    parts: &[Part],
+    ready: &HashSet<&Path>,
+    backend: &dyn Backend,
+    _mounting: &Mounting,
+) -> Result<Option<Vec<PathBuf>>> {
+    let table = Table::read()?;
+    let mut lowers = Vec::with_capacity(parts.len());
+    for part in parts {
+        if table.at(&part.place).next().is_some() {
+            lowers.push(part.place.clone());
+            continue;
+        }
+        if part.layer.is_some() && !ready.contains(&*part.place) {
+            return Ok(None);
+        }
+        durable::create_directories(&part.place, crate::store::DIRECTORY_MODE)
+            .map_err(cannot("create", &part.place))?;
+        let files = LayerFiles { index: &part.index, tar: part.tar.as_deref(), tree: &part.tree };
+        lowers.push(backend.attach(&files, &part.place)?);
+    }
+    Ok(Some(lowers))
+}
+
+/// What keeps a process's holder alive.
+fn holding(holder: &Holder, entry: Entry) -> Option<FileLock> {
+    matches!(holder, Holder::Process(_)).then(|| entry.into_lock())
+}
+
+/// Unmounts all that is mounted at a place and in it.
+fn unmount_all(place: &Path, in_use: InUse) -> Result<()> {
+    let table = Table::read()?;
+    for row in table.beneath(place) {
+        unmount(&row.place, in_use).map_err(|error| busy(error, &row.place))?;
+    }
+    Ok(())
+}
+
+fn busy(error: MountError, place: &Path) -> Error {
+    if error.kind() == Kind::Conflict { Error::InUse(place.to_owned()) } else { error.into() }
+}
