@@ -91,6 +91,9 @@ pub enum Error {
     /// `scratch` is not an image.
     #[error("'scratch' is a reserved name")]
     Reserved,
+    /// A verb of containers or volumes.
+    #[error(transparent)]
+    Container(#[from] crate::container::ContainerError),
     /// Pulling or pushing failed.
     #[error(transparent)]
     Transfer(varve_distribution::copy::Error),
@@ -310,6 +313,7 @@ impl Error {
             | Self::ImportDigest
             | Self::Reserved => Kind::Invalid,
             Self::Conflict { .. } | Self::OnePlatformOfMany(_) => Kind::Conflict,
+            Self::Container(error) => error.kind(),
             Self::Transfer(error) => error.kind(),
             Self::Archive(error) => error.kind(),
             Self::Registry(error) => error.kind(),

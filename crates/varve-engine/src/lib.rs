@@ -14,6 +14,7 @@
 pub mod cat;
 pub mod check;
 pub mod compare;
+pub mod container;
 pub mod contents;
 pub mod df;
 mod engine;
@@ -37,6 +38,9 @@ pub mod tag;
 pub mod tree;
 
 pub use compare::Difference;
+pub use container::{
+    ContainerError, CreateContainer, CreateVolume, CreatedContainer, RemoveVolume,
+};
 pub use contents::Contents;
 pub use df::{DiskUsage, ImageUsage};
 pub use engine::Engine;

@@ -1,0 +1,22 @@
+//! The verbs of containers and volumes, one file each.
+//!
+//! ```text
+//! create   image + what was asked for ─▶ record in the store
+//! find     a name, an ID or a prefix of one ─▶ record
+//! volumes  what is mounted: volumes made, paths checked
+//! verify   limits that the machine cannot keep
+//! ```
+//!
+//! A container is a record in the store (`varve_store::containers`); what runs of it is the
+//! runtime's business. Texts of errors are Docker's ([`ContainerError`]).
+
+pub mod create;
+mod error;
+pub mod find;
+pub mod rename;
+mod verify;
+pub mod volumes;
+
+pub use create::{CreateContainer, CreatedContainer};
+pub use error::ContainerError;
+pub use volumes::{CreateVolume, RemoveVolume};

@@ -1,0 +1,131 @@
+//! Why a verb of containers did not do what was asked, in Docker's words.
+
+use varve_types::{
+    Kind, Platform, Printable,
+    container::{
+        ConfigError, ContainerId, ContainerName, NameError, VolumeNameError, parse::FlagError,
+    },
+};
+
+/// Why a verb of containers failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ContainerError {
+    /// No container has this name or ID. Holds what was looked for.
+    #[error("No such container: {}", Printable(.0))]
+    NoSuch(String),
+    /// A prefix of an ID fits several containers.
+    #[error("Multiple IDs found with provided prefix: {}", Printable(.0))]
+    Ambiguous(String),
+    /// The name is not one.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The new name is not one.
+    #[error("Error when allocating new name: {0}")]
+    NewName(NameError),
+    /// Another container has the name.
+    #[error(
+        "Conflict. The container name \"/{name}\" is already in use by container \"{id}\". You have to remove (or rename) that container to be able to reuse that name."
+    )]
+    NameInUse {
+        /// The name.
+        name: ContainerName,
+        /// Who has it.
+        id: ContainerId,
+    },
+    /// A container has been called by a name and is to be called by it again.
+    #[error("Renaming a container with the same name as its current name")]
+    SameName,
+    /// What was asked for makes no container.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A member of the host's settings makes no sense.
+    #[error(transparent)]
+    Setting(#[from] FlagError),
+    /// A limit that this machine cannot keep, or that contradicts another. Holds the whole text.
+    #[error("{0}")]
+    Limit(String),
+    /// The image is for another platform than the one asked for.
+    #[error(
+        "image with reference {} was found but does not match the specified platform: wanted {}, actual: {}",
+        Printable(&.0.0), .0.1, .0.2
+    )]
+    Platform(Box<(String, Platform, Platform)>),
+    /// `--mount` of a path that is not there.
+    #[error("invalid mount config for type \"bind\": bind source path does not exist: {}", Printable(.0))]
+    NoBindSource(String),
+    /// A path of the host cannot be made for `-v`.
+    #[error("error while creating mount source path '{}': {}", Printable(path), crate::error::go_io_text(.source))]
+    BindSource {
+        /// The path.
+        path: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Two things are to be mounted at one place.
+    #[error("Duplicate mount point: {}", Printable(.0))]
+    DuplicateMount(String),
+    /// A driver for volumes that is not there.
+    #[error("create {}: error looking up volume plugin {driver}: plugin \"{driver}\" not found", Printable(name), driver = Printable(.driver))]
+    VolumeDriver {
+        /// The volume.
+        name: String,
+        /// Who was to keep it.
+        driver: String,
+    },
+    /// The name of a volume that is not one.
+    #[error("create {}: {source}", Printable(name))]
+    VolumeName {
+        /// What was asked for.
+        name: String,
+        /// Why it is not a name.
+        source: VolumeNameError,
+    },
+    /// No volume has this name.
+    #[error("get {}: no such volume", Printable(.0))]
+    NoSuchVolume(String),
+    /// The volume is there, for something else.
+    #[error(
+        "create {name}: volume already exists with other options: remove it first, or choose another name"
+    )]
+    OtherVolume {
+        /// Its name.
+        name: String,
+    },
+    /// Containers use the volume.
+    #[error("remove {}: volume is in use - [{ids}]", Printable(name))]
+    VolumeInUse {
+        /// The volume.
+        name: String,
+        /// The containers' IDs.
+        ids: String,
+    },
+    /// The pattern of a filter, or another text, cannot be read.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+impl ContainerError {
+    /// Classifies the error.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::NoSuch(_) | Self::NoSuchVolume(_) => Kind::NotFound,
+            Self::NameInUse { .. } | Self::VolumeInUse { .. } | Self::OtherVolume { .. } => {
+                Kind::Conflict
+            }
+            Self::BindSource { .. } => Kind::Denied,
+            Self::Ambiguous(_)
+            | Self::Name(_)
+            | Self::NewName(_)
+            | Self::SameName
+            | Self::Config(_)
+            | Self::Setting(_)
+            | Self::Limit(_)
+            | Self::Platform(_)
+            | Self::NoBindSource(_)
+            | Self::DuplicateMount(_)
+            | Self::VolumeDriver { .. }
+            | Self::VolumeName { .. }
+            | Self::Invalid(_) => Kind::Invalid,
+        }
+    }
+}
