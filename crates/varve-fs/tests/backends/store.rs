@@ -194,6 +194,11 @@ impl Laid {
     pub(crate) fn paths(&self) -> [PathBuf; 4] {
         ["index.erofs", "layer.tar", "tree", "place"].map(|name| self.directory.join(name))
     }
+
+    pub(crate) fn with_files<T>(&self, run: impl FnOnce(&LayerFiles) -> T) -> T {
+        let [index, tar, tree, _] = &self.paths();
+        run(&LayerFiles { index, tar: self.has_tar.then_some(tar), tree })
+    }
 }
 
 impl Bench<'_> {
@@ -234,19 +239,14 @@ impl Bench<'_> {
             std::io::Seek::rewind(&mut from).unwrap();
             std::io::copy(&mut from, &mut File::create(tar_path).unwrap()).unwrap();
         }
-        self.with_files(&laid, |files| self.backend.prepare(files, source, 3)).unwrap();
+        laid.with_files(|files| self.backend.prepare(files, source, 3)).unwrap();
         laid.lower = self.attach(&laid);
         laid
     }
 
     fn attach(&self, laid: &Laid) -> PathBuf {
         let [.., place] = laid.paths();
-        self.with_files(laid, |files| self.backend.attach(files, &place)).unwrap()
-    }
-
-    pub(crate) fn with_files<T>(&self, laid: &Laid, run: impl FnOnce(&LayerFiles) -> T) -> T {
-        let [index, tar, tree, _] = &laid.paths();
-        run(&LayerFiles { index, tar: laid.has_tar.then_some(tar), tree })
+        laid.with_files(|files| self.backend.attach(files, &place)).unwrap()
     }
 
     /// Detaches a layer and takes away all that the backend made of it.
@@ -255,7 +255,7 @@ impl Bench<'_> {
         let trash = self.store.path.join("trash");
         fs::create_dir_all(&trash).unwrap();
         self.backend.detach(&place, InUse::Refused).unwrap();
-        self.with_files(laid, |files| self.backend.remove(files, &trash)).unwrap();
+        laid.with_files(|files| self.backend.remove(files, &trash)).unwrap();
         assert!(!tree.exists(), "{}", self.name());
         assert_eq!(fs::read_dir(&trash).unwrap().count(), 0, "{}", self.name());
         // Nothing else is there, and nothing is in use.
