@@ -4,6 +4,8 @@
 //! is in order: the next sweep takes it. Wrong is what lies: content that is not what its name or
 //! its record says, and names that reach what is not there.
 
+mod containers;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fs::{self, File},
@@ -71,6 +73,7 @@ impl Store {
                 check.reach(&target, &Printable(name).to_string(), &mut HashSet::new())?;
             }
         }
+        check.containers()?;
         check.blobs()?;
         check.layers(&names.rows)?;
         check.chains()?;
@@ -129,7 +132,12 @@ impl Check<'_> {
                 "ingest",
                 "layers",
                 "chains",
+                "containers",
+                "containers.lock",
+                "names",
+                "networks",
                 "probe",
+                "volumes",
                 "leases",
                 "trash",
                 "reserve",

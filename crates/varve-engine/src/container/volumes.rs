@@ -256,18 +256,16 @@ impl Points<'_> {
     fn bind(&mut self, text: &str) -> Result<()> {
         let bind = parse::volume::bind(text).map_err(ContainerError::Setting)?;
         let destination = clean(bind.destination);
-        let made = match bind.kind {
-            MountKind::Volume => {
-                let made = self.volume(bind.source, destination, !bind.read_only)?;
-                let mode = if bind.mode.is_empty() { "z" } else { bind.mode };
-                MountPoint { mode: mode.to_owned(), copy_image_content: !bind.no_copy, ..made }
-            }
-            _ => {
-                make_directory(bind.source)?;
-                let propagation = Some(bind.propagation.unwrap_or(Propagation::Rprivate));
-                let made = point(MountKind::Bind, clean(bind.source), destination, !bind.read_only);
-                MountPoint { mode: bind.mode.to_owned(), propagation, ..made }
-            }
+        let made = if bind.kind == MountKind::Volume {
+            let made = self.volume(bind.source, destination, !bind.read_only)?;
+            // Docker's word for a volume without a mode of its own.
+            let mode = if bind.mode.is_empty() { "z" } else { bind.mode };
+            MountPoint { mode: mode.to_owned(), copy_image_content: !bind.no_copy, ..made }
+        } else {
+            make_directory(bind.source)?;
+            let propagation = Some(bind.propagation.unwrap_or(Propagation::Rprivate));
+            let made = point(MountKind::Bind, clean(bind.source), destination, !bind.read_only);
+            MountPoint { mode: bind.mode.to_owned(), propagation, ..made }
         };
         Ok(self.add(made)?)
     }

@@ -10,6 +10,7 @@ use varve_types::{
 
 use crate::images::Bench;
 
+#[allow(clippy::unnecessary_wraps, reason = "as the members are that it is for")]
 fn words(text: &str) -> Option<Vec<String>> {
     Some(text.split(' ').map(str::to_owned).collect())
 }

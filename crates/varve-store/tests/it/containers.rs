@@ -92,6 +92,7 @@ fn an_image_without_a_name_is_kept_for_its_container_and_goes_with_it() {
         .unwrap();
     let swept = store.sweep().unwrap();
     assert_eq!((swept.blobs.len(), swept.layers.len()), (0, 0));
+    assert_eq!(store.check().unwrap(), []);
     assert!(store.manifest(&one.manifest).is_ok());
     assert!(store.layer(&one.layers[0]).unwrap().is_some());
     store.lock_containers().unwrap().remove(&one).unwrap();
@@ -115,6 +116,9 @@ fn a_record_that_cannot_be_read_stops_the_sweep_and_is_told_of() {
         })
         .unwrap();
     assert_eq!(store.sweep().unwrap().blobs, []);
+    let findings = store.check().unwrap();
+    let record = format!("varve/containers/{}/container.json", one.id);
+    assert_eq!(findings.iter().map(|it| it.path.to_str().unwrap()).collect::<Vec<_>>(), [record]);
     let (containers, errors) = store.containers().unwrap();
     assert!(containers.is_empty() && errors.len() == 1);
     assert!(errors[0].to_string().contains("container.json"), "{}", errors[0]);
