@@ -37,18 +37,13 @@ impl LoopDevice {
         let no_devices = |source: io::Error| BackendError::NoLoopDevices { source };
         let control = OpenOptions::new().read(true).write(true).open(CONTROL);
         let control = control.map_err(no_devices)?;
-        for attempt in 0..TRIES_MAX {
-            let taken = sys::free_loop_device(control.as_fd())
-                .map_err(io::Error::from)
-                .and_then(|number| Self::take(number, &file, path));
-            match taken {
-                Err(error) if is_passing(&error) && attempt + 1 < TRIES_MAX => {
+        for attempt in 1.. {
+            let number = sys::free_loop_device(control.as_fd()).map_err(io::Error::from);
+            match number.and_then(|number| Self::take(number, &file, path)) {
+                Err(error) if is_passing(&error) && attempt < TRIES_MAX => {
                     thread::sleep(Duration::from_micros(50 << attempt.min(8)));
                 }
-                Err(error) if Errno::from_io_error(&error) == Some(Errno::ISDIR) => {
-                    return Err(BackendError::at("read", path)(error));
-                }
-                taken => return taken.map_err(no_devices),
+                taken => return taken.map_err(BackendError::at("attach a loop device to", path)),
             }
         }
         unreachable!("the last try returns")

@@ -136,16 +136,19 @@ fn in_a_user_namespace_files_are_extracted_with_marks_of_a_users() {
     if !is_inside(test, &["--map-root-user"]) {
         return;
     }
-    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let place = directory.path().join("probe");
-    let found = probe(&place, None).unwrap();
-    assert_eq!(found.kind, BackendKind::Directory, "{found:?}");
-    assert!(matches!(found.marks, Marks::User | Marks::UserAttributes), "{found:?}");
-    assert_eq!(found.uppers, Uppers::Here);
-    assert_eq!(found.passed_over.len(), 2);
-    let error = probe(&place, Some(BackendKind::Erofs)).unwrap_err();
-    assert_eq!(error.kind(), Kind::Denied, "{error:?}");
-    assert!(!place.exists());
+    let stores = Stores::new();
+    for store in &stores.all {
+        let place = store.path.join("probe");
+        let found = probe(&place, None).unwrap();
+        assert_eq!(found.kind, BackendKind::Directory, "{found:?}");
+        assert!(matches!(found.marks, Marks::User | Marks::UserAttributes), "{found:?}");
+        let uppers = if store.on == "overlayfs" { Uppers::Elsewhere } else { Uppers::Here };
+        assert_eq!(found.uppers, uppers, "{}", store.on);
+        assert_eq!(found.passed_over.len(), 2);
+        let error = probe(&place, Some(BackendKind::Erofs)).unwrap_err();
+        assert_eq!(error.kind(), Kind::Denied, "{error:?}");
+        nothing_is_left(store);
+    }
 }
 
 /// Whoever dies with devices in hand, or with mounts in a namespace of its own, leaves none.
