@@ -9,3 +9,7 @@
 //! ```
 //!
 //! This crate knows no images and no store: it is given directories.
+
+pub mod seccomp;
+pub mod spec;
+pub mod users;

@@ -82,3 +82,9 @@ pub const CONTAINER_SIZE_BYTES_MAX: u64 = 16 << 20;
 
 /// Bytes of a file that holds the ID to which a name belongs.
 pub const NAME_FILE_SIZE_BYTES_MAX: u64 = 256;
+/// Bytes of a container's `/etc/passwd` or `/etc/group` that are read.
+pub const PASSWD_SIZE_BYTES_MAX: u64 = 4 << 20;
+/// Bytes of a host's `/etc/resolv.conf` that are read.
+pub const RESOLV_CONF_SIZE_BYTES_MAX: u64 = 1 << 20;
+/// Bytes of a seccomp profile given by the user.
+pub const SECCOMP_PROFILE_SIZE_BYTES_MAX: usize = 4 << 20;

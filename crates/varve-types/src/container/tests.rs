@@ -66,6 +66,7 @@ fn a_record_is_read_back_as_it_was_written() {
     assert_eq!(container.command(), ["sleep", "30"]);
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "that is how the members are")]
 fn words(words: &[&str]) -> Option<Vec<String>> {
     Some(words.iter().map(|&word| word.to_owned()).collect())
 }
@@ -83,7 +84,7 @@ fn image() -> RunConfig {
 
 #[track_caller]
 fn command(entrypoint: Option<Vec<String>>, cmd: Option<Vec<String>>, expected: &str) {
-    let mut config = ContainerConfig { entrypoint, cmd, ..ContainerConfig::default() };
+    let mut config = ContainerConfig { cmd, entrypoint, ..ContainerConfig::default() };
     let shown = match config.merge_image(&image()).and_then(|()| config.command()) {
         Ok((path, args)) => [vec![path], args].concat().join(" "),
         Err(error) => error.to_string(),
