@@ -8,10 +8,10 @@ use std::{
 
 use rustix::mount::{MountFlags, MountPropagationFlags};
 use varve_fs::{
-    backend::{Backend, BackendKind, LayerFiles, Probed, Uppers, probe},
+    backend::{Backend, BackendKind, Directory, LayerFiles, Probed, Uppers, probe},
     erofs::{self, BlockSize},
     extract::Source,
-    mount::{InUse, Mount, Overlay, Upper, table::Table, unmount},
+    mount::{InUse, Marks, Mount, Overlay, Upper, table::Table, unmount},
     stack::Stack,
 };
 
@@ -77,12 +77,7 @@ impl Stores {
         rustix::mount::mount("tmpfs", &tmpfs, "tmpfs", MountFlags::empty(), None).unwrap();
         let upper = Upper { directory: path("upper"), work: path("work") };
         let lowers = vec![path("lower")];
-        let below = Overlay {
-            lowers,
-            upper: Some(upper),
-            marks: varve_fs::mount::Marks::Trusted,
-            context: None,
-        };
+        let below = Overlay { lowers, upper: Some(upper), marks: Marks::Trusted, context: None };
         Mount::Overlay(below).mount(&overlay).unwrap();
         fs::create_dir(tmpfs.join("elsewhere")).unwrap();
         let elsewhere = tmpfs.join("elsewhere");
@@ -138,6 +133,14 @@ pub(crate) fn with_each(test: &str, run: impl Fn(&Bench)) {
             run(&bench);
             bench.clear();
         }
+    }
+    // What user namespaces use; root may too.
+    for marks in [Marks::User, Marks::UserAttributes] {
+        let backend = Box::new(Directory { marks });
+        let bench = Bench { store: &stores.all[0], backend, uppers: Uppers::Here };
+        eprintln!("directory with {marks:?}");
+        run(&bench);
+        bench.clear();
     }
 }
 
