@@ -10,6 +10,9 @@
 //!
 //! This crate knows no images and no store: it is given directories.
 
+pub mod apparmor;
+pub mod files;
 pub mod seccomp;
+pub mod selinux;
 pub mod spec;
 pub mod users;

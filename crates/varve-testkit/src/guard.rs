@@ -80,6 +80,15 @@ pub fn mounts() -> bool {
     may
 }
 
+/// What a test found out itself: whether the machine has `name`.
+#[track_caller]
+pub fn found(name: &str, found: bool) -> bool {
+    if !found {
+        lacks(name);
+    }
+    found
+}
+
 #[track_caller]
 fn lacks(name: &str) {
     let at = std::panic::Location::caller();

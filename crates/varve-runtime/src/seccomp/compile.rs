@@ -277,7 +277,7 @@ fn condition(argument: &LinuxSeccompArg) -> Result<SeccompCondition, CompileErro
     // "Anything but 40" is asked of arguments that the kernel reads as 32 bits: with the upper
     // half compared too, one bit set there would get any value past the rule.
     let length = match op {
-        SeccompCmpOp::Ne if value <= u64::from(u32::MAX) => SeccompCmpArgLen::Dword,
+        SeccompCmpOp::Ne if u32::try_from(value).is_ok() => SeccompCmpArgLen::Dword,
         _ => SeccompCmpArgLen::Qword,
     };
     let index = u8::try_from(argument.index()).unwrap_or(u8::MAX);

@@ -26,10 +26,10 @@ fn limits_that_make_no_sense_are_refused_in_dockers_words() {
         (h.memory, h.memory_swap) = (64 << 20, 32 << 20);
     });
     refused("You should always set the Memory limit when using Memoryswap limit, see usage", |h| {
-        h.memory_swap = 32 << 20
+        h.memory_swap = 32 << 20;
     });
     refused("Minimum memory limit can not be less than memory reservation limit, see usage", |h| {
-        (h.memory, h.memory_reservation) = (32 << 20, 64 << 20)
+        (h.memory, h.memory_reservation) = (32 << 20, 64 << 20);
     });
     refused("Range of CPUs is from 0.01 to 2.00, as there are only 2 CPUs available", |h| {
         h.nano_cpus = 100_000_000_000;
