@@ -54,10 +54,10 @@ pub fn default_profile(name: &str, runtime: &str) -> String {
          \x20 signal (send,receive) peer={name},\n\n"
     );
     for (path, access) in DENIED {
-        text.push_str(&format!("  deny {path} {access},\n"));
+        text.extend([format!("  deny {path} {access},\n")]);
     }
     text.push_str("  deny mount,\n\n");
-    text.push_str(&format!("  ptrace (trace,read,tracedby,readby) peer={name},\n}}\n"));
+    text.extend([format!("  ptrace (trace,read,tracedby,readby) peer={name},\n}}\n")]);
     text
 }
 

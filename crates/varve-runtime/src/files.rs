@@ -46,7 +46,7 @@ pub fn hosts(extra: &[String], gateway: Option<IpAddr>, own: &[(IpAddr, Vec<Stri
 fn line(text: &mut String, address: &str, names: &str) {
     // One entry is one line, whatever is in it.
     let clean = |part: &str| part.replace(|c: char| c.is_control(), "");
-    text.push_str(&format!("{}\t{}\n", clean(address), clean(names)));
+    text.extend([format!("{}\t{}\n", clean(address), clean(names))]);
 }
 
 /// `/etc/hostname`.

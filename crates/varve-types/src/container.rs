@@ -41,7 +41,7 @@ pub use config::{ConfigError, ContainerConfig};
 pub use device::{DeviceError, DeviceMapping, device_mode_is_valid};
 pub use host::{
     HostConfig, LogConfig, MASKED_PATHS, READONLY_PATHS, SHM_SIZE_BYTES, ThrottleDevice,
-    WeightDevice,
+    WeightDevice, WindowsLimits,
 };
 pub use id::{ContainerId, ContainerIdError};
 pub use mode::{ModeError, NamespaceMode, NetworkMode};

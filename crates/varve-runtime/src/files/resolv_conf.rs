@@ -184,24 +184,24 @@ impl Draft {
     fn text(&self, source: &str) -> String {
         let mut text = HEADER.to_owned();
         for server in &self.servers {
-            text.push_str(&format!("nameserver {server}\n"));
+            text.extend([format!("nameserver {server}\n")]);
         }
         for (name, words) in [("search", &self.search), ("options", &self.options)] {
             if !words.is_empty() {
-                text.push_str(&format!("{name} {}\n", words.join(" ")));
+                text.extend([format!("{name} {}\n", words.join(" "))]);
             }
         }
         for line in &self.other {
-            text.push_str(&format!("{line}\n"));
+            text.extend([format!("{line}\n")]);
         }
         text.push('\n');
         text.push_str(source);
         for note in &self.notes {
             text.push_str(note);
         }
-        text.push_str(&format!("# Overrides: [{}]\n", self.overrides.join(" ")));
+        text.extend([format!("# Overrides: [{}]\n", self.overrides.join(" "))]);
         if let Some(who) = self.ndots {
-            text.push_str(&format!("# Option ndots from: {who}\n"));
+            text.extend([format!("# Option ndots from: {who}\n")]);
         }
         text
     }

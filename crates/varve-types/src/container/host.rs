@@ -124,12 +124,9 @@ pub struct HostConfig {
     /// -1 and 0 are no limit.
     pub pids_limit: Option<i64>,
     pub ulimits: Vec<Ulimit>,
-    pub cpu_count: i64,
-    pub cpu_percent: i64,
-    #[serde(rename = "IOMaximumIOps")]
-    pub io_maximum_iops: u64,
-    #[serde(rename = "IOMaximumBandwidth")]
-    pub io_maximum_bandwidth: u64,
+    /// Printed, and never anything but zeros here.
+    #[serde(flatten)]
+    pub windows: WindowsLimits,
     /// `--mount`
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub mounts: Vec<Mount>,
@@ -144,7 +141,6 @@ pub struct HostConfig {
 impl Default for HostConfig {
     /// What docker fixes for a container that asks for nothing.
     fn default() -> Self {
-        let owned = |paths: &[&str]| Some(paths.iter().map(|&path| path.to_owned()).collect());
         Self {
             binds: None,
             container_id_file: String::new(),
@@ -207,16 +203,29 @@ impl Default for HostConfig {
             oom_kill_disable: Some(false),
             pids_limit: None,
             ulimits: Vec::new(),
-            cpu_count: 0,
-            cpu_percent: 0,
-            io_maximum_iops: 0,
-            io_maximum_bandwidth: 0,
+            windows: WindowsLimits::default(),
             mounts: Vec::new(),
-            masked_paths: owned(&MASKED_PATHS),
-            readonly_paths: owned(&READONLY_PATHS),
+            masked_paths: Some(MASKED_PATHS.map(str::to_owned).to_vec()),
+            readonly_paths: Some(READONLY_PATHS.map(str::to_owned).to_vec()),
             init: None,
         }
     }
+}
+
+/// What only Windows can limit.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct WindowsLimits {
+    /// Processors.
+    pub cpu_count: i64,
+    /// Percents of the processors.
+    pub cpu_percent: i64,
+    /// Operations a second on the system's disk.
+    #[serde(rename = "IOMaximumIOps")]
+    pub io_maximum_iops: u64,
+    /// Bytes a second on the system's disk.
+    #[serde(rename = "IOMaximumBandwidth")]
+    pub io_maximum_bandwidth: u64,
 }
 
 /// Where what the container writes goes (docker's `LogConfig`).
