@@ -88,3 +88,5 @@ pub const PASSWD_SIZE_BYTES_MAX: u64 = 4 << 20;
 pub const RESOLV_CONF_SIZE_BYTES_MAX: u64 = 1 << 20;
 /// Bytes of a seccomp profile given by the user.
 pub const SECCOMP_PROFILE_SIZE_BYTES_MAX: usize = 4 << 20;
+/// Bytes of a file that a flag names: variables, labels, a profile for seccomp.
+pub const FLAG_FILE_SIZE_BYTES_MAX: u64 = 4 << 20;

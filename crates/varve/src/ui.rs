@@ -152,6 +152,12 @@ pub(crate) fn help_width() -> usize {
     columns(io::stdin()).unwrap_or(WIDTH_DEFAULT)
 }
 
+/// Rows and columns of the terminal on standard output; zeros when it is none.
+pub(crate) fn console_size() -> [u32; 2] {
+    rustix::termios::tcgetwinsize(io::stdout())
+        .map_or([0, 0], |size| [size.ws_row.into(), size.ws_col.into()])
+}
+
 fn columns(of: impl rustix::fd::AsFd) -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(of).ok()?;
     (size.ws_col > 0).then_some(usize::from(size.ws_col))

@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 use clap::{Arg, ArgAction, Command};
 
 /// The commands that come first on the first page, in this order.
-const COMMON: &[&str] = &["pull", "push", "images", "login", "logout", "search", "version", "info"];
+const COMMON: &[&str] = &[
+    "run", "exec", "ps", "pull", "push", "images", "login", "logout", "search", "version", "info",
+];
 
 /// Columns of the space between the names of commands and what they do.
 const NAME_WIDTH_MIN: usize = 11;

@@ -66,7 +66,10 @@ pub(crate) fn read(line: &[String], width: usize, config_dir: &str) -> Result<As
         Ok(matches) => {
             counted?;
             match Cli::from_arg_matches(&matches) {
-                Ok(cli) => Ok(Asked::Run(Box::new(cli))),
+                Ok(cli) => Ok(Asked::Run(Box::new(Cli {
+                    notices: std::mem::take(&mut scan.notices),
+                    ..cli
+                }))),
                 Err(error) => Err(clap_error(&scan, &error)),
             }
         }

@@ -12,6 +12,9 @@ use super::Wrong;
 /// Global flags of our own that may also stand behind the command, where it has none of that name.
 const ANYWHERE: &[&str] = &["progress", "root"];
 
+/// Old names of flags whose use is told of. Other old names are taken in silence.
+const DEPRECATED: &[&str] = &["time"];
+
 /// What a command line asks for.
 #[derive(Debug)]
 pub(crate) struct Scan<'a> {
@@ -21,6 +24,8 @@ pub(crate) struct Scan<'a> {
     pub(crate) help: bool,
     /// Whether the deprecated `-h` was.
     pub(crate) short_help: bool,
+    /// What docker says of old names on the line.
+    pub(crate) notices: Vec<String>,
     /// The arguments that are not flags.
     pub(crate) positionals: Vec<String>,
     globals: Flags<'a>,
@@ -47,6 +52,7 @@ impl<'a> Scan<'a> {
             path: vec![root],
             help: false,
             short_help: false,
+            notices: Vec::new(),
             positionals: Vec::new(),
             globals: Flags::default(),
             flags: Flags::default(),
@@ -102,6 +108,10 @@ impl<'a> Scan<'a> {
                 at = self.read_long(word, long, line, at)?;
             } else if word.len() > 1 && word.starts_with('-') {
                 at = self.read_shorts(&word[1..], line, at)?;
+            } else if mixed && takes_rest(self.command()) {
+                // What follows belongs to the program that is named, whatever it looks like.
+                self.positionals.extend(line[at - 1..].iter().cloned());
+                return Ok(Rest::End);
             } else if mixed {
                 self.positionals.push(word.to_owned());
             } else {
@@ -129,9 +139,14 @@ impl<'a> Scan<'a> {
             self.help = value.is_none_or(|text| parse_bool(text) == Some(true));
             return Ok(at);
         }
-        let Some((flag, global)) = self.find(|flag| flag.get_long() == Some(name)) else {
+        let Some((flag, global)) = self.find(|flag| is_called(flag, name)) else {
             return Err(self.flag_error(&format!("unknown flag: --{name}")));
         };
+        if flag.get_long() != Some(name) && DEPRECATED.contains(&name) {
+            let new = flag.get_long().unwrap_or_default();
+            let text = format!("Flag --{name} has been deprecated, use --{new} instead");
+            self.notices.push(text);
+        }
         let (value, at) = match value {
             Some(value) => (value, at),
             None if !takes_value(flag) => ("true", at),
@@ -263,6 +278,17 @@ impl<'a> Flags<'a> {
             }
         }
     }
+}
+
+/// Whether a flag has this name, or had it once.
+fn is_called(flag: &Arg, name: &str) -> bool {
+    let old = flag.get_all_aliases().unwrap_or_default();
+    flag.get_long() == Some(name) || old.contains(&name)
+}
+
+/// Whether flags end at the first argument of a command that is none.
+fn takes_rest(command: &Command) -> bool {
+    command.get_positionals().any(Arg::is_trailing_var_arg_set)
 }
 
 fn takes_value(flag: &Arg) -> bool {

@@ -131,53 +131,79 @@ fn first_page_lists_common_commands_first() {
     check(
         "--help",
         expect![[r#"
-        Usage:  varve [OPTIONS] COMMAND
+            Usage:  varve [OPTIONS] COMMAND
 
-        A self-sufficient image system without a daemon
+            A self-sufficient image system without a daemon
 
-        Common Commands:
-          pull        Download an image from a registry
-          push        Upload an image to a registry
-          images      List images
-          login       Authenticate to a registry
-          logout      Log out from a registry
-          search      Search Docker Hub for images
-          version     Show the Docker version information
-          info        Display system-wide information
+            Common Commands:
+              run         Create and run a new container from an image
+              exec        Execute a command in a running container
+              ps          List containers
+              pull        Download an image from a registry
+              push        Upload an image to a registry
+              images      List images
+              login       Authenticate to a registry
+              logout      Log out from a registry
+              search      Search Docker Hub for images
+              version     Show the Docker version information
+              info        Display system-wide information
 
-        Management Commands:
-          image       Manage images
-          registry    Manage registries of your own
-          system      Manage Varve
+            Management Commands:
+              container   Manage containers
+              image       Manage images
+              network     Manage networks
+              registry    Manage registries of your own
+              system      Manage Varve
+              volume      Manage volumes
 
-        Commands:
-          history     Show the history of an image
-          import      Import the contents from a tarball to create a filesystem image
-          inspect     Return low-level information on Docker objects
-          load        Load an image from a tar archive or STDIN
-          rmi         Remove one or more images
-          save        Save one or more images to a tar archive (streamed to STDOUT by default)
-          tag         Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE
+            Commands:
+              attach      Attach local standard input, output, and error streams to a running container
+              commit      Create a new image from a container's changes
+              cp          Copy files/folders between a container and the local filesystem
+              create      Create a new container
+              diff        Inspect changes to files or directories on a container's filesystem
+              export      Export a container's filesystem as a tar archive
+              history     Show the history of an image
+              import      Import the contents from a tarball to create a filesystem image
+              inspect     Return low-level information on Docker objects
+              kill        Kill one or more running containers
+              load        Load an image from a tar archive or STDIN
+              logs        Fetch the logs of a container
+              pause       Pause all processes within one or more containers
+              port        List port mappings or a specific mapping for the container
+              rename      Rename a container
+              restart     Restart one or more containers
+              rm          Remove one or more containers
+              rmi         Remove one or more images
+              save        Save one or more images to a tar archive (streamed to STDOUT by default)
+              start       Start one or more stopped containers
+              stats       Display a live stream of container(s) resource usage statistics
+              stop        Stop one or more running containers
+              tag         Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE
+              top         Display the running processes of a container
+              unpause     Unpause all processes within one or more containers
+              update      Update configuration of one or more containers
+              wait        Block until one or more containers stop, then print their exit codes
 
-        Global Options:
-              --config string      Location of client config files (default
-                                   "/home/dev/.docker")
-          -c, --context string     Accepted for compatibility; only "default" is
-                                   known, there is no daemon to connect to
-          -D, --debug              Enable debug mode
-          -H, --host list          Accepted for compatibility; only the default
-                                   is known, there is no daemon to connect to
-          -l, --log-level string   Set the logging level ("debug", "info",
-                                   "warn", "error", "fatal") (default "info")
-              --progress string    Set the form of progress output ("auto",
-                                   "plain", "tty", "json", "quiet") (default "auto")
-              --root string        Directory of the store (overrides VARVE_ROOT;
-                                   default "/var/lib/varve" for root, else
-                                   "$XDG_DATA_HOME/varve")
-          -v, --version            Print version information and quit
+            Global Options:
+                  --config string      Location of client config files (default
+                                       "/home/dev/.docker")
+              -c, --context string     Accepted for compatibility; only "default" is
+                                       known, there is no daemon to connect to
+              -D, --debug              Enable debug mode
+              -H, --host list          Accepted for compatibility; only the default
+                                       is known, there is no daemon to connect to
+              -l, --log-level string   Set the logging level ("debug", "info",
+                                       "warn", "error", "fatal") (default "info")
+                  --progress string    Set the form of progress output ("auto",
+                                       "plain", "tty", "json", "quiet") (default "auto")
+                  --root string        Directory of the store (overrides VARVE_ROOT;
+                                       default "/var/lib/varve" for root, else
+                                       "$XDG_DATA_HOME/varve")
+              -v, --version            Print version information and quit
 
-        Run 'varve COMMAND --help' for more information on a command.
-    "#]],
+            Run 'varve COMMAND --help' for more information on a command.
+        "#]],
     );
 }
 
@@ -459,4 +485,39 @@ fn flags_mix_with_arguments_and_combine() {
             r#"Image(Ls(Args { all: false, digests: false, filters: [], format: "", no_trunc: false, quiet: false, tree: false, name: None }))"#
         ]],
     );
+}
+
+#[test]
+fn flags_end_at_the_image_and_at_the_container_of_exec() {
+    check(
+        "exec -it web ls -la --color -- x",
+        expect![[
+            r#"Exec(Args { detach: false, detach_keys: "", env: [], env_files: [], interactive: true, privileged: false, tty: true, user: "", workdir: "", container: "web", command: ["ls", "-la", "--color", "--", "x"] })"#
+        ]],
+    );
+    check("top web -o pid", expect![[r#"Top(Args { container: "web", options: ["-o", "pid"] })"#]]);
+    check(
+        "run",
+        expect![[r#"
+        varve: 'varve run' requires at least 1 argument
+
+        Usage:  varve run [OPTIONS] IMAGE [COMMAND] [ARG...]
+
+        See 'varve run --help' for more information
+        [exit 1]"#]],
+    );
+    let words = ["run", "--rm", "-it", "busybox", "sh", "-c", "--rm"].map(str::to_owned);
+    let Ok(Asked::Run(cli)) = read(&words, 80, "") else { panic!("a command") };
+    let shown = format!("{:?}", cli.command);
+    assert!(shown.contains(r#"image: "busybox", command: ["sh", "-c", "--rm"]"#), "{shown}");
+}
+
+#[test]
+fn an_old_name_of_a_flag_is_told_of() {
+    let words = ["stop", "--time", "1", "web"].map(str::to_owned);
+    let Ok(Asked::Run(cli)) = read(&words, 80, "") else { panic!("a command") };
+    assert_eq!(cli.notices, ["Flag --time has been deprecated, use --timeout instead"]);
+    let words = ["run", "--net", "none", "--dns-opt=a", "busybox"].map(str::to_owned);
+    let Ok(Asked::Run(cli)) = read(&words, 80, "") else { panic!("a command") };
+    assert!(cli.notices.is_empty());
 }

@@ -6,7 +6,12 @@ use std::{
 };
 
 use varve_engine::Filters;
-use varve_types::{Platform, platform::PlatformError};
+use varve_types::{
+    Platform,
+    container::{SizeError, Ulimit, UlimitError, parse_size},
+    duration::{self, DurationError},
+    platform::PlatformError,
+};
 
 use crate::error::CommandError;
 
@@ -74,6 +79,31 @@ pub(crate) fn integer(text: &str) -> Result<i64, String> {
         return Err(format!("strconv.ParseInt: parsing {text:?}: invalid syntax"));
     }
     text.parse().map_err(|_| format!("strconv.ParseInt: parsing {text:?}: value out of range"))
+}
+
+/// Reads a small number as Go does, with its words for what is none.
+pub(crate) fn unsigned16(text: &str) -> Result<u16, String> {
+    let is_number = !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit());
+    let reason = if is_number { "value out of range" } else { "invalid syntax" };
+    text.parse().map_err(|_| format!("strconv.ParseUint: parsing {text:?}: {reason}"))
+}
+
+/// Reads a duration as Go does, in nanoseconds, with its words for what is none.
+pub(crate) fn duration(text: &str) -> Result<i64, String> {
+    duration::parse(text).map_err(|error| match error {
+        DurationError::Unit => format!("time: missing unit in duration {text:?}"),
+        DurationError::Format => format!("time: invalid duration {text:?}"),
+    })
+}
+
+/// Reads an amount of swap in bytes, where -1 is no limit.
+pub(crate) fn swap(text: &str) -> Result<i64, SizeError> {
+    if text == "-1" { Ok(-1) } else { parse_size(text) }
+}
+
+/// Reads a limit of processes.
+pub(crate) fn ulimit(text: &str) -> Result<Ulimit, UlimitError> {
+    text.parse()
 }
 
 /// The form of progress output.

@@ -2,10 +2,19 @@
 
 pub(crate) mod image;
 
+use varve_engine::{Engine, Error as EngineError};
 use varve_types::{Kind, Printable};
 
-use super::flags;
-use crate::{error::CommandError, report::inspect::Form, ui::Ui};
+use super::{container::verbs, flags};
+use crate::{
+    error::CommandError,
+    report::{
+        self,
+        inspect::{self, Form, Object},
+        networks, volumes,
+    },
+    ui::Ui,
+};
 
 /// What Docker can be asked about.
 const KINDS: &str = r#""config", "container", "image", "network", "node", "plugin", "secret", "service", "task", "volume""#;
@@ -31,50 +40,77 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
-    match args.kind.as_str() {
-        "" | "image" => {}
-        kind if KINDS.contains(&format!("{kind:?}")) => {
-            let form = Form::new(&args.format)?;
-            let errors = args.names.iter().map(|name| nothing_but_images(kind, name));
-            return finish(ui, form.show(&[], &mut Vec::new()), errors.collect());
-        }
-        kind => {
-            let text = format!("unknown type: {kind:?}: must be one of {KINDS}");
-            return Err(CommandError::plain(text, 1));
-        }
+    if !args.kind.is_empty() && !KINDS.contains(&format!("{:?}", args.kind)) {
+        let text = format!("unknown type: {:?}: must be one of {KINDS}", args.kind);
+        return Err(CommandError::plain(text, 1));
     }
     let form = Form::new(&args.format)?;
     let (mut found, mut errors) = (Vec::new(), Vec::new());
     let engine = ui.engine()?;
     for name in &args.names {
-        match engine.inspect(name, None) {
-            Ok(facts) => found.push(facts),
-            Err(error) if args.kind.is_empty() && error.kind() == Kind::NotFound => {
-                errors.push(format!("Error: No such object: {}", Printable(name)));
-            }
-            Err(error) => errors.extend(CommandError::from(error).text()),
+        match args.find(&engine, ui, name) {
+            Ok(object) => found.push(object),
+            Err(error) => errors.extend(error.text()),
         }
-    }
-    if args.size && !found.is_empty() {
-        ui.complain("WARNING: --size ignored for image");
     }
     let text = form.show(&found, &mut errors);
     finish(ui, text, errors)
 }
 
-/// What Docker says when there is no such object of a kind that varve has none of.
-fn nothing_but_images(kind: &str, name: &str) -> String {
-    let name = Printable(name);
-    match kind {
-        "container" => format!("Error response from daemon: No such container: {name}"),
-        "network" => format!("Error response from daemon: network {name} not found"),
-        "volume" => format!("Error response from daemon: get {name}: no such volume"),
-        kind => format!("Error: No such {kind}: {name}"),
+impl Args {
+    /// Finds an object of the kind asked for, or of the first kind that has one of the name.
+    fn find(&self, engine: &Engine, ui: &Ui, name: &str) -> Result<Object, CommandError> {
+        match self.kind.as_str() {
+            "container" => return container(ui, name, self.size),
+            "image" => return self.image(engine, ui, name).map_err(CommandError::from),
+            "network" => return network(ui, name),
+            "volume" => return volume(ui, name),
+            "" => {}
+            kind => {
+                let text = format!("Error: No such {kind}: {}", Printable(name));
+                return Err(CommandError::plain(text, 1));
+            }
+        }
+        match container(ui, name, self.size) {
+            Err(error) if verbs::is_missing(&error) => {}
+            found => return found,
+        }
+        match self.image(engine, ui, name) {
+            Err(error) if error.kind() == Kind::NotFound => {}
+            found => return found.map_err(CommandError::from),
+        }
+        for find in [network, volume] {
+            match find(ui, name) {
+                Err(error) if verbs::is_missing(&error) => {}
+                found => return found,
+            }
+        }
+        Err(CommandError::plain(format!("Error: No such object: {}", Printable(name)), 1))
+    }
+
+    fn image(&self, engine: &Engine, ui: &Ui, name: &str) -> Result<Object, EngineError> {
+        let facts = engine.inspect(name, None)?;
+        if self.size {
+            ui.complain("WARNING: --size ignored for image");
+        }
+        Ok(inspect::image(&facts))
     }
 }
 
+fn container(ui: &Ui, name: &str, size: bool) -> Result<Object, CommandError> {
+    Ok(report::container::object(&verbs::inspect(ui, name, size)?))
+}
+
+fn network(ui: &Ui, name: &str) -> Result<Object, CommandError> {
+    Ok(networks::object(&verbs::inspect_network(ui, name)?))
+}
+
+fn volume(ui: &Ui, name: &str) -> Result<Object, CommandError> {
+    Ok(volumes::object(&verbs::inspect_volume(ui, name)?))
+}
+
 /// Prints what was found, and then what was not.
-fn finish(ui: &Ui, text: String, errors: Vec<String>) -> Result<(), CommandError> {
+pub(crate) fn finish(ui: &Ui, text: String, errors: Vec<String>) -> Result<(), CommandError> {
     ui.text(&text)?;
     if errors.is_empty() { Ok(()) } else { Err(CommandError::plain(errors.join("\n"), 1)) }
 }

@@ -3,6 +3,7 @@
 //! In a command's declaration `override_usage` is what may follow its name, and `after_help`
 //! lists its other names; texts and layout of help are Docker's (see [`crate::arguments`]).
 
+mod container;
 pub(crate) mod flags;
 mod history;
 mod image;
@@ -13,6 +14,7 @@ mod inspect;
 mod load;
 mod login;
 mod logout;
+mod network;
 mod output;
 mod prune;
 mod pull;
@@ -24,6 +26,7 @@ mod search;
 mod system;
 mod tag;
 mod version;
+mod volume;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -41,6 +44,10 @@ pub(crate) struct Cli {
 
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
+
+    /// What docker says, on standard output, of old names of flags.
+    #[arg(skip)]
+    pub(crate) notices: Vec<String>,
 }
 
 /// What stands before the command.
@@ -106,7 +113,25 @@ pub(crate) struct Globals {
 }
 
 #[derive(Debug, clap::Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "there is one of it")]
 pub(crate) enum Command {
+    #[command(override_usage = container::attach::USAGE, after_help = container::attach::NAMES)]
+    Attach(container::attach::Args),
+    #[command(override_usage = container::commit::USAGE, after_help = container::commit::NAMES)]
+    Commit(container::commit::Args),
+    /// Manage containers
+    #[command(subcommand)]
+    Container(container::Command),
+    #[command(override_usage = container::cp::USAGE, after_help = container::cp::NAMES)]
+    Cp(container::cp::Args),
+    #[command(override_usage = container::create::USAGE, after_help = container::create::NAMES)]
+    Create(container::create::Args),
+    #[command(override_usage = container::diff::USAGE, after_help = container::diff::NAMES)]
+    Diff(container::diff::Args),
+    #[command(override_usage = container::exec::USAGE, after_help = container::exec::NAMES)]
+    Exec(container::exec::Args),
+    #[command(override_usage = container::export::USAGE, after_help = container::export::NAMES)]
+    Export(container::export::Args),
     #[command(override_usage = history::USAGE, after_help = history::NAMES)]
     History(history::Args),
     /// Manage images
@@ -120,12 +145,25 @@ pub(crate) enum Command {
     Info(info::Args),
     #[command(override_usage = inspect::USAGE)]
     Inspect(inspect::Args),
+    #[command(override_usage = container::kill::USAGE, after_help = container::kill::NAMES)]
+    Kill(container::kill::Args),
     #[command(override_usage = load::USAGE, after_help = load::NAMES)]
     Load(load::Args),
     #[command(override_usage = login::USAGE)]
     Login(login::Args),
     #[command(override_usage = logout::USAGE)]
     Logout(logout::Args),
+    #[command(override_usage = container::logs::USAGE, after_help = container::logs::NAMES)]
+    Logs(container::logs::Args),
+    /// Manage networks
+    #[command(subcommand)]
+    Network(network::Command),
+    #[command(override_usage = container::pause::USAGE, after_help = container::pause::NAMES)]
+    Pause(container::pause::Args),
+    #[command(override_usage = container::port::USAGE, after_help = container::port::NAMES)]
+    Port(container::port::Args),
+    #[command(override_usage = container::ps::USAGE, after_help = container::ps::NAMES)]
+    Ps(container::ps::Args),
     #[command(override_usage = pull::USAGE, after_help = pull::NAMES)]
     Pull(pull::Args),
     #[command(override_usage = push::USAGE, after_help = push::NAMES)]
@@ -133,25 +171,51 @@ pub(crate) enum Command {
     /// Manage registries of your own
     #[command(subcommand)]
     Registry(registry::Command),
+    #[command(override_usage = container::rename::USAGE, after_help = container::rename::NAMES)]
+    Rename(container::rename::Args),
+    #[command(override_usage = container::restart::USAGE, after_help = container::restart::NAMES)]
+    Restart(container::restart::Args),
+    #[command(override_usage = container::rm::USAGE, after_help = container::rm::NAMES)]
+    Rm(container::rm::Args),
     #[command(override_usage = rmi::USAGE, after_help = rmi::NAMES)]
     Rmi(rmi::Args),
+    #[command(override_usage = container::run::USAGE, after_help = container::run::NAMES)]
+    Run(container::run::Args),
     #[command(override_usage = save::USAGE, after_help = save::NAMES)]
     Save(save::Args),
     #[command(override_usage = search::USAGE)]
     Search(search::Args),
+    #[command(override_usage = container::start::USAGE, after_help = container::start::NAMES)]
+    Start(container::start::Args),
+    #[command(override_usage = container::stats::USAGE, after_help = container::stats::NAMES)]
+    Stats(container::stats::Args),
+    #[command(override_usage = container::stop::USAGE, after_help = container::stop::NAMES)]
+    Stop(container::stop::Args),
     /// Manage Varve
     #[command(subcommand)]
     System(system::Command),
     #[command(override_usage = tag::USAGE, after_help = tag::NAMES)]
     Tag(tag::Args),
+    #[command(override_usage = container::top::USAGE, after_help = container::top::NAMES)]
+    Top(container::top::Args),
+    #[command(override_usage = container::unpause::USAGE, after_help = container::unpause::NAMES)]
+    Unpause(container::unpause::Args),
+    #[command(override_usage = container::update::USAGE, after_help = container::update::NAMES)]
+    Update(container::update::Args),
     #[command(override_usage = version::USAGE)]
     Version(version::Args),
+    /// Manage volumes
+    #[command(subcommand)]
+    Volume(volume::Command),
+    #[command(override_usage = container::wait::USAGE, after_help = container::wait::NAMES)]
+    Wait(container::wait::Args),
 }
 
 /// Runs what the command line asks for.
 pub(crate) fn run(cli: Cli, environment: Environment) -> ExitCode {
     let ui = Ui::new(environment, cli.globals);
-    let result = match &cli.command {
+    let noticed = cli.notices.iter().try_for_each(|notice| ui.line(notice));
+    let result = noticed.and_then(|()| match &cli.command {
         Some(command) if !ui.globals().version => {
             match endpoint::elsewhere(ui.globals(), ui.environment()) {
                 Ok(None) => command.run(&ui),
@@ -162,7 +226,7 @@ pub(crate) fn run(cli: Cli, environment: Environment) -> ExitCode {
             }
         }
         _ => ui.line(version::one_line()),
-    };
+    });
     match result.and_then(|()| ui.flush()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -179,6 +243,7 @@ impl Command {
             Self::Info(args) | Self::System(system::Command::Info(args)) => {
                 info::run_elsewhere(ui, args)
             }
+            Self::Update(args) => container::update::run(ui, args),
             Self::Version(args) => version::run_elsewhere(ui, args),
             _ => Ok(()),
         }
@@ -187,24 +252,50 @@ impl Command {
     /// Runs the command.
     pub(crate) fn run(&self, ui: &Ui) -> Result<(), CommandError> {
         match self {
+            Self::Attach(args) => container::attach::run(ui, args),
+            Self::Commit(args) => container::commit::run(ui, args),
+            Self::Container(command) => command.run(ui),
+            Self::Cp(args) => container::cp::run(ui, args),
+            Self::Create(args) => container::create::run(ui, args),
+            Self::Diff(args) => container::diff::run(ui, args),
+            Self::Exec(args) => container::exec::run(ui, args),
+            Self::Export(args) => container::export::run(ui, args),
             Self::History(args) => history::run(ui, args),
             Self::Image(command) => command.run(ui),
             Self::Images(args) => images::run(ui, args),
             Self::Import(args) => import::run(ui, args),
             Self::Info(args) => info::run(ui, args),
             Self::Inspect(args) => inspect::run(ui, args),
+            Self::Kill(args) => container::kill::run(ui, args),
             Self::Load(args) => load::run(ui, args),
             Self::Login(args) => login::run(ui, args),
             Self::Logout(args) => logout::run(ui, args),
+            Self::Logs(args) => container::logs::run(ui, args),
+            Self::Network(command) => command.run(ui),
+            Self::Pause(args) => container::pause::run(ui, args),
+            Self::Port(args) => container::port::run(ui, args),
+            Self::Ps(args) => container::ps::run(ui, args),
             Self::Pull(args) => pull::run(ui, args),
             Self::Push(args) => push::run(ui, args),
             Self::Registry(command) => command.run(ui),
+            Self::Rename(args) => container::rename::run(ui, args),
+            Self::Restart(args) => container::restart::run(ui, args),
+            Self::Rm(args) => container::rm::run(ui, args),
             Self::Rmi(args) => rmi::run(ui, args),
+            Self::Run(args) => container::run::run(ui, args),
             Self::Save(args) => save::run(ui, args),
             Self::Search(args) => search::run(ui, args),
+            Self::Start(args) => container::start::run(ui, args),
+            Self::Stats(args) => container::stats::run(ui, args),
+            Self::Stop(args) => container::stop::run(ui, args),
             Self::System(command) => command.run(ui),
             Self::Tag(args) => tag::run(ui, args),
+            Self::Top(args) => container::top::run(ui, args),
+            Self::Unpause(args) => container::unpause::run(ui, args),
+            Self::Update(args) => container::update::run(ui, args),
             Self::Version(args) => version::run(ui, args),
+            Self::Volume(command) => command.run(ui),
+            Self::Wait(args) => container::wait::run(ui, args),
         }
     }
 }

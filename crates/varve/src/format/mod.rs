@@ -1,5 +1,6 @@
 //! Output formats: tables, JSON and Go templates over the rows of a listing.
 
+pub(crate) mod moment;
 pub(crate) mod table;
 pub(crate) mod template;
 pub(crate) mod time;

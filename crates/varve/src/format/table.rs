@@ -8,9 +8,15 @@ const SPACE: usize = 3;
 /// Aligns cells that end with a tab. What follows the last tab of a line belongs to no column,
 /// and a line with fewer cells ends the columns above it.
 pub(crate) fn align(text: &str) -> String {
+    align_to(text, CELL_WIDTH_MIN)
+}
+
+/// Aligns cells as [`align`] does, the narrowest of which has `width_min` columns.
+pub(crate) fn align_to(text: &str, width_min: usize) -> String {
     let body = text.strip_suffix('\n').unwrap_or(text);
     let lines: Vec<Vec<&str>> = body.split('\n').map(|line| line.split('\t').collect()).collect();
-    let mut table = Table { lines, widths: Vec::new(), out: String::with_capacity(text.len() * 2) };
+    let mut table =
+        Table { lines, widths: Vec::new(), width_min, out: String::with_capacity(text.len() * 2) };
     table.block(0, table.lines.len());
     if body.len() == text.len() {
         table.out.pop();
@@ -22,6 +28,7 @@ struct Table<'a> {
     lines: Vec<Vec<&'a str>>,
     /// The widths of the columns left of the one that is looked at.
     widths: Vec<usize>,
+    width_min: usize,
     out: String,
 }
 
@@ -39,7 +46,7 @@ impl Table<'_> {
             self.write(written, at);
             let end = (at..to).find(|&line| !has_cell(&self.lines[line])).unwrap_or(to);
             let cells = self.lines[at..end].iter().map(|line| line[column].chars().count() + SPACE);
-            let width = cells.max().unwrap_or(0).max(CELL_WIDTH_MIN);
+            let width = cells.max().unwrap_or(0).max(self.width_min);
             self.widths.push(width);
             self.block(at, end);
             self.widths.pop();

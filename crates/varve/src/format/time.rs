@@ -23,6 +23,13 @@ pub(crate) fn go_seconds(time: Timestamp, zone: &TimeZone) -> String {
     time.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S %z %Z").to_string()
 }
 
+/// `2026-11-20 13:17:28.5 +0000 UTC`: how Go prints a time with the second's digits, in the zone.
+pub(crate) fn go_nanoseconds(time: Timestamp, zone: &TimeZone) -> String {
+    let zoned = time.to_zoned(zone.clone());
+    let (whole, rest) = (zoned.strftime("%Y-%m-%d %H:%M:%S"), zoned.strftime("%z %Z"));
+    format!("{whole}{} {rest}", fraction(time))
+}
+
 /// How Go prints a time of the universal zone, with the second's digits.
 pub(crate) fn go_text(time: Timestamp) -> String {
     let whole = strtime::format("%Y-%m-%d %H:%M:%S", time).unwrap_or_default();

@@ -13,6 +13,17 @@ pub(crate) fn size(bytes: u64, digits: usize) -> String {
     format!("{}{}", significant(size, digits), UNITS[unit])
 }
 
+/// `23.54GiB`: binary units and four significant digits.
+pub(crate) fn binary_size(bytes: u64) -> String {
+    const UNITS: &[&str] = &["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    let (mut size, mut unit) = (bytes as f64, 0);
+    while size >= 1024.0 && unit + 1 < UNITS.len() {
+        size /= 1024.0;
+        unit += 1;
+    }
+    format!("{}{}", significant(size, 4), UNITS[unit])
+}
+
 /// Go's `%.Ng`: significant digits without trailing zeros, with an exponent when rounding
 /// reaches past them.
 pub(crate) fn significant(number: f64, digits: usize) -> String {

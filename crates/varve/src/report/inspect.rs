@@ -43,24 +43,23 @@ impl Form {
     }
 
     /// Shows the objects. What fails for one of them is added to `errors`.
-    pub(crate) fn show(&self, found: &[ImageFacts], errors: &mut Vec<String>) -> String {
+    pub(crate) fn show(&self, found: &[Object], errors: &mut Vec<String>) -> String {
+        let all = || Value::list(found.iter().map(|object| object.raw.clone()).collect());
         let template = match self {
             Self::Indented => {
-                let values = Value::list(found.iter().map(raw).collect());
-                return json::write(&values, Style { indent: 4, escape_html: false }) + "\n";
+                return json::write(&all(), Style { indent: 4, escape_html: false }) + "\n";
             }
             Self::Json => {
-                return json::write(&Value::list(found.iter().map(raw).collect()), json::PLAIN)
-                    + "\n";
+                return json::write(&all(), json::PLAIN) + "\n";
             }
             Self::Template(template) => template,
         };
         let mut text = String::new();
-        for facts in found {
+        for object in found {
             // Docker tries its own type first, and what came over the wire when that fails.
             let shown = template
-                .run(&typed(facts), Escape::Lines)
-                .or_else(|_| template.run_raw(&as_maps(&raw(facts)), Escape::Lines));
+                .run(&object.typed, Escape::Lines)
+                .or_else(|_| template.run_raw(&as_maps(&object.raw), Escape::Lines));
             match shown {
                 Ok(shown) => {
                     text.push_str(&shown);
@@ -71,6 +70,19 @@ impl Form {
         }
         if text.is_empty() { "\n".to_owned() } else { text }
     }
+}
+
+/// An object, as `inspect` has it.
+pub(crate) struct Object {
+    /// With the members and the order of Docker's API.
+    pub(crate) raw: Value,
+    /// As Docker's client decodes it.
+    pub(crate) typed: Value,
+}
+
+/// An image as an object.
+pub(crate) fn image(facts: &ImageFacts) -> Object {
+    Object { raw: raw(facts), typed: typed(facts) }
 }
 
 /// The object with the members and the order of Docker's API.
@@ -235,7 +247,8 @@ fn as_maps(value: &Value) -> Value {
     match value {
         Value::Struct(structure) => {
             let fields = structure.fields.iter();
-            let entries = fields.filter_map(|f| Some((f.json?.to_owned(), as_maps(&f.value))));
+            let entries =
+                fields.filter_map(|f| Some((f.json.as_deref()?.to_owned(), as_maps(&f.value))));
             Value::any_map(entries.collect())
         }
         Value::List(list) if list.nil => Value::Missing,

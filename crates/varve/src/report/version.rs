@@ -112,7 +112,7 @@ fn server(kernel: &str) -> Value {
         text("Os", "linux"),
         text("Arch", &architecture()),
         text("KernelVersion", kernel),
-        Field { name: "Experimental", json: None, value: Value::Bool(false) },
+        Field { name: "Experimental".into(), json: None, value: Value::Bool(false) },
         Field::omit_empty("BuildTime", "BuildTime", Value::text(built())),
     ];
     Value::structure("*types.Version", server)

@@ -1,6 +1,11 @@
 //! `varve image inspect`
 
-use crate::{commands::flags, error::CommandError, report::inspect::Form, ui::Ui};
+use crate::{
+    commands::flags,
+    error::CommandError,
+    report::inspect::{self, Form},
+    ui::Ui,
+};
 
 pub(crate) const USAGE: &str = "[OPTIONS] IMAGE [IMAGE...]";
 
@@ -32,7 +37,7 @@ pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
             continue;
         }
         match engine.inspect(image, platform.as_ref()) {
-            Ok(facts) => found.push(facts),
+            Ok(facts) => found.push(inspect::image(&facts)),
             Err(error) => errors.extend(CommandError::from(error).text()),
         }
     }

@@ -238,7 +238,7 @@ impl<'a> Run<'a> {
         match &first.what {
             What::Nil => return Err(self.error(first.at, first, "nil is not a command")),
             What::Field(names) if has_arguments => {
-                return self.called_field(first, names, dot);
+                return self.called_field(command, names, dot, last);
             }
             _ if has_arguments => {
                 let text = format!("can't give argument to non-function {first}");
@@ -249,15 +249,39 @@ impl<'a> Run<'a> {
         self.operand(first, dot)
     }
 
-    /// Nothing that templates see is a method with arguments; says so as Go does.
+    /// Calls the one method with an argument that rows have, and their headers: `.Label "name"`.
+    /// All else is none; says so as Go does.
     fn called_field(
         &mut self,
-        operand: &'a Operand,
+        command: &'a Command,
         names: &[String],
         dot: &Value,
+        last: Option<Value>,
     ) -> Result<Value, Stop> {
+        let operand = &command.operands[0];
         let value = self.fields(operand, dot.clone(), &names[..names.len() - 1])?;
         let name = &names[names.len() - 1];
+        if let Value::Row(_) | Value::Map(_) = &value
+            && name == "Label"
+        {
+            let given = match (command.operands.get(1), last) {
+                (Some(argument), _) => self.operand(argument, dot)?,
+                (None, last) => last.unwrap_or(Value::Missing),
+            };
+            let Value::Text(label) = given else { return Ok(Value::text("")) };
+            match &value {
+                Value::Row(row) => {
+                    if let Some(found) = row.label(&label.text) {
+                        return Ok(found);
+                    }
+                }
+                _ if self.options.header => {
+                    let last = label.text.rsplit('.').next().unwrap_or_default();
+                    return Ok(Value::text(last.replace(['-', '_'], " ")));
+                }
+                _ => {}
+            }
+        }
         self.fields(operand, value.clone(), std::slice::from_ref(name))?;
         let text = match value {
             Value::Map(_) => format!("{name} is not a method but has arguments"),

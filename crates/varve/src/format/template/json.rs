@@ -56,8 +56,9 @@ impl Writer {
             }
             Value::Struct(structure) => {
                 let fields = structure.fields.iter();
-                let fields: Vec<_> =
-                    fields.filter_map(|field| Some((field.json?, &field.value))).collect();
+                let fields: Vec<_> = fields
+                    .filter_map(|field| Some((field.json.as_deref()?, &field.value)))
+                    .collect();
                 self.block('{', '}', &fields, |writer, (name, value)| writer.member(name, value));
             }
             Value::Row(row) => {

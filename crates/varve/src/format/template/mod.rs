@@ -14,7 +14,7 @@ mod node;
 mod number;
 mod parse;
 pub(crate) mod print;
-mod quote;
+pub(crate) mod quote;
 #[cfg(test)]
 mod tests;
 mod token;

@@ -90,7 +90,8 @@ fn write(out: &mut String, value: &Value, escape: Escape, form: Form) {
             out.push(']');
         }
         Value::Struct(structure) => {
-            let fields = structure.fields.iter().map(|field| (field.name, field.value.clone()));
+            let fields =
+                structure.fields.iter().map(|field| (field.name.as_ref(), field.value.clone()));
             write_fields(out, fields, escape, form);
         }
         Value::Row(row) => {
@@ -100,9 +101,9 @@ fn write(out: &mut String, value: &Value, escape: Escape, form: Form) {
     }
 }
 
-fn write_fields(
+fn write_fields<'a>(
     out: &mut String,
-    fields: impl Iterator<Item = (&'static str, Value)>,
+    fields: impl Iterator<Item = (&'a str, Value)>,
     escape: Escape,
     form: Form,
 ) {

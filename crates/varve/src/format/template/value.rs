@@ -1,6 +1,6 @@
 //! What templates work on: values as Go has them.
 
-use std::{collections::BTreeMap, fmt, rc::Rc};
+use std::{borrow::Cow, collections::BTreeMap, fmt, rc::Rc};
 
 use jiff::Timestamp;
 
@@ -59,9 +59,9 @@ pub(crate) struct Struct {
 #[derive(Debug)]
 pub(crate) struct Field {
     /// The name in templates.
-    pub(crate) name: &'static str,
+    pub(crate) name: Cow<'static, str>,
     /// The name in JSON; `None` when it is left out there, as an empty `omitempty` member is.
-    pub(crate) json: Option<&'static str>,
+    pub(crate) json: Option<Cow<'static, str>>,
     pub(crate) value: Value,
 }
 
@@ -76,6 +76,10 @@ pub(crate) trait Row: fmt::Debug {
     /// The value of a field in JSON, where it is another one.
     fn json_field(&self, name: &str) -> Option<Value> {
         self.field(name)
+    }
+    /// The value of a label, empty when it has not got it; `None` where rows have no labels.
+    fn label(&self, _name: &str) -> Option<Value> {
+        None
     }
 }
 
@@ -160,7 +164,7 @@ impl Value {
 impl Field {
     /// A member that JSON shows under another name.
     pub(crate) fn new(name: &'static str, json: &'static str, value: Value) -> Self {
-        Self { name, json: Some(json), value }
+        Self { name: name.into(), json: Some(json.into()), value }
     }
 
     /// A member that JSON shows under the same name.
@@ -170,6 +174,6 @@ impl Field {
 
     /// A member that JSON leaves out when it is empty.
     pub(crate) fn omit_empty(name: &'static str, json: &'static str, value: Value) -> Self {
-        Self { name, json: value.is_true().then_some(json), value }
+        Self { name: name.into(), json: value.is_true().then_some(json.into()), value }
     }
 }

@@ -1,0 +1,419 @@
+//! What the commands on containers ask of the engine: one function for each verb.
+//!
+//! This is the only file in which these commands meet the engine. A verb that it has not got yet
+//! says so ([`unready`]) after everything on the line was read and checked.
+
+use varve_engine::Filters;
+use varve_types::{
+    Printable,
+    container::{
+        CreateRequest, PortBindings, RestartPolicy,
+        listing::{Change, Facts, Network, ProcessTable, PruneReport, Summary, Usage, Volume},
+    },
+};
+
+use super::session::Attachment;
+use crate::{commands::output::Output, error::CommandError, ui::Ui};
+
+type Result<T> = std::result::Result<T, CommandError>;
+
+/// What a command says whose verb the engine has not got.
+fn unready<T>(verb: &str) -> Result<T> {
+    let text = format!("'{verb}' is not there yet: this version does not run containers");
+    Err(CommandError::plain(text, 1))
+}
+
+/// Whether an error says that there is no such container, volume or network.
+pub(crate) fn is_missing(error: &CommandError) -> bool {
+    error.text().is_some_and(|text| {
+        text.contains("No such container: ")
+            || text.ends_with(": no such volume")
+            || text.contains("network ") && text.ends_with(" not found")
+    })
+}
+
+/// How the image of a container is got hold of.
+#[derive(Debug, Clone, Copy)]
+#[allow(dead_code, reason = "read by the engine's verbs, which come next")]
+pub(crate) struct Creation<'a> {
+    /// When it is pulled.
+    pub(crate) pull: Pull,
+    /// Whether nothing is said of the pull.
+    pub(crate) quiet: bool,
+    /// The platform, as typed.
+    pub(crate) platform: Option<&'a str>,
+}
+
+/// When the image of a container is pulled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pull {
+    Always,
+    Missing,
+    Never,
+}
+
+/// What was made. Warnings go to standard error, each after `WARNING: `.
+#[derive(Debug)]
+pub(crate) struct Created {
+    pub(crate) id: String,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// How to end a container.
+#[derive(Debug, Clone, Copy)]
+#[allow(dead_code, reason = "read by the engine's verbs, which come next")]
+pub(crate) struct Stop<'a> {
+    /// The signal that asks, as typed; none for the container's own.
+    pub(crate) signal: Option<&'a str>,
+    /// Seconds until it is killed, -1 for never; none for the container's own.
+    pub(crate) timeout_s: Option<i64>,
+}
+
+/// What goes with a container that is removed.
+#[derive(Debug, Clone, Copy)]
+#[allow(dead_code, reason = "read by the engine's verbs, which come next")]
+pub(crate) struct Remove {
+    /// Kill it when it runs.
+    pub(crate) force: bool,
+    /// It is a link that is to be removed, not a container.
+    pub(crate) link: bool,
+    /// Its volumes without a name go with it.
+    pub(crate) volumes: bool,
+}
+
+/// Which containers to list.
+#[derive(Debug)]
+#[allow(dead_code, reason = "read by the engine's verbs, which come next")]
+pub(crate) struct List {
+    /// Not only those that run.
+    pub(crate) all: bool,
+    /// Only so many that were made last, running or not.
+    pub(crate) last: Option<usize>,
+    pub(crate) filters: Filters,
+    /// Whether sizes are counted.
+    pub(crate) size: bool,
+}
+
+/// A process to run in a container.
+#[derive(Debug, Clone, Copy)]
+#[allow(dead_code, reason = "read by the engine's verbs, which come next")]
+pub(crate) struct Exec<'a> {
+    pub(crate) command: &'a [String],
+    /// `NAME=value`, besides the container's own.
+    pub(crate) env: &'a [String],
+    /// Empty for the container's own.
+    pub(crate) user: &'a str,
+    /// Empty for the container's own.
+    pub(crate) working_dir: &'a str,
+    pub(crate) privileged: bool,
+    pub(crate) tty: bool,
+}
+
+/// What to show of a log.
+#[derive(Debug, Clone, Copy)]
+#[allow(dead_code, reason = "read by the engine's verbs, which come next")]
+pub(crate) struct Logs {
+    pub(crate) since: Option<jiff::Timestamp>,
+    pub(crate) until: Option<jiff::Timestamp>,
+    /// None for all.
+    pub(crate) tail_lines: Option<u64>,
+    pub(crate) follow: bool,
+    pub(crate) timestamps: bool,
+    pub(crate) details: bool,
+}
+
+/// How files are copied.
+#[derive(Debug, Clone, Copy)]
+#[allow(dead_code, reason = "read by the engine's verbs, which come next")]
+pub(crate) struct Copy {
+    /// Keep the numbers of user and group.
+    pub(crate) archive: bool,
+    /// Copy what a link at the end of the source points to.
+    pub(crate) follow_link: bool,
+    /// Tell on standard error how much was copied.
+    pub(crate) progress: bool,
+}
+
+/// An image to be made of a container.
+#[derive(Debug, Clone, Copy)]
+#[allow(dead_code, reason = "read by the engine's verbs, which come next")]
+pub(crate) struct Commit<'a> {
+    pub(crate) container: &'a str,
+    pub(crate) name: Option<&'a str>,
+    pub(crate) author: &'a str,
+    pub(crate) message: &'a str,
+    pub(crate) changes: &'a [String],
+    pub(crate) pause: bool,
+}
+
+/// What containers to count.
+#[derive(Debug, Clone, Copy)]
+#[allow(dead_code, reason = "read by the engine's verbs, which come next")]
+pub(crate) struct Stats<'a> {
+    /// None for all that run.
+    pub(crate) containers: &'a [String],
+    /// With those that do not run.
+    pub(crate) all: bool,
+}
+
+/// Limits to be changed; none stays as it is.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[allow(dead_code, reason = "read by the engine's verbs, which come next")]
+pub(crate) struct Update {
+    pub(crate) blkio_weight: Option<u16>,
+    pub(crate) cpu_period: Option<i64>,
+    pub(crate) cpu_quota: Option<i64>,
+    pub(crate) cpu_realtime_period: Option<i64>,
+    pub(crate) cpu_realtime_runtime: Option<i64>,
+    pub(crate) cpu_shares: Option<i64>,
+    pub(crate) nano_cpus: Option<i64>,
+    pub(crate) cpuset_cpus: Option<String>,
+    pub(crate) cpuset_mems: Option<String>,
+    pub(crate) memory_bytes: Option<i64>,
+    pub(crate) memory_reservation_bytes: Option<i64>,
+    pub(crate) memory_swap_bytes: Option<i64>,
+    pub(crate) pids_limit: Option<i64>,
+    pub(crate) restart: Option<RestartPolicy>,
+}
+
+/// A volume to be made.
+#[derive(Debug, Clone, Copy)]
+#[allow(dead_code, reason = "read by the engine's verbs, which come next")]
+pub(crate) struct NewVolume<'a> {
+    /// None to have a name made up.
+    pub(crate) name: Option<&'a str>,
+    pub(crate) driver: &'a str,
+    /// `NAME=value`
+    pub(crate) labels: &'a [String],
+    /// `NAME=value`
+    pub(crate) options: &'a [String],
+}
+
+/// A network to be made.
+#[derive(Debug, Clone, Copy)]
+#[allow(dead_code, reason = "read by the engine's verbs, which come next")]
+pub(crate) struct NewNetwork<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) driver: &'a str,
+    pub(crate) internal: bool,
+    pub(crate) ipv4: bool,
+    pub(crate) ipv6: bool,
+    pub(crate) subnets: &'a [String],
+    pub(crate) ranges: &'a [String],
+    pub(crate) gateways: &'a [String],
+    /// `NAME=address`
+    pub(crate) aux_addresses: &'a [String],
+    /// `NAME=value`
+    pub(crate) labels: &'a [String],
+    /// `NAME=value`
+    pub(crate) options: &'a [String],
+}
+
+/// Makes a container, after its image was found or pulled.
+pub(crate) fn create(
+    _ui: &Ui,
+    _request: &CreateRequest,
+    _creation: Creation<'_>,
+) -> Result<Created> {
+    unready("create")
+}
+
+/// Starts a container; it goes on alone.
+pub(crate) fn start(_ui: &Ui, _name: &str) -> Result<()> {
+    unready("start")
+}
+
+/// Starts a container and stays with it. Gives its exit code, 0 when the user left it.
+pub(crate) fn start_attached(_ui: &Ui, _name: &str, _attachment: &Attachment) -> Result<u8> {
+    unready("start")
+}
+
+/// Stays with a container that runs. Gives its exit code, 0 when the user left it.
+pub(crate) fn attach(_ui: &Ui, _name: &str, _attachment: &Attachment) -> Result<u8> {
+    unready("attach")
+}
+
+/// Runs a process in a container and stays with it. Gives its exit code.
+pub(crate) fn exec(
+    _ui: &Ui,
+    _name: &str,
+    _request: &Exec<'_>,
+    _attachment: &Attachment,
+) -> Result<u8> {
+    unready("exec")
+}
+
+/// Runs a process in a container; it goes on alone.
+pub(crate) fn exec_detached(_ui: &Ui, _name: &str, _request: &Exec<'_>) -> Result<()> {
+    unready("exec")
+}
+
+/// Stops a container.
+pub(crate) fn stop(_ui: &Ui, _name: &str, _request: Stop<'_>) -> Result<()> {
+    unready("stop")
+}
+
+/// Stops a container and starts it again.
+pub(crate) fn restart(_ui: &Ui, _name: &str, _request: Stop<'_>) -> Result<()> {
+    unready("restart")
+}
+
+/// Sends a signal, as typed; none for `KILL`.
+pub(crate) fn kill(_ui: &Ui, _name: &str, _signal: Option<&str>) -> Result<()> {
+    unready("kill")
+}
+
+/// Freezes all processes of a container.
+pub(crate) fn pause(_ui: &Ui, _name: &str) -> Result<()> {
+    unready("pause")
+}
+
+/// Lets the processes of a container go on.
+pub(crate) fn unpause(_ui: &Ui, _name: &str) -> Result<()> {
+    unready("unpause")
+}
+
+/// Waits for the end of a container; gives its exit code.
+pub(crate) fn wait(_ui: &Ui, _name: &str) -> Result<i64> {
+    unready("wait")
+}
+
+/// Removes a container.
+pub(crate) fn remove(_ui: &Ui, _name: &str, _request: Remove) -> Result<()> {
+    unready("rm")
+}
+
+/// Names a container anew.
+pub(crate) fn rename(_ui: &Ui, _old: &str, _new: &str) -> Result<()> {
+    unready("rename")
+}
+
+/// Changes limits of a container.
+pub(crate) fn update(_ui: &Ui, _name: &str, _request: &Update) -> Result<()> {
+    unready("update")
+}
+
+/// Lists containers, the newest first.
+pub(crate) fn list(_ui: &Ui, _request: &List) -> Result<Vec<Summary>> {
+    unready("ps")
+}
+
+/// Tells all of a container, with its sizes where they are asked for.
+pub(crate) fn inspect(_ui: &Ui, name: &str, _size: bool) -> Result<Facts> {
+    Err(CommandError::daemon(format_args!("No such container: {}", Printable(name))))
+}
+
+/// Where the ports of a container are published.
+pub(crate) fn ports(_ui: &Ui, _name: &str) -> Result<PortBindings> {
+    unready("port")
+}
+
+/// Lists the processes of a container with `ps` and the options given.
+pub(crate) fn top(_ui: &Ui, _name: &str, _options: &[String]) -> Result<ProcessTable> {
+    unready("top")
+}
+
+/// Counts what containers use.
+pub(crate) fn stats(_ui: &Ui, _request: &Stats<'_>) -> Result<Vec<Usage>> {
+    unready("stats")
+}
+
+/// Writes a container's log to standard output and standard error.
+pub(crate) fn logs(_ui: &Ui, _name: &str, _request: &Logs) -> Result<()> {
+    unready("logs")
+}
+
+/// Lists what a container has changed.
+pub(crate) fn diff(_ui: &Ui, _name: &str) -> Result<Vec<Change>> {
+    unready("diff")
+}
+
+/// Writes a container's files as a tar.
+pub(crate) fn export(_ui: &Ui, _name: &str, _output: Output<'_>) -> Result<()> {
+    unready("export")
+}
+
+/// Makes an image of a container; gives its ID.
+pub(crate) fn commit(_ui: &Ui, _request: &Commit<'_>) -> Result<String> {
+    unready("commit")
+}
+
+/// Copies out of a container, to a path here or `-` for a tar on standard output.
+pub(crate) fn copy_from(_ui: &Ui, _name: &str, _path: &str, _to: &str, _how: Copy) -> Result<()> {
+    unready("cp")
+}
+
+/// Copies into a container, from a path here or `-` for a tar on standard input.
+pub(crate) fn copy_to(_ui: &Ui, _from: &str, _name: &str, _path: &str, _how: Copy) -> Result<()> {
+    unready("cp")
+}
+
+/// Removes the containers that do not run.
+pub(crate) fn prune(_ui: &Ui, _filters: &Filters) -> Result<PruneReport> {
+    unready("container prune")
+}
+
+/// Makes a volume; gives its name.
+pub(crate) fn create_volume(_ui: &Ui, _request: NewVolume<'_>) -> Result<String> {
+    unready("volume create")
+}
+
+/// Lists volumes by name.
+pub(crate) fn list_volumes(_ui: &Ui, _filters: &Filters) -> Result<Vec<Volume>> {
+    unready("volume ls")
+}
+
+/// Tells all of a volume.
+pub(crate) fn inspect_volume(_ui: &Ui, name: &str) -> Result<Volume> {
+    Err(CommandError::daemon(format_args!("get {}: no such volume", Printable(name))))
+}
+
+/// Removes a volume; by force, one that is not there too.
+pub(crate) fn remove_volume(_ui: &Ui, _name: &str, _force: bool) -> Result<()> {
+    unready("volume rm")
+}
+
+/// Removes the volumes that no container has.
+pub(crate) fn prune_volumes(_ui: &Ui, _filters: &Filters) -> Result<PruneReport> {
+    unready("volume prune")
+}
+
+/// Makes a network; gives its ID.
+pub(crate) fn create_network(_ui: &Ui, _request: NewNetwork<'_>) -> Result<String> {
+    unready("network create")
+}
+
+/// Lists networks by name.
+pub(crate) fn list_networks(_ui: &Ui, _filters: &Filters) -> Result<Vec<Network>> {
+    unready("network ls")
+}
+
+/// Tells all of a network.
+pub(crate) fn inspect_network(_ui: &Ui, name: &str) -> Result<Network> {
+    Err(CommandError::daemon(format_args!("network {} not found", Printable(name))))
+}
+
+/// Removes a network.
+pub(crate) fn remove_network(_ui: &Ui, _name: &str) -> Result<()> {
+    unready("network rm")
+}
+
+/// Puts a container into a network.
+pub(crate) fn connect(
+    _ui: &Ui,
+    _network: &str,
+    _container: &str,
+    _request: &varve_types::container::NetworkRequest,
+) -> Result<()> {
+    unready("network connect")
+}
+
+/// Takes a container out of a network.
+pub(crate) fn disconnect(_ui: &Ui, _network: &str, _container: &str, _force: bool) -> Result<()> {
+    unready("network disconnect")
+}
+
+/// Removes the networks that no container has.
+pub(crate) fn prune_networks(_ui: &Ui, _filters: &Filters) -> Result<PruneReport> {
+    unready("network prune")
+}
