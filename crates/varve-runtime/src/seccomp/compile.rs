@@ -6,9 +6,10 @@
 //! - Each action gets a program of its own; the kernel runs them all and the strictest answer
 //!   counts. The program of the default lets pass all that another one judges.
 //! - In front of its comparisons stands our own beginning, which sends each architecture to its
-//!   list. Calls of an architecture that has none, of x32, and calls newer than every one that
-//!   the profile names are answered with ENOSYS, as an older kernel would: libraries know what
-//!   to do then, and nothing is killed for asking.
+//!   list. Calls of an architecture that has none and of x32 are answered with ENOSYS, under
+//!   every profile: a list of what is refused must not be got round in another architecture's
+//!   way. Calls newer than every one that a list of what is allowed names are answered so too,
+//!   as an older kernel would: libraries know what to do then, and nothing is killed for asking.
 
 use std::collections::BTreeMap;
 
@@ -178,20 +179,15 @@ fn program(
     matched: &SeccompAction,
     architectures: &[Architecture],
 ) -> Result<Program, CompileError> {
-    // An allow list answers for what it has never heard of; the others let it pass.
-    let unknown = match otherwise {
-        SeccompAction::Allow => SeccompAction::Allow,
-        _ => SeccompAction::Errno(ENOSYS),
-    };
     let mut program = vec![statement(LOAD, ARCHITECTURE_OFFSET)];
     for architecture in architectures {
-        let part = part(rules, otherwise, matched, &unknown, *architecture)?;
+        let part = part(rules, otherwise, matched, *architecture)?;
         // A short jump reaches 255 instructions, so a long one is jumped over.
         program.push(jump(JUMP_EQUAL, architecture.audit(), 1, 0));
         program.push(statement(JUMP, part.len() as u32));
         program.extend(part);
     }
-    program.push(statement(RETURN, unknown.into()));
+    program.push(statement(RETURN, SeccompAction::Errno(ENOSYS).into()));
     if program.len() > INSTRUCTIONS_MAX {
         return Err(CompileError::TooLarge(program.len()));
     }
@@ -203,7 +199,6 @@ fn part(
     rules: &[&LinuxSyscall],
     otherwise: &SeccompAction,
     matched: &SeccompAction,
-    unknown: &SeccompAction,
     architecture: Architecture,
 ) -> Result<Program, CompileError> {
     let mut chains: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
@@ -230,17 +225,17 @@ fn part(
     let filter = SeccompFilter::new(chains, otherwise.clone(), matched.clone(), TargetArch::x86_64)
         .map_err(CompileError::Rule)?;
     let compiled: BpfProgram = filter.try_into().map_err(CompileError::Rule)?;
-    let mut part = Vec::new();
-    let last = newest.and_then(|newest| u32::try_from(newest).ok());
-    if let Some(last) = last
-        && unknown != otherwise
+    let not_there = u32::from(SeccompAction::Errno(ENOSYS));
+    let mut part = vec![statement(LOAD, NUMBER_OFFSET)];
+    if architecture == Architecture::X86_64 {
+        part.push(jump(JUMP_AT_LEAST, X32_BIT, 0, 1));
+        part.push(statement(RETURN, not_there));
+    }
+    if let Some(newest) = newest.and_then(|newest| u32::try_from(newest).ok())
+        && *otherwise != SeccompAction::Allow
     {
-        part.push(statement(LOAD, NUMBER_OFFSET));
-        if architecture == Architecture::X86_64 {
-            part.push(jump(JUMP_AT_LEAST, X32_BIT, 1, 0));
-        }
-        part.push(jump(JUMP_GREATER, last, 0, 1));
-        part.push(statement(RETURN, unknown.clone().into()));
+        part.push(jump(JUMP_GREATER, newest, 0, 1));
+        part.push(statement(RETURN, not_there));
     }
     part.extend(compiled.into_iter().skip(PROLOGUE));
     Ok(part)

@@ -164,6 +164,19 @@ fn an_architecture_without_a_list_gets_no_calls_and_is_not_killed() {
 }
 
 #[test]
+fn a_list_of_what_is_refused_is_not_got_round_in_another_architectures_way() {
+    if !runs_i386() {
+        return;
+    }
+    let filter = custom(
+        r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"name":"sched_yield","action":"SCMP_ACT_ERRNO","errnoRet":5}]}"#,
+    );
+    assert_eq!(outcome(&filter, &native(SCHED_YIELD, &[])), EIO);
+    assert_eq!(outcome(&filter, &Call::new(Mode::X86From64, SCHED_YIELD_X86, &[])), ENOSYS);
+    assert_eq!(outcome(&filter, &native(PERSONALITY, &[8])), 0);
+}
+
+#[test]
 fn calls_in_the_way_of_x32_are_not_there() {
     const X32: u32 = 0x4000_0000;
     assert_eq!(outcome(&default_filter(&[]), &native(X32 | GETPID, &[])), ENOSYS);

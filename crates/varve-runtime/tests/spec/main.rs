@@ -4,3 +4,4 @@ mod choices;
 mod golden;
 mod limits;
 mod made;
+mod runc;
