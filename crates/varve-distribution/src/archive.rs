@@ -31,7 +31,7 @@ pub use save::{SavedImage, save};
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// The manifest of an image that came without one. The same parts give the same bytes.
-fn manifest_bytes<'a>(
+pub fn manifest_bytes<'a>(
     config: &varve_types::Descriptor,
     layers: impl IntoIterator<Item = &'a varve_types::Descriptor>,
 ) -> Vec<u8> {

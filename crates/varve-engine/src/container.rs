@@ -1,6 +1,7 @@
 //! The verbs of containers and volumes, one file each.
 //!
 //! ```text
+//! commit   what a container changed ─▶ a new image
 //! create   image + what was asked for ─▶ record in the store
 //! find     a name, an ID or a prefix of one ─▶ record
 //! volumes  what is mounted: volumes made, paths checked
@@ -10,6 +11,7 @@
 //! A container is a record in the store (`varve_store::containers`); what runs of it is the
 //! runtime's business. Texts of errors are Docker's ([`ContainerError`]).
 
+pub mod commit;
 pub mod create;
 mod error;
 pub mod find;
@@ -17,6 +19,7 @@ pub mod rename;
 mod verify;
 pub mod volumes;
 
+pub use commit::Commit;
 pub use create::{CreateContainer, CreatedContainer};
 pub use error::ContainerError;
 pub use volumes::{CreateVolume, RemoveVolume};

@@ -178,6 +178,14 @@ pub enum Error {
         /// Why not.
         source: std::io::Error,
     },
+    /// What a container changed cannot be read.
+    #[error("the changes of container {} cannot be read", Printable(container))]
+    Upper {
+        /// The container's name.
+        container: String,
+        /// Why not.
+        source: varve_fs::upper::UpperError,
+    },
     /// The pull asked for a platform that the tag's one image is not for.
     #[error(
         "image with reference {} was found but does not match the specified platform: wanted {}, actual: {}",
@@ -285,6 +293,7 @@ impl Error {
             | Self::Hosts(_)
             | Self::Output(_)
             | Self::Layers { .. }
+            | Self::Upper { .. }
             | Self::Unreadable { .. }
             | Self::Damaged { .. } => Origin::Varve,
             _ => Origin::Daemon,
@@ -328,6 +337,7 @@ impl Error {
             Self::Damaged { source, .. } if source.kind() == Kind::NotFound => Kind::Corrupt,
             Self::Damaged { source, .. } => source.kind(),
             Self::Layers { source, .. } => source.kind(),
+            Self::Upper { source, .. } => source.kind(),
             Self::Unreadable { source, .. }
                 if source.kind() == std::io::ErrorKind::UnexpectedEof =>
             {

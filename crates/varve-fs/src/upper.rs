@@ -5,6 +5,7 @@
 //! Each directory is opened beneath the upper's handle through no symbolic link, and each file is
 //! read by the same handle by which it was looked at.
 
+mod changes;
 mod error;
 mod xattrs;
 
@@ -23,6 +24,7 @@ use crate::{
     tar::{Device, EntryKind, NewEntry, Time, Writer, Xattr},
 };
 
+pub use changes::{UpperChange, changes};
 pub use error::UpperError;
 use xattrs::Xattrs;
 
@@ -71,7 +73,7 @@ struct Node<'a> {
 impl<W: Write> Layer<'_, W> {
     fn walk(&mut self) -> Result<(), UpperError> {
         let mut path = Vec::new();
-        let root = self.open_directory(&path)?;
+        let root = open_directory(self.upper, &path)?;
         let mut frames: Vec<Frame> = vec![(0, names(&root, &path)?)];
         // Only the handle of where we are is kept: ways may be longer than handles are many.
         let mut here = Some(root);
@@ -84,7 +86,7 @@ impl<W: Write> Layer<'_, W> {
             };
             let directory = match here.take() {
                 Some(directory) => directory,
-                None => self.open_directory(&path)?,
+                None => open_directory(self.upper, &path)?,
             };
             if !path.is_empty() {
                 path.push(b'/');
@@ -95,7 +97,7 @@ impl<W: Write> Layer<'_, W> {
                 return Err(UpperError::Limit { what: "bytes of a path", limit });
             }
             if self.entry(directory.as_fd(), &name, &path)? {
-                let inner = self.open_directory(&path)?;
+                let inner = open_directory(self.upper, &path)?;
                 frames.push((path.len(), names(&inner, &path)?));
                 here = Some(inner);
             } else {
@@ -213,17 +215,6 @@ impl<W: Write> Layer<'_, W> {
         let entry = NewEntry { mode: 0o600, ..node.entry(EntryKind::File) };
         self.writer.append_bytes(&entry, b"").map_err(UpperError::Write)
     }
-
-    fn open_directory(&self, path: &[u8]) -> Result<OwnedFd, UpperError> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let how = ResolveFlags::BENEATH
-            | ResolveFlags::NO_SYMLINKS
-            | ResolveFlags::NO_MAGICLINKS
-            | ResolveFlags::NO_XDEV;
-        let name = if path.is_empty() { b"." } else { path };
-        rustix::fs::openat2(self.upper, name, flags, Mode::empty(), how)
-            .map_err(UpperError::io("open", path))
-    }
 }
 
 impl<'a> Node<'a> {
@@ -241,6 +232,18 @@ impl<'a> Node<'a> {
             size: 0,
         }
     }
+}
+
+/// Opens a directory below the upper one, through no symbolic link.
+fn open_directory(upper: BorrowedFd, path: &[u8]) -> Result<OwnedFd, UpperError> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let how = ResolveFlags::BENEATH
+        | ResolveFlags::NO_SYMLINKS
+        | ResolveFlags::NO_MAGICLINKS
+        | ResolveFlags::NO_XDEV;
+    let name = if path.is_empty() { b"." } else { path };
+    rustix::fs::openat2(upper, name, flags, Mode::empty(), how)
+        .map_err(UpperError::io("open", path))
 }
 
 /// The names in a directory, in the order of their bytes.

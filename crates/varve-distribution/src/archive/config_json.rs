@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
-use varve_types::{DiffId, Platform, RunConfig};
+use varve_types::{DiffId, ImageConfig, Platform, RunConfig, config::History};
 
 use crate::go_json;
 
@@ -48,6 +48,64 @@ impl NewImage<'_> {
         put("rootfs", json!({"type": "layers", "diff_ids": [self.layer]}));
         if !self.platform.variant.is_empty() {
             put("variant", json!(self.platform.variant));
+        }
+        go_json::to_vec(&image)
+    }
+}
+
+/// What an image says of itself that was made of another one and a container's changes.
+#[derive(Debug)]
+pub struct ChildImage<'a> {
+    /// The image that the container is of.
+    pub parent: &'a ImageConfig,
+    /// Who made it.
+    pub author: &'a str,
+    /// Comment on the step that made it.
+    pub comment: &'a str,
+    /// How it is run.
+    pub config: &'a RunConfig,
+    /// The container's ID.
+    pub container: &'a str,
+    /// How the container was run.
+    pub container_config: &'a RunConfig,
+    /// When it was made.
+    pub created: Timestamp,
+    /// The container's changes; `None` where there are none.
+    pub layer: Option<DiffId>,
+}
+
+impl ChildImage<'_> {
+    /// The config's bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let created = self.created.to_string();
+        let mut image = Map::new();
+        let mut put = |name: &str, value: Value| image.insert(name.to_owned(), value);
+        put("architecture", json!(self.parent.architecture));
+        if !self.author.is_empty() {
+            put("author", json!(self.author));
+        }
+        put("config", run_config(self.config));
+        put("container", json!(self.container));
+        put("container_config", run_config(self.container_config));
+        put("created", json!(created));
+        put("docker_version", json!(concat!("varve ", env!("CARGO_PKG_VERSION"))));
+        let step = History {
+            created: Some(self.created),
+            created_by: self.container_config.cmd.as_deref().unwrap_or_default().join(" "),
+            author: self.author.to_owned(),
+            comment: self.comment.to_owned(),
+            empty_layer: self.layer.is_none(),
+        };
+        let history: Vec<&History> = self.parent.history.iter().chain([&step]).collect();
+        put("history", json!(history));
+        put("os", json!(self.parent.os));
+        if !self.parent.os_version.is_empty() {
+            put("os.version", json!(self.parent.os_version));
+        }
+        let layers: Vec<&DiffId> = self.parent.rootfs.diff_ids.iter().chain(&self.layer).collect();
+        put("rootfs", json!({"type": "layers", "diff_ids": layers}));
+        if !self.parent.variant.is_empty() {
+            put("variant", json!(self.parent.variant));
         }
         go_json::to_vec(&image)
     }
@@ -157,5 +215,32 @@ mod tests {
             run_config(&config).to_string(),
             r#"{"Hostname":"","Domainname":"","User":"nobody","AttachStdin":false,"AttachStdout":false,"AttachStderr":false,"ExposedPorts":{"443/udp":{},"80/tcp":{}},"Tty":false,"OpenStdin":false,"StdinOnce":false,"Env":["A=1","B=2"],"Cmd":["sh","-c","echo hi"],"Healthcheck":{"Test":["CMD-SHELL","true"],"Interval":5000000000},"Image":"","Volumes":{"/data":{},"/v2":{}},"WorkingDir":"/tmp","Entrypoint":["/bin/env"],"OnBuild":["RUN echo x"],"Labels":{"x":"y","z":"q r"},"StopSignal":"SIGINT"}"#
         );
+    }
+
+    /// As recorded of Docker 26.1.5, apart from `docker_version`.
+    #[test]
+    fn a_committed_image_has_dockers_members_in_dockers_order() {
+        const RECORDED: &str = include_str!("../../tests/archive/committed.json");
+        let image: Value = serde_json::from_str(RECORDED).unwrap();
+        let mut parent: ImageConfig = serde_json::from_str(RECORDED).unwrap();
+        parent.history.pop();
+        let layer = parent.rootfs.diff_ids.pop();
+        let part = |name: &str| serde_json::from_value::<RunConfig>(image[name].clone()).unwrap();
+        let child = ChildImage {
+            parent: &parent,
+            author: "Jane <jane@example.com>",
+            comment: "my msg",
+            config: &part("config"),
+            container: image["container"].as_str().unwrap(),
+            container_config: &part("container_config"),
+            created: parent.created.unwrap(),
+            layer,
+        };
+        let version = concat!("varve ", env!("CARGO_PKG_VERSION"));
+        let expected = RECORDED.trim_end().replace("26.1.5+dfsg1", version);
+        assert_eq!(String::from_utf8(child.to_bytes()).unwrap(), expected);
+        let unchanged = ChildImage { layer: None, ..child }.to_bytes();
+        let unchanged: ImageConfig = serde_json::from_slice(&unchanged).unwrap();
+        assert!(unchanged.history[2].empty_layer && unchanged.diff_ids().len() == 1);
     }
 }

@@ -13,7 +13,7 @@ use varve_fs::{
     stack::Stack,
     tar::{Event, Parser},
     tree::Tree,
-    upper::{UpperError, write_layer},
+    upper::{UpperError, changes, write_layer},
 };
 use varve_types::Kind;
 
@@ -79,6 +79,68 @@ os.setxattr(\"h\", \"{own}.overlay.redirect\", b\"/etc\")'"
         let names = |path: &[u8]| layer.tree.inode(layer.tree.lookup(path).unwrap()).links;
         assert_eq!((names(b"f"), names(b"linked/three")), (2, 2));
     }
+}
+
+#[test]
+fn what_happened_in_an_overlay_is_listed_as_by_docker() {
+    if !kernel::is_root() || !kernel::may_mount_overlays() {
+        return;
+    }
+    let lower = Layer::made(
+        "same = s\nf = f\nbin/\nbin/yes = y\nbin/no = n\nd/\nd/x = x\nd/y = y\nd/z/\n\
+         d/z/a = a\nlink -> x\ntouched/\ntouched/t = t\nquiet/\nquiet/q = q\ndeep/\ndeep/er/\n\
+         deep/er/e = e\nmode/\ngone/\ngone/g = g\nturned = file\nother/\nother/o = o\n",
+    );
+    let dir = tempfile::tempdir().unwrap();
+    let (low, up) = (dir.path().join("lower"), dir.path().join("upper"));
+    kernel::extract_to(Source::Layer(&lower.tree, &lower.tar), &low, Marks::Trusted);
+    fs::create_dir(&up).unwrap();
+    fs::create_dir(dir.path().join("work")).unwrap();
+    let work = dir.path().join("work");
+    let options = format!("upperdir={},workdir={}", up.display(), work.display());
+    // `quiet/q` is copied up by opening it, and not changed.
+    kernel::facts_of_overlay(
+        std::slice::from_ref(&low),
+        &options,
+        "echo 1 > new; mkdir -p add/in; touch add/in/side; echo f > f; rm bin/yes; : >> quiet/q
+         rm -r d; mkdir d; echo x > d/n; mkdir d/z; rm link; ln -s y link; chmod 700 mode
+         rm -r gone; rm turned; mkdir turned; touch turned/in; rm -r other; echo > other
+         chown 3 deep/er/e; touch -d @5 touched/t",
+    );
+    let mut shown = String::new();
+    let directory = File::open(&up).unwrap();
+    for change in changes(directory.as_fd(), Marks::Trusted, &lower.tree).unwrap() {
+        let path = String::from_utf8(change.path).unwrap();
+        let letter = &format!("{:?}", change.kind)[..1];
+        shown += &format!("{letter} /{path}\n");
+    }
+    expect![[r"
+        A /add
+        A /add/in
+        A /add/in/side
+        C /bin
+        D /bin/yes
+        C /d
+        A /d/n
+        D /d/x
+        D /d/y
+        C /d/z
+        D /d/z/a
+        C /deep
+        C /deep/er
+        C /deep/er/e
+        C /f
+        D /gone
+        C /link
+        C /mode
+        A /new
+        C /other
+        C /touched
+        C /touched/t
+        C /turned
+        A /turned/in
+    "]]
+    .assert_eq(&shown);
 }
 
 /// Without the root, which no layer has, and without fractions of seconds.
