@@ -19,6 +19,7 @@ const EIO: i32 = 5;
 const EFAULT: i32 = 14;
 const EINVAL: i32 = 22;
 const ENOSYS: i32 = 38;
+const SIGSYS: i32 = 31;
 
 fn resolved(profile: &Profile, capabilities: &[Capability]) -> LinuxSeccomp {
     let facts = Facts { architecture: "amd64", kernel: (6, 1), capabilities };
@@ -191,7 +192,6 @@ fn a_profile_of_ones_own_may_refuse_single_calls_in_several_ways() {
             {"names":["personality"],"action":"SCMP_ACT_ERRNO","errnoRet":22,
              "args":[{"index":0,"value":1,"op":"SCMP_CMP_EQ"},{"index":0,"value":2,"op":"SCMP_CMP_EQ"}]}]}"#,
     );
-    const SIGSYS: i32 = 31;
     assert_eq!(filter.len(), 3);
     assert_eq!(outcome(&filter, &native(SCHED_YIELD, &[])), EIO);
     assert_eq!(outcome(&filter, &native(KEYCTL, &[9_999])), -SIGSYS);
