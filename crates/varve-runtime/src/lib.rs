@@ -12,6 +12,7 @@
 
 pub mod apparmor;
 pub mod files;
+pub mod network;
 pub mod probe;
 pub mod seccomp;
 pub mod selinux;

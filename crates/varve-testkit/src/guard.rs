@@ -89,6 +89,21 @@ pub fn found(name: &str, found: bool) -> bool {
     found
 }
 
+/// Whether network namespaces with interfaces and rules of their own can be made. The programs
+/// `unshare` and `ip` come with every distribution.
+#[track_caller]
+pub fn network_namespace() -> bool {
+    let may = Command::new("unshare")
+        .args(["--net", "ip", "link", "add", "type", "veth"])
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    if !may {
+        lacks("network-namespace");
+    }
+    may
+}
+
 #[track_caller]
 fn lacks(name: &str) {
     let at = std::panic::Location::caller();

@@ -90,3 +90,13 @@ pub const RESOLV_CONF_SIZE_BYTES_MAX: u64 = 1 << 20;
 pub const SECCOMP_PROFILE_SIZE_BYTES_MAX: usize = 4 << 20;
 /// Bytes of a file that a flag names: variables, labels, a profile for seccomp.
 pub const FLAG_FILE_SIZE_BYTES_MAX: u64 = 4 << 20;
+/// Ports that one container may publish.
+pub const PUBLISHED_PORTS_MAX: usize = 4_096;
+/// Connections to published ports that one container's helper carries at once.
+pub const RELAYED_CONNECTIONS_MAX: usize = 1_024;
+/// Senders of datagrams to published ports that one container's helper remembers at once.
+pub const RELAYED_FLOWS_MAX: usize = 1_024;
+/// Questions for names that one container's helper has open at once.
+pub const RESOLVER_QUERIES_MAX: usize = 256;
+/// Bytes of one record about networks.
+pub const NETWORK_RECORD_SIZE_BYTES_MAX: u64 = 16 << 20;

@@ -1,0 +1,130 @@
+//! Many processes at once, and processes that die half-way.
+
+use std::{
+    collections::BTreeSet,
+    env,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+use varve_runtime::network::{Attach, Netns, Sandbox};
+use varve_types::container::NetworkRequest;
+
+use crate::world::{World, bindings, id, on, open, path, serve_tcp};
+
+const WORKERS: u8 = 5;
+const CONTAINERS_EACH: u8 = 20;
+
+/// Starts a process on the machine that attaches containers with these numbers, again and again if
+/// `forever`.
+fn worker(world: &World, first: u8, count: u8, forever: bool) -> Child {
+    let directory = path(&world.directory);
+    on(&world.machine, || {
+        Command::new(env::current_exe().unwrap())
+            .args(["crash::plays_a_worker", "--exact", "--ignored", "--nocapture"])
+            .env("WORK", format!("{first} {count} {forever}"))
+            .env("DIRECTORY", &directory)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap()
+    })
+}
+
+/// Not a test: what [`worker`] starts.
+#[test]
+#[ignore = "the process that other tests start"]
+fn plays_a_worker() {
+    let work = env::var("WORK").unwrap();
+    let directory = PathBuf::from(env::var_os("DIRECTORY").unwrap());
+    let words: Vec<&str> = work.split(' ').collect();
+    let (first, count): (u8, u8) = (words[0].parse().unwrap(), words[1].parse().unwrap());
+    loop {
+        for number in first..first + count {
+            attach(&directory, number, words[2] == "true");
+        }
+        if words[2] != "true" {
+            return;
+        }
+    }
+}
+
+fn attach(directory: &Path, number: u8, and_detach: bool) {
+    let networks = open(directory, &Netns::current().unwrap());
+    let (container, netns) = (id(number), Netns::create().unwrap());
+    let port = format!("{}:80", 20_000 + u16::from(number));
+    let attach = Attach {
+        container: &container,
+        name: &format!("c{number}"),
+        hostname: "",
+        netns: &netns,
+        networks: &[("back".to_owned(), NetworkRequest::default())],
+        ports: &bindings(&[&port]),
+        upstreams: &[],
+    };
+    networks.attach(&attach).unwrap();
+    if and_detach {
+        networks.detach(&container).unwrap();
+    }
+}
+
+#[test]
+fn a_hundred_containers_at_once_get_a_hundred_addresses() {
+    let Some(world) = World::new() else { return };
+    world.create("back");
+    let workers: Vec<Child> = (0..WORKERS)
+        .map(|n| worker(&world, 1 + n * CONTAINERS_EACH, CONTAINERS_EACH, false))
+        .collect();
+    for mut worker in workers {
+        assert!(worker.wait().unwrap().success());
+    }
+    let networks = world.networks();
+    let inspected = on(&world.machine, || networks.inspect("back")).unwrap();
+    let address = |sandbox: &Sandbox| IpAddr::V4(sandbox.endpoints[0].ipv4.unwrap().address);
+    let addresses: BTreeSet<IpAddr> = inspected.sandboxes.iter().map(address).collect();
+    assert_eq!(addresses.len(), usize::from(WORKERS * CONTAINERS_EACH));
+    let gone = on(&world.machine, || networks.reconcile(&|_| false)).unwrap();
+    assert_eq!(gone.containers.len(), addresses.len());
+    world.assert_nothing_is_left();
+}
+
+/// Whatever the moment a process dies at, the next command finds all that it had made.
+#[test]
+fn a_killed_process_leaves_nothing_that_is_not_found() {
+    let Some(world) = World::new() else { return };
+    world.create("back");
+    let networks = world.networks();
+    for round in 0..30 {
+        let mut worker = worker(&world, 1, 3, true);
+        // Long enough to begin, and each time another moment.
+        thread::sleep(Duration::from_micros(60_000 + round * 3_700));
+        worker.kill().unwrap();
+        worker.wait().unwrap();
+        on(&world.machine, || networks.reconcile(&|_| false)).unwrap();
+        world.assert_nothing_is_left();
+    }
+    let again = on(&world.machine, || networks.reconcile(&|_| false)).unwrap();
+    assert_eq!(again, varve_runtime::network::Reconciled::default());
+}
+
+#[test]
+fn what_lives_is_left_alone() {
+    let Some(world) = World::new() else { return };
+    world.create("back");
+    let one = world.start(1, &["back"], &["8080:80"]);
+    let other = world.start(2, &["bridge"], &[]);
+    let networks = world.networks();
+    let found = on(&world.machine, || networks.reconcile(&|id| *id == one.id)).unwrap();
+    assert_eq!(found.containers, [other.id]);
+    assert_eq!(found.networks, Vec::<String>::new());
+    serve_tcp(&one.netns, 80);
+    assert_eq!(
+        crate::world::ask_tcp(&world.outside, crate::world::MACHINE, 8080),
+        "203.0.113.1 hello"
+    );
+    world.stop(&one);
+    world.assert_nothing_is_left();
+}
