@@ -210,7 +210,9 @@ fn a_real_program_runs_under_dockers_profile() {
         "echo a > f && cat f && mkdir d && rm -r d f && (exit 3) | sleep 0; unshare -U true";
     let output = std::thread::scope(|scope| {
         let run = || {
-            filter.iter().for_each(|program| seccompiler::apply_filter(program).unwrap());
+            for program in &filter {
+                seccompiler::apply_filter(program).unwrap();
+            }
             let mut command = Command::new(busybox);
             command.args(["sh", "-c", script]).current_dir(directory.path()).output().unwrap()
         };
