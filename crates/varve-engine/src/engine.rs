@@ -4,7 +4,7 @@ use std::path::Path;
 
 use varve_store::Store;
 
-use crate::{Registries, Result};
+use crate::{Registries, Result, StoreOptions};
 
 /// Does what the commands ask, on one store.
 #[derive(Debug)]
@@ -17,6 +17,11 @@ impl Engine {
     /// Opens the store in `root`, making it where there is none.
     pub fn open(root: &Path, registries: Registries) -> Result<Self> {
         Ok(Self { store: Store::open(root)?, registries })
+    }
+
+    /// Opens the store in `root` with choices of the user's.
+    pub fn open_with(root: &Path, options: StoreOptions, registries: Registries) -> Result<Self> {
+        Ok(Self { store: Store::open_with(root, options)?, registries })
     }
 
     /// The store.

@@ -1,5 +1,6 @@
 //! Why a verb did not do what was asked, in Docker's words where Docker has some.
 
+use varve_fs::backend::BackendError;
 use varve_types::{Digest, Kind, Platform, Printable, Reference, reference::ReferenceError};
 
 /// Why a verb failed.
@@ -76,6 +77,12 @@ pub enum Error {
     /// `save`: none of the images is for this platform.
     #[error("no suitable export target found for platform {0}")]
     NoExportTarget(Platform),
+    /// Mounting is for root.
+    #[error("images are mounted and unmounted by root only")]
+    NeedsRoot,
+    /// `image unmount` of one that is not mounted.
+    #[error("image {0} is not mounted")]
+    NotMounted(String),
     /// `push` of a name that no image has.
     #[error("An image does not exist locally with the tag: {0}")]
     NotLocal(String),
@@ -294,6 +301,8 @@ impl Error {
             | Self::Output(_)
             | Self::Layers { .. }
             | Self::Upper { .. }
+            | Self::NeedsRoot
+            | Self::NotMounted(_)
             | Self::Unreadable { .. }
             | Self::Damaged { .. } => Origin::Varve,
             _ => Origin::Daemon,
@@ -309,6 +318,7 @@ impl Error {
             | Self::OtherPlatform(_)
             | Self::NoPlatform { .. }
             | Self::NoExportTarget(_)
+            | Self::NotMounted(_)
             | Self::PulledOtherPlatform(_) => Kind::NotFound,
             Self::Reference(_)
             | Self::TagTarget { .. }
@@ -323,6 +333,7 @@ impl Error {
             | Self::Reserved => Kind::Invalid,
             Self::Conflict { .. } | Self::OnePlatformOfMany(_) => Kind::Conflict,
             Self::Container(error) => error.kind(),
+            Self::NeedsRoot => Kind::Denied,
             Self::Transfer(error) => error.kind(),
             Self::Archive(error) => error.kind(),
             Self::Registry(error) => error.kind(),
@@ -362,6 +373,10 @@ impl Error {
             Self::OnePlatformOfMany(_) => Some(
                 "remove the whole image, and pull the platforms to keep with --platform".into(),
             ),
+            Self::NeedsRoot => Some(
+                "run the command as root, or look into the image with `varve image tree`, `cat` and `export`, which need no privileges"
+                    .into(),
+            ),
             Self::Damaged { .. }
             | Self::Archive(varve_distribution::archive::Error::Store(
                 varve_store::Error::BlobNotFound(_) | varve_store::Error::Damaged(_),
@@ -392,6 +407,15 @@ fn store_hint(error: &varve_store::Error) -> Option<String> {
         }
         (varve_store::Error::Io { .. }, Kind::Denied) => {
             "run as a user that may write there, or choose another directory with --root or VARVE_ROOT"
+        }
+        (varve_store::Error::InUse(_), _) => {
+            "end the programs that use it (`fuser -m` lists them), or add --force"
+        }
+        (varve_store::Error::Backend(BackendError::Unusable { .. }), _) => {
+            "leave --storage-backend and VARVE_STORAGE_BACKEND out, and varve takes the best that works"
+        }
+        (varve_store::Error::Mount(_) | varve_store::Error::Backend(_), Kind::Denied) => {
+            "mounting wants the privileges of root in its namespaces (CAP_SYS_ADMIN)"
         }
         _ => return None,
     };

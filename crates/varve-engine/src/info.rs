@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use varve_types::Ctx;
 
-use crate::{Engine, Result, list};
+use crate::{BackendKind, Engine, Result, list};
 
 /// Facts about this machine and this store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub struct SystemFacts {
     pub images: u64,
     /// The storage backend.
     pub driver: &'static str,
+    /// How layers are shown; `None` where that was never found out, or nothing works.
+    pub backend: Option<BackendKind>,
     /// The store's directory.
     pub root: PathBuf,
     /// The file system type that the store lies on.
@@ -43,6 +45,7 @@ impl Engine {
         Ok(SystemFacts {
             images: list::summaries(&names).len() as u64,
             driver: "varve",
+            backend: self.store.backend_if_made().map(|probed| probed.kind),
             root: self.store.root().to_owned(),
             backing_file_system: backing_file_system(self.store.root()),
             kernel_version: text(uname.release()),

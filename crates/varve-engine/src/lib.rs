@@ -28,6 +28,7 @@ pub mod info;
 pub mod inspect;
 pub mod list;
 pub mod load;
+pub mod mount;
 pub mod prune;
 pub mod pull;
 pub mod push;
@@ -53,6 +54,7 @@ pub use info::SystemFacts;
 pub use inspect::ImageFacts;
 pub use list::{ImageSummary, List, PlatformSummary};
 pub use load::{Load, LoadSource};
+pub use mount::ImageMount;
 pub use prune::{Prune, Pruned};
 pub use pull::{Pull, PullPlatform, Pulled};
 pub use push::Push;
@@ -60,6 +62,9 @@ pub use registries::{Credential, LoggedIn, Registries};
 pub use remove::{Remove, Removed};
 pub use save::Save;
 pub use tree::{EntryKind, TreeEntry};
+
+pub use varve_fs::backend::BackendKind;
+pub use varve_store::Options as StoreOptions;
 
 /// What the verbs return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

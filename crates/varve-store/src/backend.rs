@@ -33,6 +33,11 @@ impl Store {
         Ok(self.probed().get_or_init(|| probed))
     }
 
+    /// The same of a store that was made; `None` also where nothing works.
+    pub fn backend_if_made(&self) -> Option<&Probed> {
+        if self.is_made() { self.backend().ok() } else { None }
+    }
+
     /// The backend itself.
     pub(crate) fn shown_by(&self) -> Result<Box<dyn Backend>> {
         Ok(self.backend()?.backend())

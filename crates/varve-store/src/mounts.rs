@@ -158,7 +158,12 @@ impl Store {
         if self.run_if_there()?.is_none() {
             return Ok(());
         }
-        let (run, entry) = self.enter(holder)?;
+        let run = self.run()?;
+        let entry = match holder {
+            // Its file is locked for as long as it has what it has, maybe by whoever called us.
+            Holder::Process(_) => Entry::of_process(&run, holder)?,
+            Holder::Container(_) | Holder::Image(_) => Entry::enter(&run, holder)?,
+        };
         unmount_all(&run.path(holder.place()), in_use)?;
         self.let_go(&run, entry, holder)
     }
@@ -170,8 +175,8 @@ impl Store {
         tidy::tidy(run, &mounting, self.boot())
     }
 
-    /// The images that are mounted in this mount namespace, and where, sorted.
-    pub fn mounted_images(&self) -> Result<Vec<(ImageId, PathBuf)>> {
+    /// The images that are mounted in this mount namespace, sorted.
+    pub fn mounted_images(&self) -> Result<Vec<(ImageId, Mounted)>> {
         let Some(run) = self.run_if_there()? else { return Ok(Vec::new()) };
         let table = Table::read()?;
         let holders = users::holders(&run)?.into_iter();
@@ -179,9 +184,10 @@ impl Store {
             Holder::Image(id) => Some((id, run.path(holder.place()))),
             Holder::Container(_) | Holder::Process(_) => None,
         });
-        let mut images: Vec<_> =
-            images.filter(|(_, place)| table.at(place).next().is_some()).collect();
-        images.sort();
+        let images = images.filter(|(_, place)| table.at(place).next().is_some());
+        let mounted = |path| Mounted { path, is_private: run.is_private, _holding: None };
+        let mut images: Vec<_> = images.map(|(id, path)| (id, mounted(path))).collect();
+        images.sort_by_key(|(id, _)| *id);
         Ok(images)
     }
 
@@ -334,7 +340,7 @@ fn attach_under_lock(
 
 /// What keeps a process's holder alive.
 fn holding(holder: &Holder, entry: Entry) -> Option<FileLock> {
-    matches!(holder, Holder::Process(_)).then(|| entry.into_lock())
+    if matches!(holder, Holder::Process(_)) { entry.into_lock() } else { None }
 }
 
 /// Unmounts all that is mounted at a place and in it.

@@ -1,11 +1,7 @@
 //! What tells, without reading it, that a tar is still the one that was hashed: `verified.json`
 //! beside it. Losing that costs time only.
 
-use std::{
-    fs, io,
-    os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
-};
+use std::{fs, io, os::unix::fs::MetadataExt, path::Path};
 
 use serde::{Deserialize, Serialize};
 use varve_fs::durable;
@@ -57,6 +53,6 @@ impl TarStamp {
     }
 }
 
-fn write(path: &PathBuf, text: &[u8]) -> io::Result<()> {
+fn write(path: &Path, text: &[u8]) -> io::Result<()> {
     durable::write_all(&durable::create_new(path, LAYOUT_MODE)?, text)
 }

@@ -6,6 +6,7 @@ pub mod fault;
 pub mod guard;
 pub mod image;
 mod log;
+pub mod namespace;
 pub mod registry;
 mod store;
 mod tar;

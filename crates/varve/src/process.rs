@@ -64,6 +64,21 @@ pub(crate) fn store_root(environment: &Environment, flag: Option<&Path>) -> Path
     }
 }
 
+/// Where run directories are: what is mounted, until the machine is restarted.
+pub(crate) fn run_root(environment: &Environment) -> PathBuf {
+    if let Some(given) = environment.get("VARVE_RUN").filter(|given| !given.is_empty()) {
+        return PathBuf::from(given);
+    }
+    let user = rustix::process::geteuid();
+    if user.is_root() {
+        return PathBuf::from("/run/varve");
+    }
+    match environment.get("XDG_RUNTIME_DIR").filter(|dir| dir.starts_with('/')) {
+        Some(dir) => Path::new(dir).join("varve"),
+        None => PathBuf::from(format!("/run/user/{}/varve", user.as_raw())),
+    }
+}
+
 fn home(environment: &Environment) -> PathBuf {
     PathBuf::from(environment.get("HOME").unwrap_or("/"))
 }

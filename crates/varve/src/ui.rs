@@ -8,7 +8,7 @@ use std::{
 };
 
 use jiff::tz::TimeZone;
-use varve_engine::{Engine, Registries};
+use varve_engine::{BackendKind, Engine, Registries, StoreOptions};
 use varve_types::{Clock, Ctx, Environment, Progress};
 
 use crate::{
@@ -73,7 +73,24 @@ impl Ui {
     /// Opens the store.
     pub(crate) fn engine(&self) -> Result<Engine, CommandError> {
         let root = process::store_root(&self.environment, flags::given(self.globals.root.as_ref()));
-        Ok(Engine::open(&root, self.registries()?)?)
+        let options = StoreOptions {
+            run: Some(process::run_root(&self.environment)),
+            backend: self.backend()?,
+        };
+        Ok(Engine::open_with(&root, options, self.registries()?)?)
+    }
+
+    /// How layers are to be shown; `None`: as is best.
+    fn backend(&self) -> Result<Option<BackendKind>, CommandError> {
+        if let Some(given) = self.globals.storage_backend {
+            return Ok(given.0);
+        }
+        let Some(text) = self.environment.get("VARVE_STORAGE_BACKEND") else { return Ok(None) };
+        let wrong = |reason| {
+            let text = format!("VARVE_STORAGE_BACKEND is \"{text}\": {reason}");
+            CommandError::plain(text, 125)
+        };
+        Ok(flags::storage_backend(text).map_err(wrong)?.0)
     }
 
     /// The registries as the user reaches them.

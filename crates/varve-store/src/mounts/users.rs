@@ -83,17 +83,23 @@ impl Holder {
 #[derive(Debug)]
 pub(crate) struct Entry {
     path: PathBuf,
-    lock: FileLock,
+    /// `None` of a process, when nothing is written.
+    lock: Option<FileLock>,
 }
 
 impl Entry {
+    /// The file of a process, which nobody else mounts for; to be removed.
+    pub(crate) fn of_process(run: &Run, holder: &Holder) -> Result<Self> {
+        Ok(Self { path: run.path("users").join(holder.file_name()?), lock: None })
+    }
+
     /// Makes or finds a holder's file, and waits while another process mounts for the same holder.
     pub(crate) fn enter(run: &Run, holder: &Holder) -> Result<Self> {
         let path = run.make("users")?.join(holder.file_name()?);
         loop {
             let lock = FileLock::exclusive(&path).map_err(cannot("lock", &path))?;
             if lock.is_at(&path).map_err(cannot("lock", &path))? {
-                return Ok(Self { path, lock });
+                return Ok(Self { path, lock: Some(lock) });
             }
         }
     }
@@ -105,7 +111,8 @@ impl Entry {
             Used::Chain(chain) => format!("chain {chain}\n"),
         });
         let text: String = lines.collect();
-        let file = self.lock.file();
+        let Some(lock) = &self.lock else { return Ok(()) };
+        let file = lock.file();
         durable::truncate(file, 0).map_err(cannot("write", &self.path))?;
         durable::write_all_at(file, text.as_bytes(), 0).map_err(cannot("write", &self.path))
     }
@@ -117,7 +124,7 @@ impl Entry {
     }
 
     /// The lock alone, for as long as a process holds what it has.
-    pub(crate) fn into_lock(self) -> FileLock {
+    pub(crate) fn into_lock(self) -> Option<FileLock> {
         self.lock
     }
 }

@@ -7,6 +7,7 @@ mod index;
 mod ingest;
 mod made;
 mod mounts;
+mod mounts_trouble;
 mod names;
 mod namespace;
 mod other_tools;

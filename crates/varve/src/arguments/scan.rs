@@ -10,7 +10,7 @@ use clap::{Arg, ArgAction, Command};
 use super::Wrong;
 
 /// Global flags of our own that may also stand behind the command, where it has none of that name.
-const ANYWHERE: &[&str] = &["progress", "root"];
+const ANYWHERE: &[&str] = &["progress", "root", "storage-backend"];
 
 /// Old names of flags whose use is told of. Other old names are taken in silence.
 const DEPRECATED: &[&str] = &["time"];

@@ -87,29 +87,31 @@ fn group_help_lists_its_commands() {
     check(
         "image --help",
         expect![[r#"
-        Usage:  varve image COMMAND
+            Usage:  varve image COMMAND
 
-        Manage images
+            Manage images
 
-        Commands:
-          cat         Print a file of an image
-          diff        List the files in which two images differ
-          export      Export an image's root filesystem as a tar archive (streamed to STDOUT by default)
-          history     Show the history of an image
-          import      Import the contents from a tarball to create a filesystem image
-          inspect     Display detailed information on one or more images
-          load        Load an image from a tar archive or STDIN
-          ls          List images
-          prune       Remove unused images
-          pull        Download an image from a registry
-          push        Upload an image to a registry
-          rm          Remove one or more images
-          save        Save one or more images to a tar archive (streamed to STDOUT by default)
-          tag         Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE
-          tree        List the files of an image
+            Commands:
+              cat         Print a file of an image
+              diff        List the files in which two images differ
+              export      Export an image's root filesystem as a tar archive (streamed to STDOUT by default)
+              history     Show the history of an image
+              import      Import the contents from a tarball to create a filesystem image
+              inspect     Display detailed information on one or more images
+              load        Load an image from a tar archive or STDIN
+              ls          List images
+              mount       Mount images read-only and print where
+              prune       Remove unused images
+              pull        Download an image from a registry
+              push        Upload an image to a registry
+              rm          Remove one or more images
+              save        Save one or more images to a tar archive (streamed to STDOUT by default)
+              tag         Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE
+              tree        List the files of an image
+              unmount     Unmount images that were mounted, and print their IDs
 
-        Run 'varve image COMMAND --help' for more information on a command.
-    "#]],
+            Run 'varve image COMMAND --help' for more information on a command.
+        "#]],
     );
     check(
         "registry",
@@ -186,21 +188,28 @@ fn first_page_lists_common_commands_first() {
               wait        Block until one or more containers stop, then print their exit codes
 
             Global Options:
-                  --config string      Location of client config files (default
-                                       "/home/dev/.docker")
-              -c, --context string     Accepted for compatibility; only "default" is
-                                       known, there is no daemon to connect to
-              -D, --debug              Enable debug mode
-              -H, --host list          Accepted for compatibility; only the default
-                                       is known, there is no daemon to connect to
-              -l, --log-level string   Set the logging level ("debug", "info",
-                                       "warn", "error", "fatal") (default "info")
-                  --progress string    Set the form of progress output ("auto",
-                                       "plain", "tty", "json", "quiet") (default "auto")
-                  --root string        Directory of the store (overrides VARVE_ROOT;
-                                       default "/var/lib/varve" for root, else
-                                       "$XDG_DATA_HOME/varve")
-              -v, --version            Print version information and quit
+                  --config string            Location of client config files (default
+                                             "/home/dev/.docker")
+              -c, --context string           Accepted for compatibility; only
+                                             "default" is known, there is no daemon
+                                             to connect to
+              -D, --debug                    Enable debug mode
+              -H, --host list                Accepted for compatibility; only the
+                                             default is known, there is no daemon to
+                                             connect to
+              -l, --log-level string         Set the logging level ("debug", "info",
+                                             "warn", "error", "fatal") (default "info")
+                  --progress string          Set the form of progress output ("auto",
+                                             "plain", "tty", "json", "quiet")
+                                             (default "auto")
+                  --root string              Directory of the store (overrides
+                                             VARVE_ROOT; default "/var/lib/varve" for
+                                             root, else "$XDG_DATA_HOME/varve")
+                  --storage-backend string   Set how layers are shown to containers
+                                             ("auto", "erofs", "erofs-loop",
+                                             "directory") (overrides
+                                             VARVE_STORAGE_BACKEND; default "auto")
+              -v, --version                  Print version information and quit
 
             Run 'varve COMMAND --help' for more information on a command.
         "#]],

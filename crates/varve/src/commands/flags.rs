@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use varve_engine::Filters;
+use varve_engine::{BackendKind, Filters};
 use varve_types::{
     Platform,
     container::{SizeError, Ulimit, UlimitError, parse_size},
@@ -130,6 +130,21 @@ pub(crate) fn progress(text: &str) -> Result<Progress, String> {
         "json" => Ok(Progress::Json),
         "quiet" => Ok(Progress::Quiet),
         _ => Err("must be one of auto, plain, tty, json, quiet".to_owned()),
+    }
+}
+
+/// How layers are to be shown: `None` as is best.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StorageBackend(pub(crate) Option<BackendKind>);
+
+/// Reads how layers are to be shown. An empty text is as good as none.
+pub(crate) fn storage_backend(text: &str) -> Result<StorageBackend, String> {
+    match text {
+        "" | "auto" => Ok(StorageBackend(None)),
+        text => match text.parse() {
+            Ok(kind) => Ok(StorageBackend(Some(kind))),
+            Err(_) => Err("must be one of auto, erofs, erofs-loop, directory".to_owned()),
+        },
     }
 }
 

@@ -3,7 +3,9 @@
 mod cat;
 mod diff;
 mod export;
+mod mount;
 mod tree;
+mod unmount;
 
 use super::{history, images, import, inspect, load, prune, pull, push, rmi, save, tag};
 use crate::{error::CommandError, ui::Ui};
@@ -26,6 +28,8 @@ pub(crate) enum Command {
     Load(load::Args),
     #[command(alias = "list", override_usage = images::USAGE, after_help = images::NAMES)]
     Ls(images::Args),
+    #[command(override_usage = mount::USAGE)]
+    Mount(mount::Args),
     #[command(override_usage = prune::USAGE)]
     Prune(prune::Args),
     #[command(override_usage = pull::USAGE, after_help = pull::NAMES)]
@@ -40,6 +44,8 @@ pub(crate) enum Command {
     Tag(tag::Args),
     #[command(override_usage = tree::USAGE)]
     Tree(tree::Args),
+    #[command(alias = "umount", override_usage = unmount::USAGE, after_help = unmount::NAMES)]
+    Unmount(unmount::Args),
 }
 
 impl Command {
@@ -54,6 +60,7 @@ impl Command {
             Self::Inspect(args) => inspect::image::run(ui, args),
             Self::Load(args) => load::run(ui, args),
             Self::Ls(args) => images::run(ui, args),
+            Self::Mount(args) => mount::run(ui, args),
             Self::Prune(args) => prune::run(ui, args),
             Self::Pull(args) => pull::run(ui, args),
             Self::Push(args) => push::run(ui, args),
@@ -61,6 +68,7 @@ impl Command {
             Self::Save(args) => save::run(ui, args),
             Self::Tag(args) => tag::run(ui, args),
             Self::Tree(args) => tree::run(ui, args),
+            Self::Unmount(args) => unmount::run(ui, args),
         }
     }
 }

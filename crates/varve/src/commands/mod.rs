@@ -107,6 +107,14 @@ pub(crate) struct Globals {
     )]
     pub(crate) root: Option<PathBuf>,
 
+    #[arg(
+        long = "storage-backend",
+        value_name = "string",
+        value_parser = flags::storage_backend,
+        help = "Set how layers are shown to containers (\"auto\", \"erofs\", \"erofs-loop\", \"directory\") (overrides VARVE_STORAGE_BACKEND; default \"auto\")"
+    )]
+    pub(crate) storage_backend: Option<flags::StorageBackend>,
+
     /// Print version information and quit
     #[arg(short, long)]
     pub(crate) version: bool,

@@ -9,6 +9,9 @@ use crate::format::{
     units,
 };
 
+/// How layers are shown, among the storage driver's facts.
+const BACKEND: &str = "Storage Backend";
+
 /// The first paragraph of what `info` prints.
 pub(crate) fn client_text(debug: bool) -> String {
     format!("Client:\n Version:    {VERSION}\n Context:    default\n Debug Mode: {debug}\n")
@@ -18,10 +21,11 @@ pub(crate) fn client_text(debug: bool) -> String {
 pub(crate) fn text(facts: &SystemFacts, debug: bool, username: Option<&str>) -> String {
     let memory = binary_size(facts.memory_size_bytes);
     let username = username.map(|name| format!(" Username: {name}\n")).unwrap_or_default();
+    let backend = facts.backend.map(|kind| format!("  {BACKEND}: {kind}\n")).unwrap_or_default();
     format!(
         "{}\n\
          Server:\n Containers: 0\n  Running: 0\n  Paused: 0\n  Stopped: 0\n Images: {}\n \
-         Server Version: {VERSION}\n Storage Driver: {}\n  Backing Filesystem: {}\n \
+         Server Version: {VERSION}\n Storage Driver: {}\n  Backing Filesystem: {}\n{backend} \
          Kernel Version: {}\n Operating System: {}\n OSType: linux\n Architecture: {}\n \
          CPUs: {}\n Total Memory: {memory}\n Name: {}\n ID: {}\n Docker Root Dir: {}\n \
          Debug Mode: {debug}\n{username} Experimental: false\n Insecure Registries:\n  127.0.0.0/8\n \
@@ -65,6 +69,9 @@ pub(crate) fn value(facts: &SystemFacts, debug: bool) -> Value {
     let number = |name, number: u64| Field::plain(name, Value::Int(number as i64));
     let pair =
         vec![Value::text("Backing Filesystem"), Value::foreign(facts.backing_file_system.as_str())];
+    let pairs = std::iter::once(pair)
+        .chain(facts.backend.map(|kind| vec![Value::text(BACKEND), Value::text(kind.to_string())]));
+    let pairs: Vec<Value> = pairs.map(Value::list).collect();
     let client = vec![
         Field::plain("Debug", Value::Bool(debug)),
         text("Version", VERSION),
@@ -82,7 +89,7 @@ pub(crate) fn value(facts: &SystemFacts, debug: bool) -> Value {
             number("ContainersStopped", 0),
             number("Images", facts.images),
             text("Driver", facts.driver),
-            Field::plain("DriverStatus", Value::list(vec![Value::list(pair)])),
+            Field::plain("DriverStatus", Value::list(pairs)),
             Field::plain("Debug", Value::Bool(debug)),
             text("SystemTime", &facts.system_time),
             text("KernelVersion", &facts.kernel_version),

@@ -10,6 +10,7 @@ pub(crate) mod history;
 pub(crate) mod images;
 pub(crate) mod info;
 pub(crate) mod inspect;
+pub(crate) mod mounts;
 pub(crate) mod networks;
 pub(crate) mod objects;
 pub(crate) mod ports;

@@ -23,7 +23,15 @@ pub(crate) struct Ran {
 
 impl Sandbox {
     pub(crate) fn new() -> Self {
-        let directory = TempDir::new().expect("a temporary directory");
+        Self::at(TempDir::new().expect("a temporary directory"))
+    }
+
+    /// In a directory of the caller's.
+    pub(crate) fn below(directory: &str) -> Self {
+        Self::at(TempDir::new_in(directory).expect("a temporary directory"))
+    }
+
+    fn at(directory: TempDir) -> Self {
         std::fs::create_dir_all(directory.path().join("work")).expect("a directory");
         Self { directory }
     }
@@ -44,6 +52,7 @@ impl Sandbox {
             .env("HOME", root)
             .env("TZ", "UTC")
             .env("VARVE_ROOT", root.join("store"))
+            .env("VARVE_RUN", root.join("run"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

@@ -81,7 +81,10 @@ impl Home {
     /// A command of `varve`, ready to be changed and run.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_varve"));
-        self.at_home(&mut command).env("VARVE_ROOT", &self.store).args(arguments);
+        self.at_home(&mut command)
+            .env("VARVE_ROOT", &self.store)
+            .env("VARVE_RUN", self.directory.path().join("run"))
+            .args(arguments);
         command
     }
 
