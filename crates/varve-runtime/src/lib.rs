@@ -4,6 +4,8 @@
 //! spec      image config + options + machine ─▶ OCI runtime spec        pure
 //! oci       who executes it: the embedded runtime, or runc, crun …      one trait
 //! monitor   the process that watches a container                        stdio, exit code, restarts
+//! attach    talking to it                                               one socket
+//! state     what is known of a container, and how far to trust it       state.json
 //! logs      what the container wrote                                    json-file
 //! network   bridge, addresses, published ports, names
 //! ```
@@ -11,10 +13,15 @@
 //! This crate knows no images and no store: it is given directories.
 
 pub mod apparmor;
+pub mod attach;
 pub mod files;
+pub mod logs;
+pub mod monitor;
 pub mod network;
 pub mod probe;
 pub mod seccomp;
 pub mod selinux;
 pub mod spec;
+pub mod state;
+mod sys;
 pub mod users;

@@ -57,7 +57,7 @@ pub use request::CreateRequest;
 pub use restart::{RestartError, RestartMode, RestartPolicy};
 pub use signal::{Signal, SignalError};
 pub use size::{SizeError, parse_cpus, parse_size};
-pub use state::{Health, HealthResult, HealthStatus, ProcessIdentity, State, Status};
+pub use state::{ExecState, Health, HealthResult, HealthStatus, ProcessIdentity, State, Status};
 pub use ulimit::{Ulimit, UlimitError};
 pub use volume::{Volume, VolumeName, VolumeNameError};
 

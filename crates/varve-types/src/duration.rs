@@ -48,9 +48,53 @@ pub fn parse(text: &str) -> Result<i64, DurationError> {
     Ok((sign * total).round() as i64)
 }
 
+/// Writes nanoseconds as Go's `Duration.String` does: `1h0m0s`, `1.5s`, `100ms`, `0s`.
+pub fn format(nanoseconds: i64) -> String {
+    let sign = if nanoseconds < 0 { "-" } else { "" };
+    let all = nanoseconds.unsigned_abs();
+    let (unit, digits, name) = match all {
+        0 => return "0s".to_owned(),
+        1..1_000 => (1, 0, "ns"),
+        1_000..1_000_000 => (1_000, 3, "µs"),
+        1_000_000..1_000_000_000 => (1_000_000, 6, "ms"),
+        _ => (1_000_000_000, 9, "s"),
+    };
+    let mut whole = all / unit;
+    let fraction = format!("{:0digits$}", all % unit);
+    let fraction = fraction.trim_end_matches('0');
+    let point = if fraction.is_empty() { "" } else { "." };
+    let mut above = String::new();
+    if name == "s" && whole >= 60 {
+        let minutes = whole / 60;
+        whole %= 60;
+        above = match minutes / 60 {
+            0 => format!("{minutes}m"),
+            hours => format!("{hours}h{}m", minutes % 60),
+        };
+    }
+    format!("{sign}{above}{whole}{point}{fraction}{name}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn durations_are_written_as_go_writes_them() {
+        let cases: &[(i64, &str)] = &[
+            (0, "0s"),
+            (1, "1ns"),
+            (1_500, "1.5µs"),
+            (100_000_000, "100ms"),
+            (30_000_000_000, "30s"),
+            (90_500_000_000, "1m30.5s"),
+            (3_600_000_000_000, "1h0m0s"),
+            (-1_000_000, "-1ms"),
+        ];
+        for (nanoseconds, text) in cases {
+            assert_eq!(format(*nanoseconds), *text);
+        }
+    }
 
     #[test]
     fn units_add_up_and_a_sign_counts_for_all() {

@@ -37,6 +37,19 @@ pub struct State {
     /// What its health check says, where it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health: Option<Health>,
+    /// What `exec` runs in it beside its command.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub execs: Vec<ExecState>,
+}
+
+/// A process that `exec` runs in a container.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExecState {
+    /// Its ID, 64 hexadecimal digits.
+    pub id: String,
+    /// The process.
+    pub process: ProcessIdentity,
 }
 
 /// What a container is in the middle of.

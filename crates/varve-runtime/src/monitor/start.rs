@@ -1,0 +1,157 @@
+//! Starting a monitor: two processes and one socket between them.
+//!
+//! ```text
+//! starter                                          monitor
+//! lock monitor.lock
+//! execute ourselves in the role ─── stdin: socket, stdout: the locked file ──▶ accept
+//! CONFIG {…}                    ─▶
+//!                                                  own session, prepare, create, start
+//!                               ◀─ ANSWER {"ok":…} or {"error":…}, or the end of the stream
+//! ```
+//!
+//! The lock belongs to the open file and goes over with it: there is no moment in which nobody
+//! holds it, and a starter that is killed changes nothing.
+
+use std::{
+    ffi::OsString,
+    fs::{self, File},
+    io::{self, Read as _, Write as _},
+    os::{
+        fd::{AsRawFd as _, OwnedFd},
+        unix::net::UnixStream,
+    },
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use rustix::stdio;
+use varve_fs::lock::FileLock;
+
+use super::{Config, MonitorError};
+use crate::{
+    attach::{
+        Answer, Granted, Refused,
+        frame::{self, Decoder},
+    },
+    state::{self, StateError},
+    sys,
+};
+
+/// Where a monitor says how the start went.
+#[derive(Debug)]
+pub struct StartChannel {
+    stream: UnixStream,
+}
+
+impl StartChannel {
+    /// Says it. The starter may be gone; that changes nothing.
+    pub(super) fn answer(mut self, answer: &Answer) {
+        let _ = self.stream.write_all(&frame::json(frame::ANSWER, answer));
+    }
+}
+
+/// A monitor that runs, or did not start its container.
+#[derive(Debug)]
+pub struct Started {
+    /// The monitor. A caller that lives on waits for it sometime.
+    pub monitor: Child,
+    /// How the start went.
+    pub answer: Result<Granted, Refused>,
+}
+
+/// Starts a monitor: `program` with `arguments`, which is to call [`accept`] and
+/// [`run`](super::run). Returns when the container's command runs, or cannot be started.
+pub fn start(
+    program: &Path,
+    arguments: &[OsString],
+    config: &Config,
+) -> Result<Started, MonitorError> {
+    let lock = state::lock(&config.dir).map_err(|error| match error {
+        StateError::Watched => MonitorError::Watched,
+        error => error.into(),
+    })?;
+    let (mut ours, theirs) =
+        UnixStream::pair().map_err(MonitorError::io("make a pair of sockets"))?;
+    let locked = lock.file().try_clone().map_err(MonitorError::io("keep the lock"))?;
+    let monitor = Command::new(program)
+        .args(arguments)
+        .current_dir("/")
+        .stdin(OwnedFd::from(theirs))
+        .stdout(locked)
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(MonitorError::io("execute the container's monitor"))?;
+    // Ours would hold the lock after the monitor was killed.
+    drop(lock);
+    let answer = ours
+        .write_all(&frame::json(frame::CONFIG, config))
+        .and_then(|()| receive(&mut ours))
+        .map_err(|error| lost(&error))?;
+    match answer {
+        Some((frame::ANSWER, content)) => match serde_json::from_slice(&content) {
+            Ok(Answer::Ok(granted)) => Ok(Started { monitor, answer: Ok(granted) }),
+            Ok(Answer::Error(refused)) => Ok(Started { monitor, answer: Err(refused) }),
+            Err(_) => Err(MonitorError::Protocol),
+        },
+        Some(_) => Err(MonitorError::Protocol),
+        None => Err(MonitorError::Gone),
+    }
+}
+
+/// Becomes a monitor: takes the configuration and the lock from the starter, leaves its session,
+/// its directory and everything that it had open. To be called before anything is opened.
+pub fn accept() -> Result<(Config, StartChannel, FileLock), MonitorError> {
+    let inherit = || MonitorError::io::<io::Error>("take what the starter left");
+    let channel = stdio::stdin().try_clone_to_owned().map_err(inherit())?;
+    let locked = stdio::stdout().try_clone_to_owned().map_err(inherit())?;
+    sys::close_inherited(&[channel.as_raw_fd(), locked.as_raw_fd()]).map_err(inherit())?;
+    let null = File::options().read(true).write(true).open("/dev/null").map_err(inherit())?;
+    for replace in [stdio::dup2_stdin::<&File>, stdio::dup2_stdout, stdio::dup2_stderr] {
+        replace(&null).map_err(|error| inherit()(error.into()))?;
+    }
+    // Refused only to one who leads a group already, and then it is out of the starter's.
+    let _ = rustix::process::setsid();
+    std::env::set_current_dir("/").map_err(inherit())?;
+    // The last to go when memory is short: who watches must not die before what it watches. The
+    // runtime gives the container's processes a value of their own. Not allowed to everybody.
+    let _ = fs::write("/proc/self/oom_score_adj", "-999");
+    let lock = FileLock::try_exclusive_on(File::from(locked))
+        .map_err(inherit())?
+        .ok_or(MonitorError::Watched)?;
+    let mut stream = UnixStream::from(channel);
+    match receive(&mut stream).map_err(inherit())? {
+        Some((frame::CONFIG, content)) => {
+            let config = serde_json::from_slice(&content).map_err(|_| MonitorError::Protocol)?;
+            Ok((config, StartChannel { stream }, lock))
+        }
+        Some(_) => Err(MonitorError::Protocol),
+        None => Err(MonitorError::Gone),
+    }
+}
+
+/// One frame; `None` when the other side is gone.
+fn receive(stream: &mut UnixStream) -> io::Result<Option<(u8, Vec<u8>)>> {
+    let mut decoder = Decoder::default();
+    let mut buffer = [0; 16 << 10];
+    loop {
+        match decoder.next_frame() {
+            Ok(None) => {}
+            Ok(frame) => return Ok(frame),
+            Err(error) => return Err(io::Error::new(io::ErrorKind::InvalidData, error)),
+        }
+        match stream.read(&mut buffer) {
+            Ok(0) => return Ok(None),
+            Ok(size) => decoder.feed(&buffer[..size]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn lost(error: &io::Error) -> MonitorError {
+    match error.kind() {
+        io::ErrorKind::InvalidData => MonitorError::Protocol,
+        _ => MonitorError::Gone,
+    }
+}
