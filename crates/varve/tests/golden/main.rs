@@ -28,6 +28,8 @@ const FILES: &[(&str, usize)] = &[
     ("archive-import-commit", 95),
     ("login-push-info", 95),
     ("help", 95),
+    ("run", 95),
+    ("container-lifecycle", 95),
 ];
 
 #[test]
@@ -66,6 +68,19 @@ fn registries_are_logged_in_to_and_pushed_to_as_docker_does() {
     let cast = cast();
     let form = Form::DockerGzip;
     replay("login-push-info", &World::start(content(&cast, form), &plain(&cast, form)));
+}
+
+#[test]
+fn containers_are_made_and_run_as_docker_does() {
+    let cast = cast();
+    replay("run", &World::start(content(&cast, Form::OciGzip), &plain(&cast, Form::OciGzip)));
+}
+
+#[test]
+fn containers_live_and_end_as_docker_has_it() {
+    let cast = cast();
+    let world = World::start(content(&cast, Form::OciGzip), &plain(&cast, Form::OciGzip));
+    replay("container-lifecycle", &world);
 }
 
 #[test]

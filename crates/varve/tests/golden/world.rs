@@ -130,6 +130,8 @@ impl World {
             .env("VARVE_CONFIG", root.join("config.json"))
             .env("LC_ALL", "C.UTF-8")
             .env("TZ", "UTC")
+            // A variable of the recording machine.
+            .env("B", "fromhost")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
