@@ -17,6 +17,8 @@ mod progress;
 mod report;
 mod role;
 mod terminal_input;
+#[allow(dead_code, reason = "used by the verbs that attach, which come next")]
+mod terminal_raw;
 mod ui;
 
 use std::process::ExitCode;
