@@ -28,6 +28,7 @@ use crate::{
     Error, Lease, Result, Store,
     arrival::Arrival,
     backend::THREADS_MAX,
+    base::{self, RootOwner},
     error::cannot,
     index::{self, Hashed, IndexRecord},
     store::{BLOB_MODE, LAYOUT_MODE},
@@ -47,6 +48,10 @@ pub(crate) struct ChainRecord {
     pub(crate) layers: Vec<DiffId>,
     /// Those to be mounted, the lowest first.
     pub(crate) lowers: Vec<DiffId>,
+    /// Which places of containers the stack lacks ([`crate::base`]).
+    pub(crate) missing: Vec<u8>,
+    /// Mode and owner of its root.
+    pub(crate) root: RootOwner,
     /// The index of what goes on top of them, where something must.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) mend: Option<IndexRecord>,
@@ -93,6 +98,19 @@ impl Store {
         Ok((id, record))
     }
 
+    /// What containers of a stack want to know of it.
+    pub(crate) fn base_facts(
+        &self,
+        lease: &Lease,
+        layers: &[DiffId],
+    ) -> Result<(Vec<u8>, RootOwner)> {
+        if layers.is_empty() {
+            return Ok((base::all_missing(), RootOwner::PLAIN));
+        }
+        let (_, record) = self.chain(lease, layers, &*self.shown_by()?)?;
+        Ok((record.missing, record.root))
+    }
+
     fn read_chain(
         &self,
         id: &ChainId,
@@ -135,7 +153,9 @@ impl Store {
             });
         let mut lowers: Vec<DiffId> = lowers.map(|(_, (layer, _))| *layer).collect();
         lowers.reverse();
-        let mut record = ChainRecord { layers: layers.to_vec(), lowers, mend: None, tree: None };
+        let (missing, root) = (base::missing(&stack), RootOwner::of(&stack));
+        let layers = layers.to_vec();
+        let mut record = ChainRecord { layers, lowers, missing, root, mend: None, tree: None };
         if let Some(mend) = stack.mend() {
             self.write_mend(arrival, id, &mend, backend, &mut record)?;
         }

@@ -128,7 +128,8 @@ impl Store {
             let Some(container) = self.container(&id)? else { continue };
             roots.push(Node::Manifest(container.manifest));
             roots.push(Node::Config(container.image_id.0));
-            roots.extend(container.layers.iter().copied().map(Node::Layer));
+            let layers = container.layers.iter().chain(&container.base);
+            roots.extend(layers.copied().map(Node::Layer));
         }
         Ok(roots)
     }

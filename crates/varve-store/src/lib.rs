@@ -40,6 +40,7 @@
 mod adopt;
 mod arrival;
 mod backend;
+pub mod base;
 pub mod blob;
 mod chain;
 pub mod check;
@@ -64,6 +65,7 @@ pub mod sweep;
 mod table;
 pub mod volumes;
 
+pub use base::{Base, RootOwner};
 pub use blob::BlobReader;
 pub use check::Finding;
 pub use containers::{Containers, Named};

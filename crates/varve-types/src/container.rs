@@ -95,6 +95,9 @@ pub struct Container {
     pub mounts: Vec<MountPoint>,
     /// The image's layers, lowest first: what keeps them from being swept.
     pub layers: Vec<DiffId>,
+    /// The layer on top of them that has what every container has; `None` where the image has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<DiffId>,
     /// SELinux label of the files; empty where SELinux is off.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub mount_label: String,

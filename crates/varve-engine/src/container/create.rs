@@ -1,9 +1,14 @@
 //! `create`: an image and what was asked for made into a container that has not run yet.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs::{self, Permissions},
+    os::unix::fs::{PermissionsExt as _, chown},
+    path::Path,
+};
 
 use varve_fs::durable;
-use varve_store::Named;
+use varve_store::{Named, RootOwner};
 use varve_types::{
     Ctx, ImageId, Platform,
     container::{
@@ -68,6 +73,8 @@ impl Engine {
             config.hostname = id.short();
         }
         let (path, args) = config.command().map_err(ContainerError::Config)?;
+        let lease = self.store.lease()?;
+        let base = self.store.base(&lease, opened.config.diff_ids())?;
         let containers = self.store.lock_containers()?;
         if let Some(name) = &name
             && let Some(id) = self.store.container_named(name)?
@@ -93,12 +100,15 @@ impl Engine {
             networks: request.networks.clone(),
             mounts,
             layers: opened.config.diff_ids().to_vec(),
+            base: base.layer,
             mount_label: String::new(),
             process_label: String::new(),
             app_armor_profile: String::new(),
         };
         let is_fleeting = container.host_config.auto_remove;
-        match containers.create(&container, is_fleeting, make_directories)? {
+        match containers
+            .create(&container, is_fleeting, |path| make_directories(path, base.root))?
+        {
             Named::Done => Ok(CreatedContainer { container, warnings }),
             Named::Taken(id) => Err(ContainerError::NameInUse { name: container.name, id }.into()),
             Named::NoImage(_) => Err(Error::NoSuchImage(found.shown)),
@@ -120,16 +130,18 @@ impl Engine {
     }
 }
 
-/// The writable layer, empty.
-fn make_directories(container: &Path) -> Result<(), varve_store::Error> {
-    // The root of an image is open to all; who may come near is for the directories above.
-    for (name, mode) in [("upper", 0o755), ("work", 0o700)] {
+/// The writable layer, empty. Its root is the image's.
+fn make_directories(container: &Path, root: RootOwner) -> Result<(), varve_store::Error> {
+    for name in ["upper", "work"] {
         let path = container.join(name);
-        durable::create_directory(&path, mode).map_err(|source| varve_store::Error::Io {
-            action: "create",
-            path,
-            source,
-        })?;
+        let failed =
+            |source| varve_store::Error::Io { action: "create", path: path.clone(), source };
+        durable::create_directory(&path, 0o700).map_err(failed)?;
+        if name == "upper" {
+            // Where owners cannot be given away, the one who may write is the one who asks.
+            let _ = chown(&path, Some(root.uid), Some(root.gid));
+            fs::set_permissions(&path, Permissions::from_mode(root.mode)).map_err(failed)?;
+        }
     }
     Ok(())
 }

@@ -68,6 +68,7 @@ pub(crate) fn container() -> Container {
         networks: BTreeMap::new(),
         mounts: Vec::new(),
         layers: Vec::new(),
+        base: None,
         mount_label: String::new(),
         process_label: String::new(),
         app_armor_profile: String::new(),

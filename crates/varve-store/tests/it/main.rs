@@ -1,5 +1,6 @@
 //! Stories about the store, told through its public functions.
 
+mod base;
 mod check;
 mod containers;
 mod crash;

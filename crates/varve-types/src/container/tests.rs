@@ -56,6 +56,7 @@ fn a_record_is_read_back_as_it_was_written() {
             .unwrap(),
         ],
         layers: vec![crate::DiffId(crate::Digest::of(b"layer"))],
+        base: None,
         mount_label: String::new(),
         process_label: String::new(),
         app_armor_profile: String::new(),

@@ -90,6 +90,7 @@ fn facts(recorded: &Json) -> Facts {
             networks: BTreeMap::new(),
             mounts: mounts(recorded),
             layers: Vec::new(),
+            base: None,
             mount_label: String::new(),
             process_label: String::new(),
             app_armor_profile: String::new(),
