@@ -24,7 +24,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use rustix::stdio;
+use rustix::stdio::{self, stdin as channel_left, stdout as lock_left};
 use varve_fs::lock::FileLock;
 
 use super::{Config, MonitorError};
@@ -102,8 +102,8 @@ pub fn start(
 /// its directory and everything that it had open. To be called before anything is opened.
 pub fn accept() -> Result<(Config, StartChannel, FileLock), MonitorError> {
     let inherit = || MonitorError::io::<io::Error>("take what the starter left");
-    let channel = stdio::stdin().try_clone_to_owned().map_err(inherit())?;
-    let locked = stdio::stdout().try_clone_to_owned().map_err(inherit())?;
+    let channel = channel_left().try_clone_to_owned().map_err(inherit())?;
+    let locked = lock_left().try_clone_to_owned().map_err(inherit())?;
     sys::close_inherited(&[channel.as_raw_fd(), locked.as_raw_fd()]).map_err(inherit())?;
     let null = File::options().read(true).write(true).open("/dev/null").map_err(inherit())?;
     for replace in [stdio::dup2_stdin::<&File>, stdio::dup2_stdout, stdio::dup2_stderr] {
