@@ -25,7 +25,25 @@ pub(crate) fn bench() -> Result<bool> {
     println!("\n{:<44} {:>12} {:>10}", "", "measured", "target");
     bench.many_images()?;
     bench.large_layer()?;
-    Ok(true)
+    indexing()
+}
+
+/// What an index costs beside its tar: measured inside the crates, for there is no such command.
+fn indexing() -> Result<bool> {
+    let root = match crate::suite::debian_root(true)? {
+        None => Some(target(crate::suite::ROOT)?),
+        Some(skipped) => {
+            println!("skipped {skipped}");
+            None
+        }
+    };
+    let mut passed = true;
+    for (package, bench) in [("varve-store", "layers"), ("varve-fs", "index")] {
+        let mut command =
+            cargo(&["bench", "--quiet", "--package", package, "--bench", bench, "--"]);
+        passed &= command.args(&root).status()?.success();
+    }
+    Ok(passed)
 }
 
 /// A directory of its own, removed in the end.

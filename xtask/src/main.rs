@@ -5,6 +5,7 @@
 
 mod bench;
 mod demo;
+mod fuzz;
 mod packages;
 mod run;
 mod suite;
@@ -22,7 +23,11 @@ Commands:
   tidy                  Only the tests about the code itself: floors, names, sizes, licences, links
   demo                  Build varve and show it at work: an image is made, pushed, pulled, saved and
                         loaded, without a network
-  bench                 Measure a store of 10,000 images and the pull of a large layer
+  bench                 Measure a store of 10,000 images, the pull of a large layer, and what
+                        indexing layers costs
+  fuzz [TARGET…] [--seconds N | --minimise]
+                        Fuzz the readers of tars and indexes and the merging of trees, or keep the
+                        least of the inputs found that covers as much (docs/fuzzing.md)
   help                  This text
 
 `cargo demo` is `cargo xtask demo`.
@@ -36,6 +41,7 @@ fn main() -> ExitCode {
         ["tidy"] => suite::tidy(),
         ["demo"] => demo::demo(),
         ["bench"] => bench::bench(),
+        ["fuzz", options @ ..] => fuzz::fuzz(options),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");
             Ok(true)

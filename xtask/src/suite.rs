@@ -14,7 +14,7 @@ const SKIPS_VARIABLE: &str = "VARVE_TEST_SKIPS";
 /// What may be skipped where `CI=true`, for `varve_testkit`.
 const MAY_LACK_VARIABLE: &str = "VARVE_TEST_MAY_LACK";
 /// Where the tests look for a real root file system, under cargo's target directory.
-const ROOT: &str = "tmp/debian-root.tar";
+pub(crate) const ROOT: &str = "tmp/debian-root.tar";
 
 /// Runs everything. `Ok(false)` when something is wrong and has been said.
 pub(crate) fn test(options: &[&str]) -> Result<bool> {
@@ -81,7 +81,7 @@ fn with_skips<'a>(command: &'a mut Command, skips: &Path) -> Result<&'a mut Comm
 }
 
 /// Makes a Debian root for the tests once, where packages may be fetched. Says what is skipped.
-fn debian_root(may_fetch: bool) -> Result<Option<String>> {
+pub(crate) fn debian_root(may_fetch: bool) -> Result<Option<String>> {
     let (root, draft) = (run::target(ROOT)?, run::target(&format!("{ROOT}.draft.tar"))?);
     if root.is_file() {
         return Ok(None);

@@ -38,10 +38,16 @@ pub struct LayerSummary {
     pub warnings: Vec<String>,
 }
 
-/// Takes a layer's uncompressed bytes in order, in pieces of any size.
+/// Takes a layer's uncompressed bytes in order, in pieces of any size, and hashes them.
 #[derive(Debug)]
 pub struct LayerParser {
     hasher: Hasher,
+    parser: TreeParser,
+}
+
+/// The same for bytes that are hashed by somebody else.
+#[derive(Debug)]
+pub struct TreeParser {
     size_bytes: u64,
     parser: Parser,
     builder: Builder,
@@ -51,12 +57,30 @@ pub struct LayerParser {
     warnings_left_out: u64,
 }
 
+#[expect(clippy::new_without_default, reason = "a parser is begun, it is no value")]
 impl LayerParser {
     /// Starts with no bytes.
-    #[expect(clippy::new_without_default, reason = "a parser is begun, it is no value")]
+    pub fn new() -> Self {
+        Self { hasher: Hasher::new(), parser: TreeParser::new() }
+    }
+
+    /// Takes the next bytes. After an error the layer is refused, and `self` of no more use.
+    pub fn update(&mut self, bytes: &[u8]) -> Result<(), LayerError> {
+        self.hasher.update(bytes);
+        self.parser.update(bytes)
+    }
+
+    /// Ends: the tar must be whole. An empty stream is an empty layer, as in Docker.
+    pub fn finish(self) -> Result<(LayerSummary, Tree), LayerError> {
+        self.parser.finish(DiffId(self.hasher.finish()))
+    }
+}
+
+#[expect(clippy::new_without_default, reason = "a parser is begun, it is no value")]
+impl TreeParser {
+    /// Starts with no bytes.
     pub fn new() -> Self {
         Self {
-            hasher: Hasher::new(),
             size_bytes: 0,
             parser: Parser::new(),
             builder: Builder::new(),
@@ -68,7 +92,6 @@ impl LayerParser {
 
     /// Takes the next bytes. After an error the layer is refused, and `self` of no more use.
     pub fn update(&mut self, mut bytes: &[u8]) -> Result<(), LayerError> {
-        self.hasher.update(bytes);
         self.size_bytes += bytes.len() as u64;
         if self.size_bytes > limits::LAYER_INFLATED_SIZE_BYTES_MAX {
             let limit = limits::LAYER_INFLATED_SIZE_BYTES_MAX;
@@ -80,8 +103,8 @@ impl LayerParser {
         Ok(())
     }
 
-    /// Ends: the tar must be whole. An empty stream is an empty layer, as in Docker.
-    pub fn finish(mut self) -> Result<(LayerSummary, Tree), LayerError> {
+    /// Ends: the tar must be whole. `diff_id` is what its bytes hash to.
+    pub fn finish(mut self, diff_id: DiffId) -> Result<(LayerSummary, Tree), LayerError> {
         if let Some(event) = self.parser.finish()? {
             self.take(event)?;
         }
@@ -90,7 +113,7 @@ impl LayerParser {
             self.warnings.push(format!("and {} more warnings", self.warnings_left_out));
         }
         let mut summary = LayerSummary {
-            diff_id: DiffId(self.hasher.finish()),
+            diff_id,
             tar_size_bytes: self.size_bytes,
             content_size_bytes: 0,
             entries: 0,

@@ -20,10 +20,10 @@ use std::{
 use varve_fs::{
     compression::{self, Compression},
     durable,
-    layer::{LayerParser, LayerSummary},
+    layer::{LayerSummary, TreeParser},
     tree::Tree,
 };
-use varve_types::{Digest, Hasher, limits};
+use varve_types::{DiffId, Digest, Hasher, limits};
 
 use crate::{
     Error, Result,
@@ -46,6 +46,14 @@ pub(crate) struct Intake<'a> {
     pub(crate) promised: Option<Promise>,
     /// What becomes of the bytes as a layer.
     pub(crate) layer: Option<Unpack<'a>>,
+}
+
+impl Intake<'_> {
+    /// What a layer is called in errors.
+    fn name(&self) -> String {
+        let name = self.promised.map(|promise| promise.digest.to_string());
+        name.unwrap_or_else(|| "from the archive".to_owned())
+    }
 }
 
 /// Digest and size of what must come.
@@ -77,6 +85,14 @@ pub(crate) struct Outcome {
     pub(crate) layer: Option<Unpacked>,
 }
 
+/// What the second thread made of the bytes. Its parser has seen them all.
+struct Parsed {
+    compression: Compression,
+    parser: TreeParser,
+    /// Digest of the plain tar, unless that is what came: the calling thread hashes it then.
+    digest: Option<Digest>,
+}
+
 /// What the bytes are as a layer.
 #[derive(Debug)]
 pub(crate) struct Unpacked {
@@ -100,8 +116,7 @@ pub(crate) fn run(
         });
         let unpacking = intake.layer.map(|unpack| {
             let (sender, receiver) = mpsc::sync_channel(CHUNKS);
-            let name = intake.promised.map(|promise| promise.digest.to_string());
-            let name = name.unwrap_or_else(|| "from the archive".to_owned());
+            let name = intake.name();
             (sender, scope.spawn(move || self::unpack(receiver, unpack, name)))
         });
         let mut pump = Pump {
@@ -155,7 +170,7 @@ pub(crate) fn sync_often(
 
 /// The second thread: where its chunks go in, and what it makes of them. `None` ends the stream
 /// well; a stream that just stops has failed.
-type Unpacking<'scope> = (SyncSender<Option<Vec<u8>>>, ScopedJoinHandle<'scope, Result<Unpacked>>);
+type Unpacking<'scope> = (SyncSender<Option<Vec<u8>>>, ScopedJoinHandle<'scope, Result<Parsed>>);
 
 /// The calling thread's part.
 struct Pump<'a, 'scope> {
@@ -266,7 +281,12 @@ impl Pump<'_, '_> {
                 // Without this last message the other side knows that the source failed.
                 let _ = sender.send(None);
                 drop(sender);
-                Some(joined(thread)?)
+                let Parsed { compression, parser, digest: plain } = joined(thread)?;
+                let name = self.intake.name();
+                let layer = |source| Error::Layer { digest: name, source };
+                let diff_id = DiffId(plain.unwrap_or(digest));
+                let (summary, tree) = parser.finish(diff_id).map_err(layer)?;
+                Some(Unpacked { compression, summary, tree })
             }
         };
         Ok(Outcome { digest, size_bytes: self.count, layer })
@@ -278,7 +298,7 @@ fn unpack(
     receiver: Receiver<Option<Vec<u8>>>,
     unpack: Unpack<'_>,
     digest: String,
-) -> Result<Unpacked> {
+) -> Result<Parsed> {
     let taken_bytes = AtomicU64::new(0);
     let source =
         Chunks { receiver, chunk: Vec::new(), at: 0, taken_bytes: &taken_bytes, over: false };
@@ -289,7 +309,8 @@ fn unpack(
     } else {
         None
     };
-    let mut parser = LayerParser::new();
+    let mut parser = TreeParser::new();
+    let mut hasher = (compression != Compression::None).then(Hasher::new);
     let mut buffer = vec![0; CHUNK_SIZE_BYTES];
     let mut tar_size_bytes = 0;
     loop {
@@ -302,14 +323,15 @@ fn unpack(
         tar_size_bytes += count as u64;
         check_growth(compression, tar_size_bytes, taken_bytes.load(Ordering::Relaxed))?;
         let layer = |source| Error::Layer { digest: digest.clone(), source };
+        if let Some(hasher) = &mut hasher {
+            hasher.update(&buffer[..count]);
+        }
         parser.update(&buffer[..count]).map_err(layer)?;
         if let Some(tar) = &tar {
             durable::write_all(tar, &buffer[..count]).map_err(cannot("write", unpack.tar))?;
         }
     }
-    let (summary, tree) =
-        parser.finish().map_err(|source| Error::Layer { digest: digest.clone(), source })?;
-    Ok(Unpacked { compression, summary, tree })
+    Ok(Parsed { compression, parser, digest: hasher.map(Hasher::finish) })
 }
 
 fn check_growth(compression: Compression, tar_size_bytes: u64, taken_bytes: u64) -> Result<()> {

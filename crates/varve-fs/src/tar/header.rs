@@ -3,7 +3,7 @@
 //! Three dialects share the layout up to byte 257: the seventh edition's, POSIX ustar (with a
 //! prefix for the name) and GNU (with times, or a sparse map, where ustar has the prefix).
 
-use std::ops::Range;
+use std::{borrow::Cow, ops::Range};
 
 use crate::layer::HeaderFault;
 
@@ -52,11 +52,9 @@ impl<'a> Header<'a> {
     pub(super) fn parse(block: &'a Block) -> Result<Self, HeaderFault> {
         let recorded = octal(&block[CHECKSUM]).ok_or(HeaderFault::Checksum)?;
         // Some old programs summed signed bytes.
-        let (unsigned, signed) = checksums(block);
-        if recorded != unsigned && i64::try_from(recorded) != Ok(signed) {
-            return Err(HeaderFault::Checksum);
-        }
-        Ok(Self(block))
+        let is_right = recorded == checksum(block)
+            || i64::try_from(recorded).is_ok_and(|recorded| recorded == signed_checksum(block));
+        if is_right { Ok(Self(block)) } else { Err(HeaderFault::Checksum) }
     }
 
     fn dialect(&self) -> Dialect {
@@ -78,7 +76,7 @@ impl<'a> Header<'a> {
     }
 
     /// The name with its prefix.
-    pub(super) fn path(&self) -> Vec<u8> {
+    pub(super) fn path(&self) -> Cow<'a, [u8]> {
         let name = text(&self.0[NAME]);
         let prefix = match self.dialect() {
             Dialect::Ustar => text(&self.0[PREFIX]),
@@ -91,7 +89,7 @@ impl<'a> Header<'a> {
             }
             Dialect::Gnu | Dialect::SeventhEdition => b"",
         };
-        if prefix.is_empty() { name.to_vec() } else { [prefix, b"/", name].concat() }
+        if prefix.is_empty() { name.into() } else { [prefix, b"/", name].concat().into() }
     }
 
     pub(super) fn link_name(&self) -> &[u8] {
@@ -165,14 +163,32 @@ fn read_sparse_slots(slots: &[u8], map: &mut Vec<(u64, u64)>) -> Result<(), Head
     Ok(())
 }
 
-/// The sums over a header in unsigned and signed bytes, its own field counted as spaces.
-pub(super) fn checksums(block: &Block) -> (u64, i64) {
-    let spaces = CHECKSUM.len() as u64 * u64::from(b' ');
-    let mut unsigned: u64 = block.iter().map(|&byte| u64::from(byte)).sum();
-    let mut signed: i64 = block.iter().map(|&byte| i64::from(byte as i8)).sum();
-    unsigned -= block[CHECKSUM].iter().map(|&byte| u64::from(byte)).sum::<u64>();
-    signed -= block[CHECKSUM].iter().map(|&byte| i64::from(byte as i8)).sum::<i64>();
-    (unsigned + spaces, signed + spaces as i64)
+/// The sum over a header's bytes, its own field counted as spaces.
+pub(super) fn checksum(block: &Block) -> u64 {
+    // Sixteen sums side by side, none of which can become too large: the compiler makes one
+    // instruction of each line of them.
+    let mut sums = [0_u16; 16];
+    for bytes in block.as_chunks::<16>().0 {
+        for (sum, &byte) in sums.iter_mut().zip(bytes) {
+            *sum += u16::from(byte);
+        }
+    }
+    let sum: u64 = sums.iter().map(|&sum| u64::from(sum)).sum();
+    let own: u64 = block[CHECKSUM].iter().map(|&byte| u64::from(byte)).sum();
+    sum - own + CHECKSUM.len() as u64 * u64::from(b' ')
+}
+
+/// The same of signed bytes.
+fn signed_checksum(block: &Block) -> i64 {
+    let sum = |bytes: &[u8]| bytes.iter().map(|&byte| i64::from(byte as i8)).sum::<i64>();
+    sum(block) - sum(&block[CHECKSUM]) + CHECKSUM.len() as i64 * i64::from(b' ')
+}
+
+/// Whether all bytes are zero. Most often they are, so each is looked at.
+pub(super) fn is_zero(bytes: &[u8]) -> bool {
+    let (chunks, rest) = bytes.as_chunks::<16>();
+    let all = chunks.iter().fold(0, |all, chunk| all | u128::from_ne_bytes(*chunk));
+    rest.iter().fold(all, |all, &byte| all | u128::from(byte)) == 0
 }
 
 /// The bytes before the first zero.
@@ -203,11 +219,15 @@ fn number(field: &[u8]) -> Option<i64> {
 fn octal(field: &[u8]) -> Option<u64> {
     let is_padding = |byte: &u8| *byte == b' ' || *byte == 0;
     let start = field.iter().position(|byte| !is_padding(byte)).unwrap_or(field.len());
-    let digits = text(&field[start..]).trim_ascii_end();
-    digits.iter().try_fold(0_u64, |value, digit| match digit {
-        b'0'..=b'7' => value.checked_mul(8)?.checked_add(u64::from(digit - b'0')),
-        _ => None,
-    })
+    let mut value = 0_u64;
+    for (at, &byte) in field.iter().enumerate().skip(start) {
+        match byte {
+            b'0'..=b'7' if value >> 61 == 0 => value = value << 3 | u64::from(byte & 7),
+            // Behind the digits there is white space at most, up to the first zero byte.
+            _ => return text(&field[at..]).trim_ascii().is_empty().then_some(value),
+        }
+    }
+    Some(value)
 }
 
 #[cfg(test)]

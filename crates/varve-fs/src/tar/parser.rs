@@ -2,6 +2,8 @@
 
 mod sparse;
 
+use std::borrow::Cow;
+
 use varve_types::limits;
 
 use sparse::{Sparse, SparseText};
@@ -145,7 +147,7 @@ impl Parser {
                 State::Padding { left, is_zero } => {
                     let padding = take(input, *left);
                     *left -= padding.len();
-                    *is_zero &= padding.iter().all(|&byte| byte == 0);
+                    *is_zero &= header::is_zero(padding);
                     self.offset += padding.len() as u64;
                 }
                 State::Extension { left, text, .. } => {
@@ -162,13 +164,24 @@ impl Parser {
                 | State::AfterZeroBlock
                 | State::MoreSparse(_)
                 | State::SparseText(_) => {
+                    if self.block_filled == 0
+                        && let Some((block, rest)) = input.split_first_chunk()
+                    {
+                        *input = rest;
+                        self.offset += BLOCK_SIZE_BYTES as u64;
+                        if let Some(entry) = self.block_complete(block)? {
+                            return Ok(Some(Event::Entry(entry)));
+                        }
+                        continue;
+                    }
                     let piece = take(input, BLOCK_SIZE_BYTES - self.block_filled);
                     self.block[self.block_filled..][..piece.len()].copy_from_slice(piece);
                     self.block_filled += piece.len();
                     self.offset += piece.len() as u64;
                     if self.block_filled == BLOCK_SIZE_BYTES {
                         self.block_filled = 0;
-                        if let Some(entry) = self.block_complete()? {
+                        let block = self.block;
+                        if let Some(entry) = self.block_complete(&block)? {
                             return Ok(Some(Event::Entry(entry)));
                         }
                     }
@@ -193,11 +206,11 @@ impl Parser {
         matches!(self.state, State::Ended)
     }
 
-    fn block_complete(&mut self) -> Result<Option<Box<Entry>>, LayerError> {
-        let is_zero = self.block.iter().all(|&byte| byte == 0);
+    fn block_complete(&mut self, block: &Block) -> Result<Option<Box<Entry>>, LayerError> {
+        let is_zero = block[0] == 0 && header::is_zero(block);
         match std::mem::replace(&mut self.state, State::Header) {
-            State::MoreSparse(sparse) => self.more_sparse(*sparse),
-            State::SparseText(text) => self.sparse_text(text),
+            State::MoreSparse(sparse) => self.more_sparse(*sparse, block),
+            State::SparseText(text) => self.sparse_text(text, block),
             State::AfterZeroBlock if !is_zero => Err(self.invalid(HeaderFault::LoneZeroBlock)),
             State::AfterZeroBlock => {
                 self.state = State::Ended;
@@ -208,13 +221,12 @@ impl Parser {
                 self.state = State::AfterZeroBlock;
                 Ok(None)
             }
-            _ => self.header_complete(),
+            _ => self.header_complete(block),
         }
     }
 
-    fn header_complete(&mut self) -> Result<Option<Box<Entry>>, LayerError> {
-        let block = self.block;
-        let header = Header::parse(&block).map_err(|fault| self.invalid(fault))?;
+    fn header_complete(&mut self, block: &Block) -> Result<Option<Box<Entry>>, LayerError> {
+        let header = Header::parse(block).map_err(|fault| self.invalid(fault))?;
         let extension = match header.type_flag() {
             b'L' => Extension::LongName,
             b'K' => Extension::LongLink,
@@ -284,16 +296,16 @@ impl Parser {
         self.begin_data(Box::new(entry), header, sparse)
     }
 
-    fn name(
+    fn name<'a>(
         &self,
-        header: &Header,
+        header: &Header<'a>,
         pending: &mut Pending,
         pax: &mut Pax,
         sparse: &pax::Sparse,
-    ) -> Result<Vec<u8>, LayerError> {
+    ) -> Result<Cow<'a, [u8]>, LayerError> {
         let name = agreed(pending.long_name.take(), pax.path.take());
         let name = name.map_err(|fault| self.invalid(fault))?;
-        Ok(sparse.name.clone().or(name).unwrap_or_else(|| header.path()))
+        Ok(sparse.name.clone().or(name).map_or_else(|| header.path(), Cow::Owned))
     }
 
     fn kind(&self, header: &Header, name: &[u8]) -> Result<EntryKind, LayerError> {

@@ -278,6 +278,6 @@ fn time(time: Time) -> String {
 }
 
 fn seal(block: &mut Block) {
-    let (checksum, _) = header::checksums(block);
+    let checksum = header::checksum(block);
     block[CHECKSUM].copy_from_slice(format!("{checksum:06o}\0 ").as_bytes());
 }

@@ -29,6 +29,9 @@ pub(crate) struct Builder {
     aufs_files: BTreeMap<Vec<u8>, InodeId>,
     size_bytes: u64,
     link_steps: u64,
+    /// Where the last entry's directory was found: the next one mostly lies in it, too. It holds as
+    /// long as no name that may be on the way leads elsewhere.
+    last: Option<(Vec<u8>, InodeId)>,
 }
 
 /// What became of an entry.
@@ -52,6 +55,7 @@ impl Builder {
             aufs_files: BTreeMap::new(),
             size_bytes: 0,
             link_steps: 0,
+            last: None,
         }
     }
 
@@ -164,7 +168,7 @@ impl Builder {
         let inode = new_inode(entry);
         let is_file = matches!(inode.content, Content::File(_));
         let id = self.tree.push(inode);
-        self.tree.insert(directory, name, id);
+        self.insert(directory, name, id);
         Ok(if is_file { Applied::File(id) } else { Applied::Other })
     }
 
@@ -186,13 +190,13 @@ impl Builder {
                 let (path, target) = (lossy(path), lossy(&target));
                 return Err(LayerError::HardLinkToDirectory { path, target });
             }
-            self.tree.insert(directory, name, id);
+            self.insert(directory, name, id);
             return Ok(Applied::Other);
         }
         let mut inode = new_inode(entry);
         inode.content = Content::ForeignHardLink(target.into());
         let id = self.tree.push(inode);
-        self.tree.insert(directory, name, id);
+        self.insert(directory, name, id);
         self.unresolved.push((directory, name.into()));
         Ok(Applied::Other)
     }
@@ -233,13 +237,33 @@ impl Builder {
         let id = self.tree.push(Inode::implied_directory());
         let is_opaque = self.whiteouts.contains(&(directory, Box::from(name)));
         self.tree.directory_mut(id).is_opaque = is_opaque;
-        self.tree.insert(directory, name, id);
+        self.insert(directory, name, id);
         id
+    }
+
+    fn insert(&mut self, directory: InodeId, name: &[u8], id: InodeId) {
+        if self.tree.insert(directory, name, id).is_some() {
+            self.last = None;
+        }
     }
 
     /// Finds the directory at a path, through symbolic links, and makes what is missing of it.
     /// `path` is the entry's, for the error.
     fn directory_at(&mut self, parent: &[u8], path: &[u8]) -> Result<InodeId, LayerError> {
+        if let Some((last, id)) = &self.last
+            && last == parent
+        {
+            return Ok(*id);
+        }
+        let id = self.find_directory(parent, path)?;
+        let (last, found) = self.last.get_or_insert((Vec::new(), id));
+        last.clear();
+        last.extend_from_slice(parent);
+        *found = id;
+        Ok(id)
+    }
+
+    fn find_directory(&mut self, parent: &[u8], path: &[u8]) -> Result<InodeId, LayerError> {
         let mut trail = Trail::new(parent);
         while let Some(name) = trail.next() {
             let next = match self.tree.child(trail.here(), &name) {

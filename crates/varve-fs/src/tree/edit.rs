@@ -28,9 +28,14 @@ impl Tree {
         }
     }
 
-    /// Gives an inode a name in a directory, in the place of what has it.
-    pub(crate) fn insert(&mut self, directory: InodeId, name: &[u8], id: InodeId) {
-        self.directory_mut(directory).children.insert(name.into(), id);
+    /// Gives an inode a name in a directory, in the place of what has it, which is returned.
+    pub(crate) fn insert(
+        &mut self,
+        directory: InodeId,
+        name: &[u8],
+        id: InodeId,
+    ) -> Option<InodeId> {
+        self.directory_mut(directory).children.insert(name.into(), id)
     }
 
     /// Takes a name out of a directory.

@@ -81,3 +81,23 @@ fn directories_that_go_round_come_to_an_end() {
     let error = Index::open(&bytes[..]).unwrap().tree().unwrap_err();
     assert!(error.to_string().contains("a directory's entries are wrong"), "{error}");
 }
+
+/// Found by fuzzing: an inode in the last bytes, whose data would lie right behind them.
+#[test]
+fn no_range_lies_behind_the_end_of_the_index() {
+    let (mut bytes, _) = index(&Raw::new().file("a", b"x").end(), BlockSize::Tar).unwrap();
+    let inode = bytes.len() - 32;
+    bytes[inode..].fill(0);
+    // The data of five bytes behind the inode, a file with one name.
+    bytes[inode] = 2 << 1;
+    bytes[inode + 4..inode + 6].copy_from_slice(&0o100_644_u16.to_le_bytes());
+    (bytes[inode + 6], bytes[inode + 8]) = (1, 5);
+    let name = bytes.windows(4).position(|window| window == b"...a").unwrap();
+    let number = (inode as u64 - 1536) / 32;
+    bytes[name - 12..name - 4].copy_from_slice(&number.to_le_bytes());
+    let index = Index::open(&bytes[..]).unwrap();
+    let node = index.lookup(b"a").unwrap().unwrap();
+    assert_eq!((node.kind, node.size), (Kind::File, 5));
+    let ranges: Vec<_> = index.ranges(&node).collect();
+    assert!(matches!(&ranges[..], [Err(ReadError::Damaged { .. })]), "{ranges:?}");
+}

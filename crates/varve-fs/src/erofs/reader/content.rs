@@ -105,7 +105,7 @@ impl<R: ReadAt> Ranges<'_, R> {
             return Ok(Range { offset, length: whole, place });
         }
         // What is behind an inode does not cross the end of a block.
-        if start % block_size + left > block_size {
+        if start % block_size + left > block_size || start + left > self.index.size_bytes {
             return Err(damaged(start, IndexFault::Range));
         }
         Ok(Range { offset, length: left, place: Place::Index(start) })

@@ -10,7 +10,7 @@ use crate::{
     layer::{HeaderFault, LayerError},
     tar::{
         Entry, EntryKind, Region,
-        header::{self, BLOCK_SIZE_BYTES, Header},
+        header::{self, BLOCK_SIZE_BYTES, Block, Header},
         pax,
     },
 };
@@ -81,8 +81,9 @@ impl Parser {
     pub(super) fn more_sparse(
         &mut self,
         mut sparse: Sparse,
+        block: &Block,
     ) -> Result<Option<Box<Entry>>, LayerError> {
-        let more = header::more_gnu_sparse(&self.block, &mut sparse.map);
+        let more = header::more_gnu_sparse(block, &mut sparse.map);
         let more = more.map_err(|fault| self.invalid(fault))?;
         self.gnu_sparse(sparse, more)
     }
@@ -103,8 +104,9 @@ impl Parser {
     pub(super) fn sparse_text(
         &mut self,
         mut text: Box<SparseText>,
+        block: &Block,
     ) -> Result<Option<Box<Entry>>, LayerError> {
-        for byte in self.block {
+        for &byte in block {
             if byte != b'\n' {
                 // Twenty digits are enough for any number.
                 if text.number.len() >= 20 {
