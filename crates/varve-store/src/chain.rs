@@ -142,7 +142,7 @@ impl Store {
         });
         let trees: Vec<Tree> = trees.collect::<Result<_>>()?;
         let stack = Stack::merge(&trees.iter().collect::<Vec<_>>())
-            .map_err(|source| Error::Chain { chain: *id, source })?;
+            .map_err(|source| Error::Chain { chain: *id, source: Box::new(source) })?;
         // Of a layer that is there several times the uppermost hides all that others would show,
         // and overlayfs takes a directory only once.
         let mut seen = HashSet::new();

@@ -78,7 +78,7 @@ pub enum Error {
         /// Which.
         chain: ChainId,
         /// Why not.
-        source: varve_fs::stack::StackError,
+        source: Box<varve_fs::stack::StackError>,
     },
     /// What mends a chain does not fit into an index.
     #[error("the mend of chain {chain} cannot be indexed")]
