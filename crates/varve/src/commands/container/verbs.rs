@@ -1,19 +1,29 @@
 //! What the commands on containers ask of the engine: one function for each verb.
 //!
-//! This is the only file in which these commands meet the engine. A verb that it has not got yet
+//! These are the only files in which these commands meet the engine. A verb that it has not got yet
 //! says so ([`unready`]) after everything on the line was read and checked.
+
+mod files;
+mod lists;
+mod volumes;
+
+pub(crate) use files::{commit, copy_from, copy_to, diff, export};
+pub(crate) use lists::{inspect, list, prune, remove, rename};
+pub(crate) use volumes::{
+    create_volume, inspect_volume, list_volumes, prune_volumes, remove_volume,
+};
 
 use varve_engine::Filters;
 use varve_types::{
     Printable,
     container::{
         CreateRequest, PortBindings, RestartPolicy,
-        listing::{Change, Facts, Network, ProcessTable, PruneReport, Summary, Usage, Volume},
+        listing::{Network, ProcessTable, PruneReport, Usage},
     },
 };
 
 use super::session::Attachment;
-use crate::{commands::output::Output, error::CommandError, ui::Ui};
+use crate::{error::CommandError, ui::Ui};
 
 type Result<T> = std::result::Result<T, CommandError>;
 
@@ -278,29 +288,9 @@ pub(crate) fn wait(_ui: &Ui, _name: &str) -> Result<i64> {
     unready("wait")
 }
 
-/// Removes a container.
-pub(crate) fn remove(_ui: &Ui, _name: &str, _request: Remove) -> Result<()> {
-    unready("rm")
-}
-
-/// Names a container anew.
-pub(crate) fn rename(_ui: &Ui, _old: &str, _new: &str) -> Result<()> {
-    unready("rename")
-}
-
 /// Changes limits of a container.
 pub(crate) fn update(_ui: &Ui, _name: &str, _request: &Update) -> Result<()> {
     unready("update")
-}
-
-/// Lists containers, the newest first.
-pub(crate) fn list(_ui: &Ui, _request: &List) -> Result<Vec<Summary>> {
-    unready("ps")
-}
-
-/// Tells all of a container, with its sizes where they are asked for.
-pub(crate) fn inspect(_ui: &Ui, name: &str, _size: bool) -> Result<Facts> {
-    Err(CommandError::daemon(format_args!("No such container: {}", Printable(name))))
 }
 
 /// Where the ports of a container are published.
@@ -321,61 +311,6 @@ pub(crate) fn stats(_ui: &Ui, _request: &Stats<'_>) -> Result<Vec<Usage>> {
 /// Writes a container's log to standard output and standard error.
 pub(crate) fn logs(_ui: &Ui, _name: &str, _request: &Logs) -> Result<()> {
     unready("logs")
-}
-
-/// Lists what a container has changed.
-pub(crate) fn diff(_ui: &Ui, _name: &str) -> Result<Vec<Change>> {
-    unready("diff")
-}
-
-/// Writes a container's files as a tar.
-pub(crate) fn export(_ui: &Ui, _name: &str, _output: Output<'_>) -> Result<()> {
-    unready("export")
-}
-
-/// Makes an image of a container; gives its ID.
-pub(crate) fn commit(_ui: &Ui, _request: &Commit<'_>) -> Result<String> {
-    unready("commit")
-}
-
-/// Copies out of a container, to a path here or `-` for a tar on standard output.
-pub(crate) fn copy_from(_ui: &Ui, _name: &str, _path: &str, _to: &str, _how: Copy) -> Result<()> {
-    unready("cp")
-}
-
-/// Copies into a container, from a path here or `-` for a tar on standard input.
-pub(crate) fn copy_to(_ui: &Ui, _from: &str, _name: &str, _path: &str, _how: Copy) -> Result<()> {
-    unready("cp")
-}
-
-/// Removes the containers that do not run.
-pub(crate) fn prune(_ui: &Ui, _filters: &Filters) -> Result<PruneReport> {
-    unready("container prune")
-}
-
-/// Makes a volume; gives its name.
-pub(crate) fn create_volume(_ui: &Ui, _request: NewVolume<'_>) -> Result<String> {
-    unready("volume create")
-}
-
-/// Lists volumes by name.
-pub(crate) fn list_volumes(_ui: &Ui, _filters: &Filters) -> Result<Vec<Volume>> {
-    unready("volume ls")
-}
-
-/// Tells all of a volume.
-pub(crate) fn inspect_volume(_ui: &Ui, name: &str) -> Result<Volume> {
-    Err(CommandError::daemon(format_args!("get {}: no such volume", Printable(name))))
-}
-
-/// Removes a volume; by force, one that is not there too.
-pub(crate) fn remove_volume(_ui: &Ui, _name: &str, _force: bool) -> Result<()> {
-    unready("volume rm")
-}
-
-/// Removes the volumes that no container has.
-pub(crate) fn prune_volumes(_ui: &Ui, _filters: &Filters) -> Result<PruneReport> {
-    unready("volume prune")
 }
 
 /// Makes a network; gives its ID.
