@@ -28,6 +28,8 @@ pub(crate) const PEERS: &[Peer] = &[
     Peer { program: "xz", package: "xz-utils", serves: "archives in xz" },
     Peer { program: "zstd", package: "zstd", serves: "archives in zstd" },
     Peer { program: "tar", package: "tar", serves: "archives" },
+    Peer { program: "runc", package: "runc", serves: "containers by an installed runtime" },
+    Peer { program: "crun", package: "crun", serves: "containers by an installed runtime" },
     Peer { program: "cc", package: "gcc", serves: "C sources of dependencies" },
 ];
 

@@ -14,11 +14,14 @@
 
 pub mod apparmor;
 pub mod attach;
+pub mod cgroup;
 pub mod files;
 pub mod logs;
 pub mod monitor;
 pub mod network;
+pub mod oci;
 pub mod probe;
+pub mod role;
 pub mod seccomp;
 pub mod selinux;
 pub mod spec;

@@ -1,0 +1,134 @@
+//! What control groups this machine has.
+
+use std::{fs, io, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// The control groups that are mounted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Machine {
+    /// Those with something to control. Version 2 without controllers counts only when it is the
+    /// only one.
+    pub hierarchies: Vec<Hierarchy>,
+}
+
+/// A mounted hierarchy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hierarchy {
+    /// Where it is mounted.
+    pub mount: PathBuf,
+    /// Which interface its files have.
+    pub version: Version,
+    /// `memory`, `cpu`, …
+    pub controllers: Vec<String>,
+}
+
+/// An interface of control groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Version {
+    /// One hierarchy per controller.
+    V1,
+    /// One for all.
+    V2,
+}
+
+impl Machine {
+    /// Looks at the mounts of this process.
+    pub fn detect() -> io::Result<Self> {
+        let table = fs::read_to_string("/proc/self/mountinfo")?;
+        Ok(Self::from_mounts(&table, |mount| {
+            fs::read_to_string(mount.join("cgroup.controllers")).unwrap_or_default()
+        }))
+    }
+
+    /// Reads a mount table. `controllers` gives the text of `cgroup.controllers` of a mount of
+    /// version 2.
+    fn from_mounts(table: &str, controllers: impl Fn(&PathBuf) -> String) -> Self {
+        let (mut v1, mut v2): (Vec<Hierarchy>, Vec<Hierarchy>) = (Vec::new(), Vec::new());
+        for line in table.lines() {
+            let Some((mount, rest)) = line.split_once(" - ") else { continue };
+            let Some(place) = mount.split(' ').nth(4).map(PathBuf::from) else { continue };
+            let mut rest = rest.split(' ');
+            let (kind, options) =
+                (rest.next().unwrap_or_default(), rest.nth(1).unwrap_or_default());
+            let (version, names): (Version, Vec<String>) = match kind {
+                "cgroup" => (Version::V1, options.split(',').filter_map(controller).collect()),
+                "cgroup2" => {
+                    let text = controllers(&place);
+                    (Version::V2, text.split_whitespace().map(str::to_owned).collect())
+                }
+                _ => continue,
+            };
+            let list = if version == Version::V1 { &mut v1 } else { &mut v2 };
+            // The same hierarchy may be mounted again elsewhere: the first place is the usual one.
+            let again = list.iter().any(|other| other.controllers == names);
+            if !again && (version == Version::V2 || !names.is_empty()) {
+                list.push(Hierarchy { mount: place, version, controllers: names });
+            }
+        }
+        let useful = |hierarchy: &Hierarchy| {
+            v1.is_empty()
+                || hierarchy.controllers.iter().any(|name| v2_only_where_v1_lacks(name, &v1))
+        };
+        v2.retain(useful);
+        v2.truncate(1);
+        v1.extend(v2);
+        Self { hierarchies: v1 }
+    }
+
+    /// Whether version 2 is all there is, mounted where programs expect it.
+    pub fn is_unified(&self) -> bool {
+        let mut all = self.hierarchies.iter();
+        all.len() == 1 && all.all(|one| one.version == Version::V2)
+    }
+}
+
+fn v2_only_where_v1_lacks(name: &str, v1: &[Hierarchy]) -> bool {
+    let limits = ["memory", "cpu", "pids", "cpuset", "io"];
+    limits.contains(&name)
+        && !v1.iter().any(|other| {
+            other
+                .controllers
+                .iter()
+                .any(|known| known == name || (name == "io" && known == "blkio"))
+        })
+}
+
+/// The controllers that limits are known for, out of a v1 mount's options.
+fn controller(option: &str) -> Option<String> {
+    let known = ["memory", "cpu", "cpuacct", "cpuset", "pids", "blkio", "devices", "freezer"];
+    known.contains(&option).then(|| option.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(table: &str, v2_controllers: &str) -> String {
+        let machine = Machine::from_mounts(table, |_| v2_controllers.to_owned());
+        let row = |one: &Hierarchy| {
+            format!("{:?} {} {}\n", one.version, one.mount.display(), one.controllers.join(","))
+        };
+        machine.hierarchies.iter().map(row).collect()
+    }
+
+    const V1: &str = "\
+32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw,relatime - cgroup cgroup rw,cpu,cpuacct
+35 31 0:32 / /sys/fs/cgroup/memory rw,relatime shared:9 - cgroup cgroup rw,memory
+40 31 0:37 / /sys/fs/cgroup/systemd rw,relatime - cgroup cgroup rw,xattr,name=systemd
+";
+    const V2: &str = "41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n";
+
+    #[test]
+    fn every_layout_is_told_apart() {
+        let v1 = "V1 /sys/fs/cgroup/cpu,cpuacct cpu,cpuacct\nV1 /sys/fs/cgroup/memory memory\n";
+        assert_eq!(shown(V1, ""), v1);
+        assert_eq!(shown(&format!("{V1}{V2}"), "hugetlb\n"), v1);
+        assert_eq!(
+            shown(&format!("{V1}{V2}"), "pids hugetlb\n"),
+            format!("{v1}V2 /sys/fs/cgroup/unified pids,hugetlb\n")
+        );
+        assert_eq!(shown(V2, "cpu memory"), "V2 /sys/fs/cgroup/unified cpu,memory\n");
+        assert_eq!(shown("22 27 0:21 / /proc rw - proc proc rw\n", ""), "");
+    }
+}

@@ -1,0 +1,313 @@
+//! Making a container: the parent's side and the first process's, which talk over a channel.
+
+use std::{
+    fs, io,
+    os::fd::{AsFd as _, AsRawFd, OwnedFd},
+    panic::{self, AssertUnwindSafe},
+    path::{Path, PathBuf},
+};
+
+use rustix::{
+    fs::{Mode, OFlags},
+    io::Errno,
+    process::{DumpableBehavior, Pid, Signal, kill_process},
+    thread::{Gid, Uid},
+};
+
+use super::{
+    CompileFilters, Filters, Step, identity, init, namespaces,
+    order::{Done, Failed},
+    program,
+    record::{self, Record},
+    rootfs, streams,
+};
+use crate::{
+    cgroup::{Cgroup, Machine, Unenforced},
+    oci::{
+        OciError, Process, StartFailure, Stdio,
+        config::{Config, NamespaceKind},
+        io_error, terminal,
+    },
+    sys::{self, Side},
+};
+
+/// Most bytes of a `config.json`.
+const CONFIG_BYTES_MAX: u64 = 16 << 20;
+
+/// The parent's word that the first process may go on.
+const GO: &[u8] = b"go";
+
+/// What the first process needs.
+struct Birth {
+    config: Config,
+    bundle: PathBuf,
+    cgroup: Cgroup,
+    filters: Filters,
+    stdio: Stdio,
+}
+
+/// Whether a container of this bundle can be made in this very process.
+pub(super) fn may_run_here(bundle: &Path) -> Result<bool, OciError> {
+    let config = read_config(bundle)?;
+    Ok(sys::is_single_threaded()
+        && program::is_protected()
+        && !namespaces::need_own_process(&config))
+}
+
+/// Makes a container; its first process waits. On failure nothing is left.
+pub(super) fn run(
+    state_dir: &Path,
+    id: &str,
+    bundle: &Path,
+    stdio: Stdio,
+    compile: CompileFilters,
+    sibling: bool,
+) -> Result<Done, Failed> {
+    let mut config = read_config(bundle)?;
+    let filters = filters(&config, compile)?;
+    let terminal = matches!(stdio, Stdio::Terminal);
+    if let Some(process) = config.process.as_mut() {
+        process.terminal = terminal;
+    }
+    Record::reserve(state_dir, id)?;
+    let made = make(state_dir, id, bundle, config, filters, stdio, sibling);
+    if made.is_err() {
+        let _ = Record::discard(state_dir, id);
+    }
+    made
+}
+
+fn make(
+    state_dir: &Path,
+    id: &str,
+    bundle: &Path,
+    config: Config,
+    filters: Filters,
+    stdio: Stdio,
+    sibling: bool,
+) -> Result<Done, Failed> {
+    let (cgroup, unenforced) = group(id, &config)?;
+    let path = record::pipe(state_dir, id);
+    // Open for both, so that opening waits for nobody and reading never sees an end.
+    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let born = rustix::fs::open(&path, flags, Mode::empty())
+        .map_err(io_error("open", path))
+        .map_err(Failed::from)
+        .and_then(|gate| {
+            let bundle = bundle.to_owned();
+            let birth = Birth { config, bundle, cgroup: cgroup.clone(), filters, stdio };
+            bear(birth, gate, sibling)
+        });
+    let stored = born.and_then(|(pid, terminal)| {
+        let failed = |error| {
+            let _ = Pid::from_raw(pid).map(|pid| kill_process(pid, Signal::KILL));
+            Failed { pid: Some(pid), error }
+        };
+        let record = Record::new(id, pid, bundle, cgroup.clone())
+            .map_err(io_error("look at", "the container's first process"))
+            .map_err(failed)?;
+        record.store(state_dir).map_err(failed)?;
+        Ok(Done { pid, terminal, unenforced })
+    });
+    if stored.is_err() {
+        let _ = cgroup.kill(Signal::KILL);
+        let _ = cgroup.delete();
+    }
+    stored
+}
+
+/// Reads a bundle's configuration and refuses what this runtime does not do.
+pub(super) fn read_config(bundle: &Path) -> Result<Config, OciError> {
+    use io::Read as _;
+    let path = bundle.join("config.json");
+    let mut text = Vec::new();
+    let file = fs::File::open(&path).map_err(io_error("open", &path))?;
+    file.take(CONFIG_BYTES_MAX).read_to_end(&mut text).map_err(io_error("read", &path))?;
+    let config: Config =
+        serde_json::from_slice(&text).map_err(|error| OciError::Config(error.to_string()))?;
+    let refuse = |text: &str| Err(OciError::Config(text.to_owned()));
+    let Some(process) = &config.process else { return refuse("there is no process") };
+    if !process.cwd.starts_with('/') {
+        return refuse("the working directory is not absolute");
+    }
+    if !config.is_new(NamespaceKind::Mount) {
+        return refuse("a container needs a mount namespace of its own");
+    }
+    if config.namespace(NamespaceKind::User).is_some_and(|one| one.path.is_some()) {
+        return refuse("a user namespace cannot be shared");
+    }
+    if config.is_new(NamespaceKind::User)
+        && (config.linux.uid_mappings.is_empty() || config.linux.gid_mappings.is_empty())
+    {
+        return refuse("a user namespace needs maps");
+    }
+    let hooks = config.hooks.iter().flat_map(|hooks| hooks.values());
+    if hooks.flatten().any(|list| !list.is_empty()) {
+        return refuse("hooks are not supported");
+    }
+    Ok(config)
+}
+
+pub(super) fn filters(config: &Config, compile: CompileFilters) -> Result<Filters, OciError> {
+    match &config.linux.seccomp {
+        Some(seccomp) => compile(seccomp.get().as_bytes())
+            .map_err(|text| OciError::Config(format!("seccomp: {text}"))),
+        None => Ok(Filters::new()),
+    }
+}
+
+fn group(id: &str, config: &Config) -> Result<(Cgroup, Vec<Unenforced>), OciError> {
+    let machine = Machine::detect().map_err(io_error("read", "/proc/self/mountinfo"))?;
+    let usual = format!("/varve/{id}");
+    let path = config.linux.cgroups_path.as_deref().filter(|path| !path.is_empty());
+    let path = path.unwrap_or(&usual);
+    let (group, mut unenforced) = Cgroup::create(&machine, path)
+        .map_err(|error| OciError::Config(format!("cgroupsPath: {error}")))?;
+    if let Some(resources) = &config.linux.resources {
+        // When there is none at all, that was said already.
+        if !group.is_empty() {
+            unenforced.extend(group.apply(resources));
+        }
+    }
+    unenforced.sort();
+    unenforced.dedup();
+    Ok((group, unenforced))
+}
+
+/// Makes the first process, which is to wait at the gate, and waits until it is ready. Returns it
+/// with its terminal.
+fn bear(birth: Birth, gate: OwnedFd, sibling: bool) -> Result<(i32, Option<OwnedFd>), Failed> {
+    let failed = |action, what: &'static str| {
+        move |error: io::Error| Failed::from(io_error(action, what)(error))
+    };
+    let (ours, theirs) =
+        terminal::channel().map_err(failed("open", "a channel to the first process"))?;
+    namespaces::enter_before(&birth.config).map_err(failed("enter", "the given namespaces"))?;
+    let flags = namespaces::born_into(&birth.config);
+    let pid = match sys::copy_process(flags, sibling)
+        .map_err(failed("start", "the container's first process"))?
+    {
+        Side::Child => {
+            drop(ours);
+            // Nothing of what the parent was doing may go on in the copy.
+            let _ = panic::catch_unwind(AssertUnwindSafe(|| live(birth, &gate, &theirs)));
+            sys::exit_now(255);
+        }
+        Side::Parent { child } => child,
+    };
+    drop(theirs);
+    let abandon = |error: OciError| {
+        let _ = Pid::from_raw(pid).map(|pid| kill_process(pid, Signal::KILL));
+        Failed { pid: Some(pid), error }
+    };
+    if birth.config.is_new(NamespaceKind::User) {
+        namespaces::write_maps(pid, &birth.config)
+            .map_err(io_error("map", "users of the container"))
+            .map_err(abandon)?;
+    }
+    birth
+        .cgroup
+        .add(pid)
+        .map_err(io_error("put the first process into", "the container's cgroup"))
+        .map_err(abandon)?;
+    terminal::send(&ours, GO, &[])
+        .and_then(|()| terminal::receive(&ours))
+        .map_err(io_error("talk to", "the container's first process"))
+        .and_then(|(answer, fds)| {
+            if answer.is_empty() {
+                return Err(OciError::Vanished);
+            }
+            match serde_json::from_slice::<Step<()>>(&answer) {
+                Ok(Ok(())) => Ok((pid, fds.into_iter().next())),
+                Ok(Err(failure)) => Err(OciError::Create(failure)),
+                Err(_) => Err(OciError::Vanished),
+            }
+        })
+        .map_err(abandon)
+}
+
+/// The first process: makes its surroundings, says how that went, waits, becomes the program.
+fn live(birth: Birth, gate: &OwnedFd, channel: &OwnedFd) {
+    match prepare(birth, channel, gate) {
+        Ok((ready, master)) => {
+            let master: Vec<_> = master.iter().map(|fd| fd.as_fd()).collect();
+            let text = serde_json::to_vec(&Step::Ok(())).unwrap_or_default();
+            if terminal::send(channel, &text, &master).is_err() {
+                return;
+            }
+            drop(master);
+            wait_and_become(ready, gate);
+        }
+        Err(failure) => {
+            let text = serde_json::to_vec(&Step::<()>::Err(failure)).unwrap_or_default();
+            let _ = terminal::send(channel, &text, &[]);
+        }
+    }
+}
+
+type Prepared = (identity::Ready, Option<OwnedFd>);
+
+fn prepare(birth: Birth, channel: &OwnedFd, gate: &OwnedFd) -> Step<Prepared> {
+    let (go, _) = terminal::receive(channel).map_err(init("wait for the parent"))?;
+    if go != GO {
+        return Err(StartFailure::Init("the parent is gone".to_owned()));
+    }
+    sys::reset_signals();
+    rustix::process::setsid().map_err(init("setsid"))?;
+    let Birth { config, bundle, cgroup, filters, stdio } = birth;
+    namespaces::enter_inside(&config).map_err(init("join namespaces"))?;
+    if config.is_new(NamespaceKind::User) {
+        become_root().map_err(init("become root of the user namespace"))?;
+    }
+    if config.is_new(NamespaceKind::Cgroup) {
+        // After the parent's word: the namespace begins in the container's group.
+        sys::unshare(libc::CLONE_NEWCGROUP).map_err(init("unshare the cgroup namespace"))?;
+    }
+    if config.is_new(NamespaceKind::Network) {
+        namespaces::bring_up_loopback().map_err(init("bring up lo"))?;
+    }
+    let process = config.process.clone().unwrap_or_default();
+    adjust_oom(&process)?;
+    hide()?;
+    let pair = rootfs::enter(&rootfs::Plan { config: &config, bundle: &bundle, cgroup: &cgroup })?;
+    namespaces::set_up(&config)?;
+    let master = streams::take(stdio, pair, process.user.uid)?;
+    let mut kept = vec![channel.as_raw_fd(), gate.as_raw_fd()];
+    kept.extend(master.as_ref().map(AsRawFd::as_raw_fd));
+    sys::close_all_but(&mut kept).map_err(init("close what is open"))?;
+    let ready = identity::assume(&process, &filters)?;
+    Ok((ready, master))
+}
+
+/// In a new user namespace this process is nobody until it says that it is root.
+fn become_root() -> Result<(), Errno> {
+    rustix::thread::set_thread_groups(&[])?;
+    rustix::thread::set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT)?;
+    rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT)
+}
+
+/// Sets the preference for want of memory. A machine may not let it be lowered: then it stays.
+pub(super) fn adjust_oom(process: &Process) -> Step<()> {
+    let Some(preference) = process.oom_score_adj else { return Ok(()) };
+    match fs::write("/proc/self/oom_score_adj", preference.to_string()) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        other => other.map_err(init("set oom_score_adj")),
+    }
+}
+
+/// Keeps processes of the container from looking into this one, which still is ours.
+pub(super) fn hide() -> Step<()> {
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .map_err(init("make the process not dumpable"))
+}
+
+fn wait_and_become(ready: identity::Ready, gate: &OwnedFd) {
+    let mut word = [0_u8; 1];
+    while let Err(Errno::INTR) = rustix::io::read(gate, &mut word) {}
+    let program = ready.program();
+    let error = ready.exec();
+    // Nobody else listens by now; runc says it in the same place and words.
+    let text = format!("exec {program}: {}\n", crate::oci::errno_text(&error));
+    let _ = rustix::io::write(rustix::stdio::stderr(), text.as_bytes());
+    sys::exit_now(1);
+}

@@ -1,0 +1,190 @@
+//! A further process in a running container. Always done in a role: this process enters the
+//! container's namespaces and cannot come back.
+
+use std::{
+    fs, io,
+    io::Write as _,
+    os::fd::{AsFd as _, AsRawFd, OwnedFd},
+    panic::{self, AssertUnwindSafe},
+    path::Path,
+};
+
+use rustix::{
+    fs::{CWD, Mode, OFlags},
+    process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open},
+    thread::{Gid, Uid},
+};
+
+use super::{
+    CompileFilters, Filters, Step, create, identity, init,
+    order::{Done, Failed},
+    record::Record,
+    streams,
+};
+use crate::{
+    oci::{OciError, Process, StartFailure, Status, Stdio, io_error, terminal},
+    sys::{self, Side},
+};
+
+const GO: &[u8] = b"go";
+
+/// The kinds of namespaces by their names below `/proc/<pid>/ns`, all but the cgroup's, which is
+/// entered when the process is in the group.
+const KINDS: [(&str, libc::c_int); 6] = [
+    ("user", libc::CLONE_NEWUSER),
+    ("mnt", libc::CLONE_NEWNS),
+    ("pid", libc::CLONE_NEWPID),
+    ("net", libc::CLONE_NEWNET),
+    ("ipc", libc::CLONE_NEWIPC),
+    ("uts", libc::CLONE_NEWUTS),
+];
+
+pub(super) fn run(
+    state_dir: &Path,
+    id: &str,
+    mut process: Process,
+    stdio: Stdio,
+    compile: CompileFilters,
+) -> Result<Done, Failed> {
+    let record = Record::load(state_dir, id)?;
+    let state = record.status();
+    if state != Status::Running && state != Status::Created {
+        return Err(OciError::State { id: record.id, state }.into());
+    }
+    let filters = create::filters(&create::read_config(&record.bundle)?, compile)?;
+    process.terminal = matches!(stdio, Stdio::Terminal);
+    let what = "the container's first process";
+    let first = Pid::from_raw(record.pid).ok_or(OciError::Vanished)?;
+    let first = pidfd_open(first, PidfdFlags::empty()).map_err(io_error("reach", what))?;
+    if !record.is_alive() {
+        return Err(OciError::State { id: record.id, state: Status::Stopped }.into());
+    }
+    let group = record.cgroup.entrances();
+    let mut group = group.map_err(io_error("open", "the container's cgroup"))?;
+    let kinds = kinds(record.pid).map_err(io_error("compare", "namespaces"))?;
+    let cgroup_differs =
+        differs(record.pid, "cgroup").map_err(io_error("compare", "namespaces"))?;
+    create::adjust_oom(&process).and_then(|()| create::hide()).map_err(OciError::Exec)?;
+    let (ours, theirs) = terminal::channel().map_err(io_error("open", "a channel"))?;
+    if kinds != 0 {
+        sys::enter_namespaces(first.as_fd(), kinds)
+            .map_err(io_error("enter", "the container's namespaces"))?;
+    }
+    let pid = match sys::copy_process(0, true).map_err(io_error("start", "the process"))? {
+        Side::Child => {
+            drop((ours, group));
+            let cgroups = cgroup_differs.then_some(first);
+            let in_user_namespace = kinds & libc::CLONE_NEWUSER != 0;
+            let body = || live(&process, &filters, stdio, cgroups, in_user_namespace, &theirs);
+            let _ = panic::catch_unwind(AssertUnwindSafe(body));
+            sys::exit_now(255);
+        }
+        Side::Parent { child } => child,
+    };
+    drop((theirs, stdio));
+    let abandon = |error: OciError| {
+        let _ = Pid::from_raw(pid).map(|pid| kill_process(pid, Signal::KILL));
+        Failed { pid: Some(pid), error }
+    };
+    group
+        .iter_mut()
+        .try_for_each(|file| file.write_all(pid.to_string().as_bytes()))
+        .map_err(io_error("put the process into", "the container's cgroup"))
+        .map_err(abandon)?;
+    let terminal = follow(&ours).map_err(abandon)?;
+    Ok(Done { pid, terminal, unenforced: Vec::new() })
+}
+
+/// Lets the process go on and waits until it is the program: its end of the channel closes then.
+fn follow(channel: &OwnedFd) -> Result<Option<OwnedFd>, OciError> {
+    let talk = || io_error("talk to", "the container's process");
+    terminal::send(channel, GO, &[]).map_err(talk())?;
+    let (mut ready, mut master) = (false, None);
+    loop {
+        let (answer, fds) = terminal::receive(channel).map_err(talk())?;
+        if answer.is_empty() {
+            return if ready { Ok(master) } else { Err(OciError::Vanished) };
+        }
+        match serde_json::from_slice::<Step<()>>(&answer) {
+            Ok(Ok(())) => (ready, master) = (true, fds.into_iter().next()),
+            Ok(Err(failure)) => return Err(OciError::Exec(failure)),
+            Err(_) => return Err(OciError::Vanished),
+        }
+    }
+}
+
+fn kinds(pid: i32) -> io::Result<libc::c_int> {
+    KINDS
+        .iter()
+        .try_fold(0, |all, (name, flag)| Ok(if differs(pid, name)? { all | flag } else { all }))
+}
+
+fn differs(pid: i32, name: &str) -> io::Result<bool> {
+    let theirs = fs::read_link(format!("/proc/{pid}/ns/{name}"))?;
+    Ok(theirs != fs::read_link(format!("/proc/self/ns/{name}"))?)
+}
+
+fn live(
+    process: &Process,
+    filters: &Filters,
+    stdio: Stdio,
+    cgroups: Option<OwnedFd>,
+    in_user_namespace: bool,
+    channel: &OwnedFd,
+) {
+    let say = |step: Step<()>, master: Option<&OwnedFd>| {
+        let fds: Vec<_> = master.iter().map(|fd| fd.as_fd()).collect();
+        terminal::send(channel, &serde_json::to_vec(&step).unwrap_or_default(), &fds)
+    };
+    match prepare(process, filters, stdio, cgroups, in_user_namespace, channel) {
+        Err(failure) => drop(say(Err(failure), None)),
+        Ok((ready, master)) => {
+            if say(Ok(()), master.as_ref()).is_err() {
+                return;
+            }
+            drop(master);
+            let program = ready.program();
+            let why = crate::oci::errno_text(&ready.exec());
+            let _ = say(Err(StartFailure::Other(format!("exec {program}: {why}"))), None);
+        }
+    }
+}
+
+fn prepare(
+    process: &Process,
+    filters: &Filters,
+    stdio: Stdio,
+    cgroups: Option<OwnedFd>,
+    in_user_namespace: bool,
+    channel: &OwnedFd,
+) -> Step<(identity::Ready, Option<OwnedFd>)> {
+    let (go, _) = terminal::receive(channel).map_err(init("wait for the parent"))?;
+    if go != GO {
+        return Err(StartFailure::Init("the parent is gone".to_owned()));
+    }
+    sys::reset_signals();
+    rustix::process::setsid().map_err(init("setsid"))?;
+    if let Some(first) = cgroups {
+        sys::enter_namespaces(first.as_fd(), libc::CLONE_NEWCGROUP)
+            .map_err(init("enter the cgroup namespace"))?;
+    }
+    if in_user_namespace {
+        rustix::thread::set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT)
+            .and_then(|()| rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT))
+            .map_err(init("become root of the user namespace"))?;
+    }
+    let pair = if process.terminal {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = rustix::fs::openat(CWD, "/", flags, Mode::empty());
+        let root = root.map_err(init("open the root"))?;
+        Some(terminal::open(root, process.console_size).map_err(init("open a terminal"))?)
+    } else {
+        None
+    };
+    let master = streams::take(stdio, pair, process.user.uid)?;
+    let mut kept = vec![channel.as_raw_fd()];
+    kept.extend(master.as_ref().map(AsRawFd::as_raw_fd));
+    sys::close_all_but(&mut kept).map_err(init("close what is open"))?;
+    let ready = identity::assume(process, filters)?;
+    Ok((ready, master))
+}
