@@ -12,7 +12,8 @@
 //! 1. After [`create`](Runtime::create) failed nothing is left: no process, mount, cgroup or file.
 //! 2. The first process and those of [`exec`](Runtime::exec) become children of the caller, which
 //!    waits for them. [`External`] runtimes let go of them, so their caller is to be a child
-//!    subreaper (`PR_SET_CHILD_SUBREAPER`).
+//!    subreaper (`PR_SET_CHILD_SUBREAPER`). The kernel ends a first process only after every other
+//!    process of its namespace was waited for: who waits for it waits for the others as well.
 //! 3. Only the bundle says what a container is; image data in it never names a path of the host.
 //! 4. [`delete`](Runtime::delete) succeeds only when nothing is left.
 //!

@@ -90,16 +90,31 @@ fn checked(result: libc::c_long) -> io::Result<libc::c_long> {
 
 /// Whether this process has one thread, so that it may copy itself and enter namespaces.
 pub(crate) fn is_single_threaded() -> bool {
-    std::fs::read_dir("/proc/self/task").is_ok_and(|tasks| tasks.count() == 1)
+    fs::read_dir("/proc/self/task").is_ok_and(|tasks| tasks.count() == 1)
+}
+
+/// Says that this process has one thread. Asked for before namespaces are entered: in another one,
+/// `/proc` shows other processes.
+pub(crate) struct SingleThread(());
+
+impl SingleThread {
+    /// Refused with `EBUSY` when there are more: what they held locked would stay so in a copy.
+    pub(crate) fn prove() -> io::Result<Self> {
+        if is_single_threaded() {
+            Ok(Self(()))
+        } else {
+            Err(io::Error::from_raw_os_error(libc::EBUSY))
+        }
+    }
 }
 
 /// Copies this process, as `fork`, with new namespaces (`CLONE_NEW…`). With `sibling` the copy
-/// becomes a child of this process's parent. Refused with `EBUSY` when there are threads: what
-/// they held locked would stay so in the copy.
-pub(crate) fn copy_process(namespaces: libc::c_int, sibling: bool) -> io::Result<Side> {
-    if !is_single_threaded() {
-        return Err(io::Error::from_raw_os_error(libc::EBUSY));
-    }
+/// becomes a child of this process's parent.
+pub(crate) fn copy_process(
+    _: &SingleThread,
+    namespaces: libc::c_int,
+    sibling: bool,
+) -> io::Result<Side> {
     let parent = if sibling { libc::CLONE_PARENT } else { 0 };
     let flags = (namespaces | parent) as u32;
     // flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls

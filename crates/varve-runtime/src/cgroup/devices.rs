@@ -56,7 +56,13 @@ pub(super) fn program(rules: &[DeviceRule]) -> Vec<BpfInstruction> {
         instruction(0x61, 5, 1, 8, 0),
     ];
     for rule in rules.iter().rev() {
-        program.extend(block(rule));
+        let block = block(rule);
+        let always = block == answer(rule.allow);
+        program.extend(block);
+        // The kernel takes no program with parts that cannot be reached.
+        if always {
+            return program;
+        }
     }
     program.extend(answer(false));
     program

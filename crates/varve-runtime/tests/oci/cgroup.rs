@@ -1,1 +1,106 @@
-//! x
+//! Limits, what is counted, and a machine that has none of it.
+
+use serde_json::json;
+use varve_runtime::{
+    cgroup::{Cgroup, Machine},
+    oci::Resources,
+};
+use varve_testkit::guard;
+
+use crate::world::{for_each_runtime, nothing, wait};
+
+for_each_runtime! {
+    fn limits_are_in_force_and_counted(world) {
+        world.configure(|config| {
+            config["process"]["args"] = json!(["/bin/sleep", "1000"]);
+            config["linux"]["resources"] = json!({
+                "memory": {"limit": 64 << 20}, "pids": {"limit": 20},
+                "cpu": {"quota": 50_000, "period": 100_000},
+                "devices": [{"allow": false, "access": "rwm"}]});
+        });
+        let created = world.runtime.create(&world.id, &world.bundle, nothing()).unwrap();
+        world.runtime.start(&world.id).unwrap();
+        assert_eq!(created.unenforced, []);
+        let stats = world.runtime.stats(&world.id).unwrap();
+        assert_eq!(stats.memory.limit, Some(64 << 20));
+        assert_eq!(stats.pids.limit, Some(20));
+        assert!(stats.pids.current >= 1 && stats.cpu.total > 0, "{stats:?}");
+        let more: Resources = serde_json::from_value(json!({"pids": {"limit": 30}})).unwrap();
+        assert_eq!(world.runtime.update(&world.id, &more).unwrap(), []);
+        assert_eq!(world.runtime.stats(&world.id).unwrap().pids.limit, Some(30));
+    }
+
+    fn a_device_that_no_rule_allows_is_refused(world) {
+        // The machine's memory: /dev/mem by its numbers, which may be made but not opened.
+        let line = "mknod /tmp/mem c 1 1 && (cat < /tmp/mem) 2>&1 | head -c 200; echo; \
+                    echo x > /dev/null && echo null";
+        let output = world.shell(line).output;
+        assert!(output.contains("Operation not permitted") && output.ends_with("null\n"), "{output}");
+    }
+
+    fn want_of_memory_is_seen(world) {
+        world.configure(|config| {
+            config["process"]["args"] = json!(["/bin/sh", "-c", "tail /dev/zero"]);
+            config["linux"]["resources"] = json!({"memory": {"limit": 16 << 20}});
+        });
+        let created = world.runtime.create(&world.id, &world.bundle, nothing()).unwrap();
+        assert_eq!(world.runtime.oom_kills(&world.id).unwrap(), 0);
+        world.runtime.start(&world.id).unwrap();
+        let (code, signal) = wait(created.pid);
+        assert!(code == Some(137) || signal == Some(9), "{code:?} {signal:?}");
+        assert!(world.runtime.oom_kills(&world.id).unwrap() > 0);
+    }
+}
+
+#[test]
+fn a_machine_without_control_groups_says_so_once() {
+    let (group, unenforced) = Cgroup::create(&Machine::default(), "/varve-test/x").unwrap();
+    assert!(group.is_empty());
+    let texts: Vec<&str> = unenforced.iter().map(|one| one.why.as_str()).collect();
+    assert_eq!(texts, ["no control groups are mounted"]);
+    assert_eq!(group.pids().unwrap(), Vec::<i32>::new());
+    group.delete().unwrap();
+}
+
+#[test]
+fn a_path_that_leaves_the_hierarchies_is_refused() {
+    for path in ["/../x", "/a//b", "", "/varve/.."] {
+        assert!(Cgroup::create(&Machine::default(), path).is_err(), "{path:?}");
+    }
+}
+
+/// The kernel takes the program of device rules and obeys it, on version 2 alone.
+#[test]
+fn device_rules_hold_on_version_2() {
+    use varve_runtime::cgroup::{Hierarchy, Version};
+    let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let place = table.lines().find(|line| line.contains(" - cgroup2 "));
+    let place = place.and_then(|line| line.split(' ').nth(4));
+    let Some(mount) = place.and_then(|place| guard::path(place)).filter(|_| guard::root()) else {
+        return;
+    };
+    let hierarchy = Hierarchy { mount, version: Version::V2, controllers: Vec::new() };
+    let machine = Machine { hierarchies: vec![hierarchy] };
+    let path = format!("/varve-test/devices-{}", std::process::id());
+    let (group, _) = Cgroup::create(&machine, &path).unwrap();
+    let rules = json!({"devices": [{"allow": false, "access": "rwm"},
+        {"allow": true, "type": "c", "major": 1, "minor": 11, "access": "w"}]});
+    let resources: Resources = serde_json::from_value(rules).unwrap();
+    assert_eq!(group.apply(&resources), []);
+    let mut shell = std::process::Command::new("sh")
+        .args([
+            "-c",
+            "read go; for d in /dev/null /dev/kmsg /dev/mem; do \
+                      if (: < $d) 2>/dev/null; then echo $d yes; else echo $d no; fi; done",
+        ])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    group.add(shell.id() as i32).unwrap();
+    std::io::Write::write_all(&mut shell.stdin.take().unwrap(), b"go\n").unwrap();
+    let output = shell.wait_with_output().unwrap();
+    group.delete().unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(shown, "/dev/null yes\n/dev/kmsg no\n/dev/mem no\n");
+}

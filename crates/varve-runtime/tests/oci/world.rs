@@ -1,12 +1,16 @@
 //! A bundle with a small root, a runtime, and what came out of a container.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     io::{Read as _, Write as _},
     os::{fd::OwnedFd, unix::fs::symlink},
     path::{Path, PathBuf},
     process::Command,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -216,6 +220,19 @@ impl World {
     }
 }
 
+/// A test that fails must not leave its container to the others.
+impl Drop for World {
+    fn drop(&mut self) {
+        let pid = self.runtime.state(&self.id).ok().and_then(|state| state.pid);
+        if thread::panicking()
+            && let Some(pid) = pid.and_then(Pid::from_raw)
+        {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            let _ = self.runtime.delete(&self.id, Delete::Force);
+        }
+    }
+}
+
 /// Processes that run a program of this directory.
 fn processes_under(root: &Path) -> Vec<i32> {
     let entries = fs::read_dir("/proc").unwrap().flatten();
@@ -293,7 +310,7 @@ fn config(id: &str) -> Value {
             "namespaces": [{"type": "mount"}, {"type": "network"}, {"type": "uts"},
                            {"type": "pid"}, {"type": "ipc"}],
             "resources": {"devices": [{"allow": false, "access": "rwm"}]},
-            "maskedPaths": ["/proc/kcore", "/proc/keys", "/proc/nowhere", "/sys/firmware"],
+            "maskedPaths": ["/proc/version", "/proc/keys", "/proc/nowhere", "/sys/firmware"],
             "readonlyPaths": ["/proc/bus", "/proc/sys", "/proc/sysrq-trigger"],
         },
     })
@@ -337,16 +354,44 @@ impl Streams {
     }
 }
 
+/// How a process ended: its exit code, or the signal.
+type End = (Option<i32>, Option<i32>);
+
+/// Ends of processes that were waited for on behalf of others.
+static ENDS: Mutex<BTreeMap<i32, End>> = Mutex::new(BTreeMap::new());
+
 /// Waits for a process that is, or is about to become, a child of this one.
-pub(crate) fn wait(pid: i32) -> (Option<i32>, Option<i32>) {
-    let pid = Pid::from_raw(pid).unwrap();
-    for _ in 0..500 {
-        match rustix::process::waitpid(Some(pid), WaitOptions::empty()) {
-            Ok(Some((_, status))) => return (status.exit_status(), status.terminating_signal()),
-            Ok(None) | Err(rustix::io::Errno::INTR) => {}
-            Err(rustix::io::Errno::CHILD) => thread::sleep(Duration::from_millis(2)),
-            Err(error) => panic!("{error}"),
+pub(crate) fn wait(pid: i32) -> End {
+    for _ in 0..5000 {
+        if let Some(end) = ENDS.lock().unwrap().remove(&pid).or_else(|| end_of(pid)) {
+            return end;
         }
+        // The kernel keeps the first process of a namespace until every other one was waited for,
+        // also those that a failing runtime left to us.
+        for other in ended_in_containers().filter(|other| *other != pid) {
+            let mut ends = ENDS.lock().unwrap();
+            if let Some(end) = end_of(other) {
+                ends.insert(other, end);
+            }
+        }
+        thread::sleep(Duration::from_millis(2));
     }
-    (None, None)
+    panic!("process {pid} does not end");
+}
+
+fn end_of(pid: i32) -> Option<End> {
+    let (_, status) = rustix::process::waitpid(Pid::from_raw(pid), WaitOptions::NOHANG).ok()??;
+    Some((status.exit_status(), status.terminating_signal()))
+}
+
+/// Processes that have ended in a process namespace below ours.
+fn ended_in_containers() -> impl Iterator<Item = i32> {
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter(|pid| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
+        field("State:").is_some_and(|state| state.trim().starts_with('Z'))
+            && field("NSpid:").is_some_and(|pids| pids.split_whitespace().count() > 1)
+    })
 }

@@ -28,7 +28,7 @@ use crate::{
         config::{Config, NamespaceKind},
         io_error, terminal,
     },
-    sys::{self, Side},
+    sys::{self, Side, SingleThread},
 };
 
 /// Most bytes of a `config.json`.
@@ -182,9 +182,10 @@ fn bear(birth: Birth, gate: OwnedFd, sibling: bool) -> Result<(i32, Option<Owned
     };
     let (ours, theirs) =
         terminal::channel().map_err(failed("open", "a channel to the first process"))?;
+    let alone = SingleThread::prove().map_err(failed("start", "the container's first process"))?;
     namespaces::enter_before(&birth.config).map_err(failed("enter", "the given namespaces"))?;
     let flags = namespaces::born_into(&birth.config);
-    let pid = match sys::copy_process(flags, sibling)
+    let pid = match sys::copy_process(&alone, flags, sibling)
         .map_err(failed("start", "the container's first process"))?
     {
         Side::Child => {

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     oci::{OciError, Process, StartFailure, Status, Stdio, io_error, terminal},
-    sys::{self, Side},
+    sys::{self, Side, SingleThread},
 };
 
 const GO: &[u8] = b"go";
@@ -66,11 +66,12 @@ pub(super) fn run(
         differs(record.pid, "cgroup").map_err(io_error("compare", "namespaces"))?;
     create::adjust_oom(&process).and_then(|()| create::hide()).map_err(OciError::Exec)?;
     let (ours, theirs) = terminal::channel().map_err(io_error("open", "a channel"))?;
+    let alone = SingleThread::prove().map_err(io_error("start", "the process"))?;
     if kinds != 0 {
         sys::enter_namespaces(first.as_fd(), kinds)
             .map_err(io_error("enter", "the container's namespaces"))?;
     }
-    let pid = match sys::copy_process(0, true).map_err(io_error("start", "the process"))? {
+    let pid = match sys::copy_process(&alone, 0, true).map_err(io_error("start", "the process"))? {
         Side::Child => {
             drop((ours, group));
             let cgroups = cgroup_differs.then_some(first);

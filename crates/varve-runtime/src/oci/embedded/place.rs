@@ -5,7 +5,7 @@
 
 use std::{
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
 use rustix::{
@@ -15,6 +15,8 @@ use rustix::{
 
 /// Times that a resolution is tried again when somebody renamed something on its way.
 const TRIES_MAX: usize = 64;
+/// Most links to nothing on one way.
+const LINKS_MAX: usize = 40;
 /// Longest way through a root.
 const COMPONENTS_MAX: usize = 255;
 
@@ -51,7 +53,8 @@ pub(super) fn open(root: impl AsFd, path: &str, links: Links) -> io::Result<Owne
     }
 }
 
-/// Opens what is there, or makes it with the directories that lead to it.
+/// Opens what is there, or makes it with the directories that lead to it. A link that leads to
+/// nothing is followed within the root, and what it names is made.
 pub(super) fn open_or_make(
     root: impl AsFd,
     path: &str,
@@ -62,28 +65,55 @@ pub(super) fn open_or_make(
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         other => return other,
     }
+    let mut path = path.to_owned();
+    for _ in 0..LINKS_MAX {
+        match walk(root.as_fd(), &path, make, links)? {
+            Walk::Arrived(handle) => return Ok(handle),
+            Walk::Link(further) => path = further,
+        }
+    }
+    Err(Errno::LOOP.into())
+}
+
+enum Walk {
+    Arrived(OwnedFd),
+    /// There was a link to nothing; this is the way with the link read.
+    Link(String),
+}
+
+fn walk(root: BorrowedFd<'_>, path: &str, make: Make, links: Links) -> io::Result<Walk> {
     let names: Vec<&str> = path.split('/').filter(|name| !matches!(*name, "" | ".")).collect();
     if names.len() > COMPONENTS_MAX {
         return Err(Errno::NAMETOOLONG.into());
     }
-    let mut parent = open(&root, ".", links)?;
+    let mut parent = open(root, ".", links)?;
     for end in 1..=names.len() {
         let so_far = names[..end].join("/");
-        let last = end == names.len();
-        parent = match open(&root, &so_far, links) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let make = if last { make } else { Make::Directory };
+        let make = if end == names.len() { make } else { Make::Directory };
+        let missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+        parent = match open(root, &so_far, links) {
+            Err(error) if missing(&error) => {
                 match self::make(&parent, names[end - 1], make) {
-                    // Somebody else was quicker, or a link leads nowhere: the next line tells.
+                    // Somebody else was quicker, or a link leads nowhere: the next lines tell.
                     Ok(()) | Err(Errno::EXIST) => {}
                     Err(error) => return Err(error.into()),
                 }
-                open(&root, &so_far, links)?
+                match open(root, &so_far, links) {
+                    Err(error) if missing(&error) => {
+                        let link = rustix::fs::readlinkat(&parent, names[end - 1], Vec::new())?;
+                        let link = link.to_str().map_err(|_| Errno::ILSEQ)?;
+                        let rest = names[end..].join("/");
+                        let before =
+                            if link.starts_with('/') { "" } else { &names[..end - 1].join("/") };
+                        return Ok(Walk::Link(format!("{before}/{link}/{rest}")));
+                    }
+                    other => other?,
+                }
             }
             other => other?,
         };
     }
-    Ok(parent)
+    Ok(Walk::Arrived(parent))
 }
 
 fn make(parent: &OwnedFd, name: &str, make: Make) -> Result<(), Errno> {
