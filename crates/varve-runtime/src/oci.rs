@@ -35,13 +35,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::cgroup::{Stats, Unenforced};
 
-pub use crate::sys::Instruction;
 pub use config::{
     BlockIo, Capabilities, ConsoleSize, Cpu, DeviceRule, Memory, Pids, Process, Resources, Rlimit,
     Throttle, User,
 };
+pub use embedded::Embedded;
 pub(crate) use embedded::serve;
-pub use embedded::{CompileFilters, Embedded, Filters};
 pub(crate) use error::errno_text;
 pub use error::{OciError, StartFailure, Status};
 pub use external::External;

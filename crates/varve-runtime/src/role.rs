@@ -6,10 +6,7 @@
 
 use std::{ffi::OsStr, process::ExitCode};
 
-use crate::{
-    oci::{self, CompileFilters},
-    sys,
-};
+use crate::{oci, sys};
 
 /// What a program started in the role finds as its own name (the first argument).
 pub const NAME: &str = "varve-oci";
@@ -20,11 +17,11 @@ pub fn is_asked(own_name: &OsStr) -> bool {
 }
 
 /// Plays the role: one order from standard input, one answer. Refused when there are threads.
-pub fn play(compile: CompileFilters) -> ExitCode {
+pub fn play() -> ExitCode {
     if !sys::is_single_threaded() {
         return ExitCode::FAILURE;
     }
-    match oci::serve(compile) {
+    match oci::serve() {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever asked sees that no answer came.
         Err(_) => ExitCode::FAILURE,

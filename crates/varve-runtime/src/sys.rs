@@ -55,15 +55,21 @@ pub(crate) fn send_signal(pidfd: impl AsFd, number: i32) -> io::Result<()> {
 /// One instruction of a seccomp filter (classic BPF), as the kernel lays it out.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Instruction {
+pub(crate) struct Instruction {
     /// Operation.
-    pub code: u16,
+    pub(crate) code: u16,
     /// How many to skip when a comparison holds.
-    pub jt: u8,
+    pub(crate) jt: u8,
     /// How many to skip when it does not.
-    pub jf: u8,
+    pub(crate) jf: u8,
     /// Operand.
-    pub k: u32,
+    pub(crate) k: u32,
+}
+
+impl From<&seccompiler::sock_filter> for Instruction {
+    fn from(one: &seccompiler::sock_filter) -> Self {
+        Self { code: one.code, jt: one.jt, jf: one.jf, k: one.k }
+    }
 }
 
 /// One instruction of an extended BPF program.

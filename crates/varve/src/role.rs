@@ -6,17 +6,25 @@
 
 use std::process::ExitCode;
 
-/// A hidden role. There is none as long as no command needs one.
-pub(crate) enum Role {}
+use varve_engine::role;
+
+/// A hidden role.
+pub(crate) enum Role {
+    /// Making the processes of containers.
+    Oci,
+}
 
 impl Role {
     /// The role this process was started for, if it was started by ourselves.
     pub(crate) fn of_this_process() -> Option<Self> {
-        None
+        let own_name = std::env::args_os().next()?;
+        role::is_asked(&own_name).then_some(Self::Oci)
     }
 
     /// Plays the role until it ends.
     pub(crate) fn run(self) -> ExitCode {
-        match self {}
+        match self {
+            Self::Oci => role::play(),
+        }
     }
 }

@@ -58,10 +58,7 @@ use crate::{
 pub(crate) use order::serve;
 
 /// Seccomp filters in the order of their installation; the kernel asks all, the strictest wins.
-pub type Filters = Vec<Vec<Instruction>>;
-
-/// Makes filters out of the JSON of `linux.seccomp`, or says what is wrong with it.
-pub type CompileFilters = fn(&[u8]) -> Result<Filters, String>;
+type Filters = Vec<Vec<Instruction>>;
 
 /// Why a step in the container's own process failed.
 type Step<T> = Result<T, StartFailure>;
@@ -78,15 +75,14 @@ fn init<E: Into<io::Error>>(what: &str) -> impl FnOnce(E) -> StartFailure {
 pub struct Embedded {
     state_dir: PathBuf,
     program: PathBuf,
-    compile: CompileFilters,
 }
 
 impl Embedded {
     /// A runtime that keeps its states in `state_dir`. This process's own program plays the roles;
     /// its `main` must ask for [`role::is_asked`](crate::role::is_asked) before anything else.
-    pub fn new(state_dir: impl Into<PathBuf>, compile: CompileFilters) -> Self {
+    pub fn new(state_dir: impl Into<PathBuf>) -> Self {
         let program = PathBuf::from("/proc/self/exe");
-        Self { state_dir: state_dir.into(), program, compile }
+        Self { state_dir: state_dir.into(), program }
     }
 
     /// The same with another program to play the roles.
@@ -138,7 +134,7 @@ impl Runtime for Embedded {
             terminal,
         };
         let done = if create::may_run_here(bundle)? {
-            order.run(stdio, self.compile, false)
+            order.run(stdio, false)
         } else {
             order.send(&self.program, stdio)
         }?;

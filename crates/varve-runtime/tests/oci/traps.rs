@@ -92,8 +92,7 @@ for_each_runtime! {
 fn a_process_with_threads_never_copies_itself() {
     let Some(world) = World::new(Kind::Embedded) else { return };
     // This test has threads, and the program that is to play the role plays none.
-    let runtime = Embedded::new(world.directory.path().join("other"), |_| Ok(Vec::new()))
-        .with_program("/bin/false");
+    let runtime = Embedded::new(world.directory.path().join("other")).with_program("/bin/false");
     let error = runtime.create(&world.id, &world.bundle, nothing()).unwrap_err();
     assert!(
         error.to_string().contains("helper process") || error.to_string().contains("ended early")

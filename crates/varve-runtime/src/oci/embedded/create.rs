@@ -15,7 +15,7 @@ use rustix::{
 };
 
 use super::{
-    CompileFilters, Filters, Step, identity, init, namespaces,
+    Filters, Step, identity, init, namespaces,
     order::{Done, Failed},
     program,
     record::{self, Record},
@@ -28,7 +28,8 @@ use crate::{
         config::{Config, NamespaceKind},
         io_error, terminal,
     },
-    sys::{self, Side, SingleThread},
+    seccomp::{self, Architecture},
+    sys::{self, Instruction, Side, SingleThread},
 };
 
 /// Most bytes of a `config.json`.
@@ -60,11 +61,10 @@ pub(super) fn run(
     id: &str,
     bundle: &Path,
     stdio: Stdio,
-    compile: CompileFilters,
     sibling: bool,
 ) -> Result<Done, Failed> {
     let mut config = read_config(bundle)?;
-    let filters = filters(&config, compile)?;
+    let filters = filters(&config)?;
     let terminal = matches!(stdio, Stdio::Terminal);
     if let Some(process) = config.process.as_mut() {
         process.terminal = terminal;
@@ -148,10 +148,21 @@ pub(super) fn read_config(bundle: &Path) -> Result<Config, OciError> {
     Ok(config)
 }
 
-pub(super) fn filters(config: &Config, compile: CompileFilters) -> Result<Filters, OciError> {
+/// The filters of a container's configuration, as the kernel takes them.
+pub(super) fn filters(config: &Config) -> Result<Filters, OciError> {
     match &config.linux.seccomp {
-        Some(seccomp) => compile(seccomp.get().as_bytes())
-            .map_err(|text| OciError::Config(format!("seccomp: {text}"))),
+        Some(seccomp) => {
+            let wrong = |text: String| OciError::Config(format!("seccomp: {text}"));
+            let rules = serde_json::from_str(seccomp.get()).map_err(|e| wrong(e.to_string()))?;
+            let native = Architecture::native()
+                .ok_or_else(|| wrong("not known on this architecture".to_owned()))?;
+            let programs =
+                seccomp::compile(&rules, native).map_err(|error| wrong(error.to_string()))?;
+            Ok(programs
+                .iter()
+                .map(|program| program.iter().map(Instruction::from).collect())
+                .collect())
+        }
         None => Ok(Filters::new()),
     }
 }

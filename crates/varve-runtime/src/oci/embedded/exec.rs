@@ -16,7 +16,7 @@ use rustix::{
 };
 
 use super::{
-    CompileFilters, Filters, Step, create, identity, init,
+    Filters, Step, create, identity, init,
     order::{Done, Failed},
     record::Record,
     streams,
@@ -44,14 +44,13 @@ pub(super) fn run(
     id: &str,
     mut process: Process,
     stdio: Stdio,
-    compile: CompileFilters,
 ) -> Result<Done, Failed> {
     let record = Record::load(state_dir, id)?;
     let state = record.status();
     if state != Status::Running && state != Status::Created {
         return Err(OciError::State { id: record.id, state }.into());
     }
-    let filters = create::filters(&create::read_config(&record.bundle)?, compile)?;
+    let filters = create::filters(&create::read_config(&record.bundle)?)?;
     process.terminal = matches!(stdio, Stdio::Terminal);
     let what = "the container's first process";
     let first = Pid::from_raw(record.pid).ok_or(OciError::Vanished)?;

@@ -14,7 +14,7 @@ use std::{
 use rustix::{fs::MemfdFlags, process::Pid, process::WaitOptions};
 use serde::{Deserialize, Serialize};
 
-use super::{CompileFilters, create, exec, foreign, program};
+use super::{create, exec, foreign, program};
 use crate::{
     cgroup::Unenforced,
     oci::{OciError, Process, StartFailure, Status, Stdio, io_error, terminal},
@@ -90,26 +90,19 @@ enum Refusal {
 impl Order {
     /// Does the work in this process. With `sibling` the new process becomes a child of this
     /// process's parent, who asked for it.
-    pub(super) fn run(
-        self,
-        stdio: Stdio,
-        compile: CompileFilters,
-        sibling: bool,
-    ) -> Result<Done, OciError> {
-        self.run_for(stdio, compile, sibling).map_err(|failed| {
+    pub(super) fn run(self, stdio: Stdio, sibling: bool) -> Result<Done, OciError> {
+        self.run_for(stdio, sibling).map_err(|failed| {
             reap(failed.pid.filter(|_| !sibling));
             failed.error
         })
     }
 
-    fn run_for(self, stdio: Stdio, compile: CompileFilters, sibling: bool) -> Result<Done, Failed> {
+    fn run_for(self, stdio: Stdio, sibling: bool) -> Result<Done, Failed> {
         match self.work {
             Work::Create { bundle } => {
-                create::run(&self.state_dir, &self.id, &bundle, stdio, compile, sibling)
+                create::run(&self.state_dir, &self.id, &bundle, stdio, sibling)
             }
-            Work::Exec { process } => {
-                exec::run(&self.state_dir, &self.id, *process, stdio, compile)
-            }
+            Work::Exec { process } => exec::run(&self.state_dir, &self.id, *process, stdio),
             Work::Foreign { program, arguments } => {
                 Err(foreign::become_runtime(&program, &arguments, stdio).into())
             }
@@ -185,7 +178,7 @@ fn reap(pid: Option<i32>) {
 }
 
 /// Plays the role: one order from standard input, one answer.
-pub(crate) fn serve(compile: CompileFilters) -> io::Result<()> {
+pub(crate) fn serve() -> io::Result<()> {
     let channel = rustix::stdio::stdin().try_clone_to_owned()?;
     let (_, fds) = terminal::receive(&channel)?;
     let mut fds = fds.into_iter();
@@ -200,7 +193,7 @@ pub(crate) fn serve(compile: CompileFilters) -> io::Result<()> {
         }
         _ => return Err(io::Error::other("there are no streams")),
     };
-    let (answer, terminal) = match order.run_for(stdio, compile, true) {
+    let (answer, terminal) = match order.run_for(stdio, true) {
         Ok(done) => (Answer::Done { pid: done.pid, unenforced: done.unenforced }, done.terminal),
         Err(failed) => (Answer::Failed { pid: failed.pid, error: failed.error.into() }, None),
     };
