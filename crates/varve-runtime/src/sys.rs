@@ -338,3 +338,9 @@ pub(crate) fn unshare(namespaces: libc::c_int) -> io::Result<()> {
     // SAFETY: changes what the calling process sees; memory and descriptors stay as they are.
     checked(unsafe { libc::syscall(libc::SYS_unshare, namespaces) }).map(drop)
 }
+
+/// Standard input, output and error of this process, which are always open in a container's.
+pub(crate) fn standard_streams() -> [BorrowedFd<'static>; 3] {
+    // SAFETY: nothing in a container's process closes these numbers, it only puts others there.
+    [0, 1, 2].map(|number| unsafe { BorrowedFd::borrow_raw(number) })
+}

@@ -317,9 +317,10 @@ fn wait_and_become(ready: identity::Ready, gate: &OwnedFd) {
     let mut word = [0_u8; 1];
     while let Err(Errno::INTR) = rustix::io::read(gate, &mut word) {}
     let program = ready.program();
-    let error = ready.exec();
+    let why = ready.exec();
     // Nobody else listens by now; runc says it in the same place and words.
-    let text = format!("exec {program}: {}\n", crate::oci::errno_text(&error));
-    let _ = rustix::io::write(rustix::stdio::stderr(), text.as_bytes());
+    let text = format!("exec {program}: {}\n", crate::oci::errno_text(&why));
+    let [.., error] = sys::standard_streams();
+    let _ = rustix::io::write(error, text.as_bytes());
     sys::exit_now(1);
 }

@@ -197,8 +197,8 @@ mod tests {
             parsed,
             Options {
                 set: libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOATIME,
-                clear: libc::MOUNT_ATTR_NOSUID
-                    | libc::MOUNT_ATTR__ATIME & !libc::MOUNT_ATTR_NOATIME,
+                // The kernel wants the whole field of times cleared when one is set.
+                clear: libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR__ATIME,
                 set_below: libc::MOUNT_ATTR_RDONLY,
                 clear_below: 0,
                 propagation: 0,

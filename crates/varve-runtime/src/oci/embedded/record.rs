@@ -45,7 +45,7 @@ pub(super) struct Record {
 
 impl Record {
     pub(super) fn new(id: &str, pid: i32, bundle: &Path, cgroup: Cgroup) -> io::Result<Self> {
-        let (_, began) = process_state(pid)?;
+        let (_, began) = letter_and_beginning(pid)?;
         Ok(Self { id: id.to_owned(), pid, began, bundle: bundle.to_owned(), cgroup, waits: true })
     }
 
@@ -129,7 +129,7 @@ impl Record {
     /// Whether the first process has not ended.
     pub(super) fn is_alive(&self) -> bool {
         let ended = ['Z', 'X', 'x'];
-        process_state(self.pid)
+        letter_and_beginning(self.pid)
             .is_ok_and(|(state, began)| began == self.began && !ended.contains(&state))
     }
 
@@ -197,7 +197,7 @@ pub(super) fn pipe(state_dir: &Path, id: &str) -> PathBuf {
 }
 
 /// The state letter of a process and when it began, in ticks since boot.
-fn process_state(pid: i32) -> io::Result<(char, u64)> {
+fn letter_and_beginning(pid: i32) -> io::Result<(char, u64)> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let strange = || io::Error::other("a line of /proc is not as expected");
     // The name in parentheses may hold anything.

@@ -11,7 +11,10 @@ use rustix::{
 };
 
 use super::{Step, init};
-use crate::oci::{Stdio, terminal::Pair};
+use crate::{
+    oci::{Stdio, terminal::Pair},
+    sys,
+};
 
 /// Makes the streams this process's. With a terminal this process becomes the head of its session,
 /// and the side that is kept comes back.
@@ -55,8 +58,7 @@ fn use_own_null() -> io::Result<()> {
         let kind = FileType::from_raw_mode(status.st_mode);
         Ok(kind == FileType::CharacterDevice && status.st_rdev == null)
     };
-    let standard = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
-    let nulls = standard.map(is_null);
+    let nulls = sys::standard_streams().map(is_null);
     let [input, output, error] = [&nulls[0], &nulls[1], &nulls[2]].map(|is| matches!(is, Ok(true)));
     if !(input || output || error) {
         return Ok(());
@@ -84,7 +86,7 @@ fn use_own_null() -> io::Result<()> {
 /// Lets the user open its streams again (`/dev/stderr`). Only pipes and sockets, which are made for
 /// the container: a file of the caller's keeps its owner.
 fn give_to(uid: u32) -> io::Result<()> {
-    for stream in [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()] {
+    for stream in sys::standard_streams() {
         let status = rustix::fs::fstat(stream)?;
         let kind = FileType::from_raw_mode(status.st_mode);
         if status.st_uid == uid || !matches!(kind, FileType::Fifo | FileType::Socket) {
