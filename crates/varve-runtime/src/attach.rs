@@ -3,7 +3,7 @@
 //! The monitor listens on `monitor.sock` in the container's run directory. What goes over it is
 //! docker's multiplexed stream (`[kind, 0, 0, 0, length as u32 big-endian]`, then the bytes), with
 //! more kinds than docker's three: see [`frame`]. One connection asks for one thing first: to
-//! attach, to wait, to run a process, to be counted as one, to signal, to freeze.
+//! attach, to wait, to run a process, to signal, to freeze.
 //!
 //! ```text
 //! client                         monitor
@@ -39,15 +39,8 @@ pub enum Request {
     Signal(Signal),
     /// To say that its processes were frozen, or thawed: health checks then pause.
     Paused(bool),
-    /// To run a process in it that nobody waits for.
+    /// To run another process in it.
     Exec(Exec),
-    /// To say that the caller runs one, as long as the connection lasts.
-    Register {
-        /// The name of the exec.
-        id: String,
-        /// The process.
-        pid: u32,
-    },
     /// To give its terminal another size.
     Resize(Size),
 }
@@ -102,13 +95,23 @@ pub struct Signal {
     pub by_hand: bool,
 }
 
-/// A process to be run in the container, detached.
+/// A process to be run in the container.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Exec {
     /// Its name, 64 hexadecimal digits.
     pub id: String,
     /// The `process` object of the OCI runtime specification.
     pub process: Box<RawValue>,
+    /// Whether it gets a terminal of its own.
+    #[serde(default)]
+    pub tty: bool,
+    /// The terminal's size at the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<Size>,
+    /// What of its streams the client wants. `None`: nobody waits for it; what it writes goes
+    /// nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attach: Option<Attach>,
 }
 
 /// The size of a terminal, in characters.
@@ -150,7 +153,7 @@ pub struct Refused {
     pub exit_code: i32,
 }
 
-/// The end of a container's run.
+/// The end of a container's run, or of a process that `exec` runs in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exit {
     /// What its command returned; 128 + n for signal n.

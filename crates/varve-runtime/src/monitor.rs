@@ -27,6 +27,7 @@ mod frames;
 mod health;
 mod life;
 mod local;
+mod probes;
 mod restart;
 mod start;
 mod streams;
@@ -55,7 +56,7 @@ use crate::{
 
 pub use local::{Foreground, Signals};
 pub use restart::Backoff;
-pub use start::{StartChannel, Started, accept, start};
+pub use start::{StartChannel, Started, StartedAttached, accept, start, start_attached};
 
 /// Executes the container's processes; the monitor's view of an OCI runtime.
 ///

@@ -1,6 +1,7 @@
 //! The client's side of a monitor's socket.
 
 use std::{
+    collections::VecDeque,
     fs::File,
     io::{self, Read as _, Write as _},
     os::{
@@ -74,6 +75,8 @@ pub struct Client {
     stream: UnixStream,
     decoder: Decoder,
     granted: Granted,
+    /// What waits to be sent, when nothing here may wait ([`unblock`](Self::unblock)).
+    unsent: Option<VecDeque<u8>>,
 }
 
 /// What an attached client hears.
@@ -83,7 +86,7 @@ pub enum Attached {
     Stdout(Vec<u8>),
     /// Bytes of standard error.
     Stderr(Vec<u8>),
-    /// The container ended; nothing follows.
+    /// The container, or the process of an exec, ended; nothing follows.
     Exit(Exit),
 }
 
@@ -121,14 +124,10 @@ impl Client {
         Self::ask(run_dir, &Request::Resize(size)).map(drop)
     }
 
-    /// Runs a process in the container that nobody waits for; returns its number.
-    pub fn exec(run_dir: &Path, exec: Exec) -> Result<Option<u32>, ClientError> {
-        Ok(Self::ask(run_dir, &Request::Exec(exec))?.granted.pid)
-    }
-
-    /// Has a process that the caller runs in the container counted, until the value is dropped.
-    pub fn register(run_dir: &Path, id: String, pid: u32) -> Result<Self, ClientError> {
-        Self::ask(run_dir, &Request::Register { id, pid })
+    /// Runs a process in the container. The client hears of it as if it were a container, when
+    /// it asked for that; else nothing follows the grant, which has the process's number.
+    pub fn exec(run_dir: &Path, exec: Exec) -> Result<Self, ClientError> {
+        Self::ask(run_dir, &Request::Exec(exec))
     }
 
     fn ask(run_dir: &Path, request: &Request) -> Result<Self, ClientError> {
@@ -143,8 +142,14 @@ impl Client {
             Err(error) if absent(&error) => return Err(ClientError::NotRunning),
             other => other.map_err(io("connect to"))?,
         };
-        let mut client = Self { stream, decoder: Decoder::default(), granted: Granted::default() };
-        client.send(&frame::json(frame::REQUEST, request))?;
+        Self::asked(stream, &frame::json(frame::REQUEST, request))
+    }
+
+    /// Sends a first frame over a connection and takes the answer.
+    pub(crate) fn asked(stream: UnixStream, first: &[u8]) -> Result<Self, ClientError> {
+        let (decoder, granted) = (Decoder::default(), Granted::default());
+        let mut client = Self { stream, decoder, granted, unsent: None };
+        client.send(first)?;
         match client.next_frame()? {
             Some((frame::ANSWER, content)) => match parse(&content)? {
                 Answer::Ok(granted) => client.granted = granted,
@@ -168,14 +173,47 @@ impl Client {
         attached(kind, content)
     }
 
+    /// From now on nothing waits: what cannot be sent is kept until [`flush`](Self::flush). For
+    /// callers that poll the client's descriptor. A container that waits for its output to be
+    /// read takes no input meanwhile, so whoever does both must wait for neither.
+    pub fn unblock(&mut self) -> Result<(), ClientError> {
+        self.unsent = Some(VecDeque::new());
+        self.stream.set_nonblocking(true).map_err(|source| broken("unblock", source))
+    }
+
+    /// Bytes that are kept to be sent.
+    pub fn unsent_bytes(&self) -> usize {
+        self.unsent.as_ref().map_or(0, VecDeque::len)
+    }
+
+    /// Sends of what is kept as much as is taken.
+    pub fn flush(&mut self) -> Result<(), ClientError> {
+        let Some(unsent) = &mut self.unsent else { return Ok(()) };
+        while !unsent.is_empty() {
+            match self.stream.write(unsent.as_slices().0) {
+                Ok(size) => drop(unsent.drain(..size)),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                // It has ended, and what it said last is still to be read.
+                Err(error) if is_closed(&error) => unsent.clear(),
+                Err(error) => return Err(broken("write to", error)),
+            }
+        }
+        Ok(())
+    }
+
     /// What has arrived already, without waiting; for callers that poll the client's descriptor.
+    /// What came before an error is told first.
     pub fn arrived(&mut self) -> Result<Vec<Attached>, ClientError> {
         let mut things = Vec::new();
-        self.receive()?;
+        let received = self.receive();
         while let Some((kind, content)) =
             self.decoder.next_frame().map_err(|_| ClientError::Protocol)?
         {
             things.push(attached(kind, content)?);
+        }
+        if things.is_empty() {
+            received?;
         }
         Ok(things)
     }
@@ -207,6 +245,10 @@ impl Client {
     }
 
     fn send(&mut self, bytes: &[u8]) -> Result<(), ClientError> {
+        if let Some(unsent) = &mut self.unsent {
+            unsent.extend(bytes);
+            return self.flush();
+        }
         match self.stream.write_all(bytes) {
             // It has ended, and what it said last is still to be read.
             Err(error) if is_closed(&error) => Ok(()),
@@ -238,6 +280,8 @@ impl Client {
                     return Ok(size > 0);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // Only where nothing waits.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
                 Err(error) if is_closed(&error) => return Ok(false),
                 Err(error) => return Err(broken("read from", error)),
             }

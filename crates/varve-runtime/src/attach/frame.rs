@@ -1,5 +1,9 @@
 //! Frames: `[kind, 0, 0, 0, length]` and so many bytes, as docker multiplexes streams.
 
+use std::rc::Rc;
+
+use crate::logs::Stream;
+
 /// Input for the container.
 pub const STDIN: u8 = 0;
 /// Output.
@@ -20,7 +24,8 @@ pub const ANSWER: u8 = 32;
 pub const EXIT: u8 = 33;
 /// From the monitor, last: the client read too slowly and is let go.
 pub const TOO_SLOW: u8 = 34;
-/// To a monitor that is being started: its [`Config`](crate::monitor::Config) as JSON.
+/// To a monitor that is being started: its [`Config`](crate::monitor::Config) as JSON, and what
+/// the starter wants of the container's streams.
 pub const CONFIG: u8 = 48;
 
 /// Bytes of one frame's content.
@@ -47,6 +52,17 @@ pub fn json(kind: u8, value: &impl serde::Serialize) -> Vec<u8> {
     let mut out = Vec::with_capacity(HEAD_SIZE_BYTES + content.len());
     append(&mut out, kind, &content);
     out
+}
+
+/// A frame with what was written to a stream, to be sent to many.
+pub(crate) fn output(stream: Stream, bytes: &[u8]) -> Rc<[u8]> {
+    let kind = match stream {
+        Stream::Stdout => STDOUT,
+        Stream::Stderr => STDERR,
+    };
+    let mut out = Vec::with_capacity(HEAD_SIZE_BYTES + bytes.len());
+    append(&mut out, kind, bytes);
+    Rc::from(out)
 }
 
 /// Whoever is on the other side does not speak this protocol.

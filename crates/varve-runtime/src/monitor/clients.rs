@@ -25,8 +25,8 @@ pub(super) enum Purpose {
     Unknown,
     Attached(Attach),
     Waiting(Condition),
-    /// It runs a process in the container.
-    Registered(String),
+    /// It hears of a process of its own in the container.
+    Exec(Attach),
     /// It gets what is left and is closed.
     Closing,
 }
@@ -68,10 +68,23 @@ impl Client {
         }
     }
 
+    /// What it wants, whatever it is attached to.
+    fn wants(&self) -> Option<Attach> {
+        match self.purpose {
+            Purpose::Attached(attach) | Purpose::Exec(attach) => Some(attach),
+            _ => None,
+        }
+    }
+
+    /// Whether so much waits for it that what it hears of must wait.
+    pub(super) fn is_behind(&self) -> bool {
+        self.backlog_bytes > HELD_SIZE_BYTES
+            && self.wants().is_some_and(|attach| attach.pace == Pace::Wait)
+    }
+
     /// Whether the container must wait for this one.
     pub(super) fn holds_up(&self) -> bool {
-        self.backlog_bytes > HELD_SIZE_BYTES
-            && self.attach().is_some_and(|attach| attach.pace == Pace::Wait)
+        self.attach().is_some() && self.is_behind()
     }
 
     pub(super) fn has_backlog(&self) -> bool {
@@ -97,7 +110,7 @@ impl Client {
         self.backlog.push_back(Rc::clone(frame));
         self.backlog_bytes += frame.len();
         self.flush();
-        let drops = self.attach().is_some_and(|attach| attach.pace == Pace::Drop);
+        let drops = self.wants().is_some_and(|attach| attach.pace == Pace::Drop);
         if drops && self.backlog_bytes > BACKLOG_SIZE_BYTES_MAX {
             self.let_go();
         }

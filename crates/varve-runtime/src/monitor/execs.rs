@@ -1,35 +1,69 @@
-//! Processes beside the first one: those of `exec -d`, those that foreground `exec`s run
-//! themselves and only register, health checks, and orphans.
+//! Processes beside the first one: those of `exec`, health checks, and orphans.
 
 use std::{
     fs::File,
-    os::fd::OwnedFd,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    rc::Rc,
     time::{Duration, Instant},
 };
 
-use rustix::{
-    pipe::{PipeFlags, pipe_with},
-    process::{WaitOptions, WaitStatus},
-};
-use varve_types::container::{ExecState, Health, HealthResult};
+use rustix::process::{WaitOptions, WaitStatus};
+use varve_types::container::ExecState;
 
 use super::{
     ProcessStdio,
-    health::{Checks, Probe, Rules},
+    clients::{Client, Purpose},
     life::Life,
-    streams::unblock,
+    streams::{Got, Streams},
 };
 use crate::{
-    attach::{Exec, Granted, Refused},
-    state, sys,
+    attach::{Exec, Exit, Granted, Refused, frame},
+    logs::Stream,
+    state,
 };
 
-/// A process that the monitor waits for on behalf of `exec -d`.
+/// How long the outputs of a process may stay open after its end, as for the container's own.
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(2);
+/// Reads after that: a pipe holds a mebibyte at most, and who writes on is not waited for.
+const LAST_READS_MAX: usize = 32;
+
+/// A process of `exec`.
 #[derive(Debug)]
-pub(super) struct Detached {
-    pub(super) pid: u32,
-    pub(super) handle: OwnedFd,
+pub(super) struct Beside {
+    pid: u32,
+    handle: OwnedFd,
     id: String,
+    streams: Streams,
+    /// The connection that hears of it, while it is there.
+    client: Option<u64>,
+    /// What it returned, and when that was known.
+    ended: Option<(i32, Instant)>,
+}
+
+impl Beside {
+    /// What to wait at for its end; nothing when that is known.
+    pub(super) fn handle(&self) -> Option<BorrowedFd<'_>> {
+        self.ended.is_none().then_some(self.handle.as_fd())
+    }
+
+    /// Its number.
+    pub(super) fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    pub(super) fn streams(&self) -> &Streams {
+        &self.streams
+    }
+
+    /// The connection that hears of it.
+    pub(super) fn client(&self) -> Option<u64> {
+        self.client
+    }
+
+    /// Until when its outputs are waited for.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.ended.map(|(_, at)| at + DRAIN_TIME_MAX)
+    }
 }
 
 /// The exit code that a wait status stands for: 128 + n for signal n.
@@ -50,153 +84,125 @@ impl Life<'_> {
                 init.exit_code = Some(exit_code(status));
             } else if let Some(probe) = self.probe().filter(|probe| probe.pid == pid) {
                 probe.exit_code = Some(exit_code(status));
-            } else if let Some(at) = self.detached.iter().position(|exec| exec.pid == pid) {
-                let ended = self.detached.swap_remove(at);
-                self.forget_exec(&ended.id);
+            } else if let Some(exec) = self.beside.iter_mut().find(|exec| exec.pid == pid) {
+                exec.ended = Some((exit_code(status), Instant::now()));
             }
         }
     }
 
-    fn probe(&mut self) -> Option<&mut Probe> {
-        self.checks.as_mut()?.running.as_mut()
-    }
-
-    /// Runs a process that nobody waits for.
-    pub(super) fn exec(&mut self, exec: Exec) -> Result<Granted, Refused> {
+    /// Runs a process in the container, for a client that hears of it or for nobody.
+    pub(super) fn exec(&mut self, client: &mut Client, exec: Exec) -> Result<Granted, Refused> {
         self.expect_running()?;
-        let null = || File::options().read(true).write(true).open("/dev/null").map(OwnedFd::from);
         let refused = |error: std::io::Error| Refused {
-            message: format!("cannot open /dev/null: {error}"),
+            message: format!("cannot make the streams of the process: {error}"),
             exit_code: 126,
         };
-        let stdio = ProcessStdio::Descriptors {
-            input: null().map_err(refused)?,
-            output: null().map_err(refused)?,
-            error: null().map_err(refused)?,
+        let (mut streams, stdio) = match (exec.tty, exec.attach) {
+            (true, _) => Streams::of_terminal(exec.size),
+            (false, Some(attach)) => Streams::pipes(attach.stdin).map_err(refused)?,
+            (false, None) => (Streams::default(), nowhere().map_err(refused)?),
         };
         let created = self.executor.exec(&exec.process, stdio)?;
-        let granted = Granted { pid: Some(created.pid), tty: false };
+        if let Some(terminal) = created.terminal {
+            streams.terminal(terminal).map_err(refused)?;
+            if let Some(size) = exec.size {
+                streams.resize(size);
+            }
+        }
+        if let Some(attach) = exec.attach {
+            client.purpose = Purpose::Exec(attach);
+        }
+        // Our child, not waited for yet: it cannot be gone.
         if let Ok(Some(handle)) = state::open_number(created.pid) {
-            self.register(&exec.id, created.pid);
-            self.detached.push(Detached { pid: created.pid, handle, id: exec.id });
+            if let Ok(process) = state::identify_child(created.pid) {
+                self.state.execs.push(ExecState { id: exec.id.clone(), process });
+                self.save();
+            }
+            let client = exec.attach.map(|_| client.token);
+            let (pid, id) = (created.pid, exec.id);
+            self.beside.push(Beside { pid, handle, id, streams, client, ended: None });
         }
-        Ok(granted)
+        Ok(Granted { pid: Some(created.pid), tty: exec.tty })
     }
 
-    /// Adds a process to the state.
-    pub(super) fn register(&mut self, id: &str, pid: u32) {
-        if let Ok(process) = state::identify_child(pid) {
-            self.state.execs.push(ExecState { id: id.to_owned(), process });
-            self.save();
-        }
+    /// The streams of the process that a client hears of.
+    pub(super) fn streams_beside(&mut self, client: u64) -> Option<&mut Streams> {
+        let exec = self.beside.iter_mut().find(|exec| exec.client == Some(client));
+        exec.map(|exec| &mut exec.streams)
     }
 
-    pub(super) fn forget_exec(&mut self, id: &str) {
-        let before = self.state.execs.len();
-        self.state.execs.retain(|exec| exec.id != id);
-        if self.state.execs.len() != before {
-            self.save();
-        }
-    }
-
-    /// Begins to check the container's health, which has just been started.
-    pub(super) fn begin_checks(&mut self) {
-        self.checks = self.config.health.as_ref().map(|health| {
-            let rules = Rules::new(&health.check);
-            let delay = rules.delay(Duration::ZERO, Health::default().status);
-            Checks { rules, due: Instant::now() + delay, running: None }
-        });
-        self.state.health = self.checks.as_ref().map(|_| Health::default());
-    }
-
-    /// Ends checking: the container has ended.
-    pub(super) fn end_checks(&mut self) {
-        if let Some(probe) = self.checks.take().and_then(|checks| checks.running) {
-            let _ = sys::send_signal(&probe.handle, 9);
+    /// Writes what waits to be written to a process.
+    pub(super) fn write_beside(&mut self, pid: u32) {
+        if let Some(exec) = self.beside.iter_mut().find(|exec| exec.pid == pid) {
+            exec.streams.write_input();
         }
     }
 
-    /// Does what is due about health: starts a check, kills one that takes too long, judges one
-    /// that ended.
-    pub(super) fn check_health(&mut self) {
+    /// Takes what a process wrote and hands it to whoever hears of it.
+    pub(super) fn read_beside(&mut self, pid: u32, stream: Stream) {
+        if let Some(at) = self.beside.iter().position(|exec| exec.pid == pid) {
+            let _ = self.take_beside(at, stream);
+        }
+    }
+
+    fn take_beside(&mut self, at: usize, stream: Stream) -> Got {
+        let exec = &mut self.beside[at];
+        let got = exec.streams.read(stream, &mut self.buffer);
+        if let Got::Bytes(size) = got
+            && let Some(token) = exec.client
+            && let Some(client) = self.clients.iter_mut().find(|client| client.token == token)
+        {
+            client.send(&frame::output(stream, &self.buffer[..size]));
+        }
+        got
+    }
+
+    /// Whoever heard of a process is gone: it goes on alone, and reads the end of its input.
+    pub(super) fn leave_beside(&mut self, client: u64) {
+        if let Some(exec) = self.beside.iter_mut().find(|exec| exec.client == Some(client)) {
+            exec.client = None;
+            exec.streams.end_input();
+        }
+    }
+
+    /// Takes leave of processes that have ended, when all that they wrote was read or time is up.
+    pub(super) fn end_beside(&mut self) {
         let now = Instant::now();
-        let is_paused = self.is_paused();
-        let Some(checks) = &mut self.checks else { return };
-        match &mut checks.running {
-            None if now >= checks.due && !is_paused => self.start_probe(),
-            Some(probe) if probe.exit_code.is_some() => self.end_probe(),
-            Some(probe) if now >= probe.deadline && !probe.killed => {
-                probe.killed = true;
-                let _ = sys::send_signal(&probe.handle, 9);
-            }
-            // Nothing is due.
-            None | Some(_) => {}
+        while let Some(at) = self.beside.iter().position(|exec| {
+            exec.deadline().is_some_and(|at| exec.streams.are_drained() || now >= at)
+        }) {
+            self.drop_beside(at);
         }
     }
 
-    fn start_probe(&mut self) {
-        let start = self.clock.now();
-        let Some(health) = &self.config.health else { return };
-        let started = (|| {
-            let (ours, output) = pipe_with(PipeFlags::CLOEXEC)?;
-            unblock(&ours)?;
-            let error = output.try_clone()?;
-            let input = File::open("/dev/null")?.into();
-            Ok((ours, ProcessStdio::Descriptors { input, output, error }))
-        })()
-        .map_err(|error: std::io::Error| error.to_string())
-        .and_then(|(ours, stdio)| {
-            let created = self.executor.exec(&health.process, stdio).map_err(|no| no.message)?;
-            let handle = state::open_number(created.pid).ok().flatten();
-            handle.map(|handle| (created.pid, handle, ours)).ok_or_else(String::new)
-        });
-        let Some(checks) = &mut self.checks else { return };
-        match started {
-            Ok((pid, handle, output)) => {
-                let deadline = Instant::now() + checks.rules.timeout;
-                checks.running = Some(Probe::new(pid, handle, output, start, deadline));
-            }
-            Err(output) => {
-                let end = self.clock.now();
-                self.judge(HealthResult { start, end, exit_code: -1, output });
-            }
+    /// The container has ended, and every process of it.
+    pub(super) fn end_all_beside(&mut self) {
+        while !self.beside.is_empty() {
+            self.drop_beside(0);
         }
     }
 
-    fn end_probe(&mut self) {
-        self.read_probe();
-        let end = self.clock.now();
-        let Some(checks) = &mut self.checks else { return };
-        if let Some(probe) = checks.running.take() {
-            let result = probe.result(end, checks.rules.timeout);
-            self.judge(result);
+    fn drop_beside(&mut self, at: usize) {
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            for _ in 0..LAST_READS_MAX {
+                if !matches!(self.take_beside(at, stream), Got::Bytes(_)) {
+                    break;
+                }
+            }
         }
-    }
-
-    fn judge(&mut self, result: HealthResult) {
-        let (Some(checks), Some(health)) = (&mut self.checks, &mut self.state.health) else {
-            return;
-        };
-        let started_at = self.state.started_at.unwrap_or(result.start);
-        checks.rules.judge(health, result, started_at);
-        let running = self.started.elapsed();
-        checks.due = Instant::now() + checks.rules.delay(running, health.status);
+        let exec = self.beside.swap_remove(at);
+        self.state.execs.retain(|known| known.id != exec.id);
         self.save();
-    }
-
-    /// Takes what a check has written.
-    pub(super) fn read_probe(&mut self) {
-        let buffer = &mut self.buffer;
-        let Some(probe) = self.checks.as_mut().and_then(|checks| checks.running.as_mut()) else {
-            return;
-        };
-        while let Some(output) = &probe.output {
-            match rustix::io::read(output, &mut buffer[..]) {
-                Ok(size) if size > 0 => probe.wrote(&buffer[..size]),
-                Err(rustix::io::Errno::INTR) => {}
-                Err(rustix::io::Errno::AGAIN) => return,
-                Ok(_) | Err(_) => probe.output = None,
-            }
+        let exit_code = exec.ended.map_or(state::EXIT_CODE_KILLED, |(code, _)| code);
+        let exit = Exit { exit_code, oom_killed: false };
+        let is_its = |client: &&mut Client| Some(client.token) == exec.client;
+        if let Some(client) = self.clients.iter_mut().find(is_its) {
+            client.send_last(&Rc::from(frame::json(frame::EXIT, &exit)));
         }
     }
+}
+
+fn nowhere() -> std::io::Result<ProcessStdio> {
+    let null = || File::options().read(true).write(true).open("/dev/null").map(OwnedFd::from);
+    Ok(ProcessStdio::Descriptors { input: null()?, output: null()?, error: null()? })
 }

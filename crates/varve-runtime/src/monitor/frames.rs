@@ -47,6 +47,18 @@ impl Life<'_> {
                     self.streams.resize(size);
                 }
             }
+            (Purpose::Exec(_), frame::STDIN | frame::CLOSE_STDIN | frame::RESIZE) => {
+                let Some(streams) = self.streams_beside(client.token) else { return };
+                match kind {
+                    frame::STDIN => streams.push_input(content),
+                    frame::CLOSE_STDIN => streams.end_input(),
+                    _ => {
+                        if let Some(size) = parse(content) {
+                            streams.resize(size);
+                        }
+                    }
+                }
+            }
             (Purpose::Attached(_), frame::SIGNAL) => {
                 if let Some(signal) = parse(content) {
                     // It ended already: the client is told so anyway.
@@ -64,16 +76,12 @@ impl Life<'_> {
         let (purpose, answer) = match request {
             Request::Attach(attach) => (Purpose::Attached(attach), Ok(plain)),
             Request::Wait(condition) => (Purpose::Waiting(condition), Ok(plain)),
-            Request::Register { id, pid } => {
-                let answer = self.expect_running().map(|()| {
-                    self.register(&id, pid);
-                    plain
-                });
-                (Purpose::Registered(id), answer)
-            }
             Request::Signal(signal) => (Purpose::Closing, self.signal(signal).map(|()| plain)),
             Request::Paused(paused) => (Purpose::Closing, self.pause(paused).map(|()| plain)),
-            Request::Exec(exec) => (Purpose::Closing, self.exec(exec)),
+            Request::Exec(exec) => {
+                let purpose = exec.attach.map_or(Purpose::Closing, Purpose::Exec);
+                (purpose, self.exec(client, exec))
+            }
             Request::Resize(size) => {
                 self.streams.resize(size);
                 (Purpose::Closing, Ok(plain))

@@ -16,7 +16,7 @@ use varve_types::{
 use super::{
     Backoff, Config, Ended, Executor, Host, Mode, MonitorError, StartChannel,
     clients::{Client, Purpose},
-    execs::Detached,
+    execs::Beside,
     health::Checks,
     local::Local,
     streams::{Got, Streams},
@@ -62,7 +62,7 @@ pub(super) struct Life<'a> {
     pub(super) streams: Streams,
     pub(super) log: Option<Writer>,
     pub(super) init: Option<Init>,
-    pub(super) detached: Vec<Detached>,
+    pub(super) beside: Vec<Beside>,
     pub(super) checks: Option<Checks>,
     /// When the command was last started, for durations.
     pub(super) started: Instant,
@@ -103,7 +103,7 @@ impl<'a> Life<'a> {
             streams: Streams::default(),
             log: None,
             init: None,
-            detached: Vec::new(),
+            beside: Vec::new(),
             checks: None,
             started: Instant::now(),
             ends: false,
@@ -163,7 +163,9 @@ impl<'a> Life<'a> {
         self.run_once()?;
         if let Some(starter) = self.starter.take() {
             let granted = Granted { tty: self.config.tty, pid: self.init.as_ref().map(|i| i.pid) };
-            starter.answer(&Answer::Ok(granted));
+            if let Some((stream, attach)) = starter.answer(&Answer::Ok(granted)) {
+                self.add_client(stream, Purpose::Attached(attach));
+            }
         }
         // Not before: the disk takes longer than all of the rest.
         self.save_durably();
@@ -174,8 +176,12 @@ impl<'a> Life<'a> {
     fn run_once(&mut self) -> Result<(), Refused> {
         let internal = |action| move |error: io::Error| refused(&MonitorError::io(action)(error));
         let bundle = self.host.prepare()?;
-        let (streams, stdio) =
-            Streams::new(&self.config).map_err(internal("make the container's pipes"))?;
+        let (streams, stdio) = if self.config.tty {
+            Streams::of_terminal(self.config.size)
+        } else {
+            Streams::pipes(self.config.open_stdin)
+                .map_err(internal("make the container's pipes"))?
+        };
         self.streams = streams;
         let created = self.executor.create(&bundle, stdio)?;
         if let Some(terminal) = created.terminal {
@@ -227,7 +233,7 @@ impl<'a> Life<'a> {
         let oom_killed = self.executor.oom_killed();
         self.executor.delete();
         self.reap();
-        self.detached.clear();
+        self.end_all_beside();
         self.state.status = Status::Exited;
         self.state.exit_code = exit_code;
         self.state.oom_killed = oom_killed;
@@ -282,7 +288,7 @@ impl<'a> Life<'a> {
         self.host.release(&self.state);
         self.retire();
         if let Some(starter) = self.starter.take() {
-            starter.answer(&Answer::Error(refused.clone()));
+            let _ = starter.answer(&Answer::Error(refused.clone()));
         }
         Ended::NotStarted(refused)
     }
@@ -318,7 +324,9 @@ impl<'a> Life<'a> {
             match client.purpose {
                 Purpose::Waiting(Condition::Removed) if !last => {}
                 Purpose::Attached(_) | Purpose::Waiting(_) => client.send_last(&frame),
-                _ => client.close(),
+                // What was said to it last is still on its way.
+                Purpose::Closing => {}
+                Purpose::Unknown | Purpose::Exec(_) => client.close(),
             }
         }
     }

@@ -7,7 +7,11 @@
 //! CONFIG {…}                    ─▶
 //!                                                  own session, prepare, create, start
 //!                               ◀─ ANSWER {"ok":…} or {"error":…}, or the end of the stream
+//!                               ◀─ STDOUT … EXIT, when the starter attaches
 //! ```
+//!
+//! A starter that attaches goes on as a client on the same connection, from before the command
+//! runs: no output is lost, however quick the command is.
 //!
 //! The lock belongs to the open file and goes over with it: there is no moment in which nobody
 //! holds it, and a starter that is killed changes nothing.
@@ -25,28 +29,40 @@ use std::{
 };
 
 use rustix::stdio::{self, stdin as channel_left, stdout as lock_left};
+use serde::{Deserialize, Serialize};
 use varve_fs::lock::FileLock;
 
 use super::{Config, MonitorError};
 use crate::{
     attach::{
-        Answer, Granted, Refused,
+        Answer, Attach, Client, ClientError, Granted, Refused,
         frame::{self, Decoder},
     },
     state::{self, StateError},
     sys,
 };
 
+/// What a monitor is told.
+#[derive(Debug, Serialize, Deserialize)]
+struct Order {
+    config: Config,
+    /// What the starter wants of the container's streams.
+    attach: Option<Attach>,
+}
+
 /// Where a monitor says how the start went.
 #[derive(Debug)]
 pub struct StartChannel {
     stream: UnixStream,
+    attach: Option<Attach>,
 }
 
 impl StartChannel {
-    /// Says it. The starter may be gone; that changes nothing.
-    pub(super) fn answer(mut self, answer: &Answer) {
+    /// Says it. The starter may be gone; that changes nothing. Gives the connection when the
+    /// starter attaches.
+    pub(super) fn answer(mut self, answer: &Answer) -> Option<(UnixStream, Attach)> {
         let _ = self.stream.write_all(&frame::json(frame::ANSWER, answer));
+        self.attach.map(|attach| (self.stream, attach))
     }
 }
 
@@ -59,6 +75,15 @@ pub struct Started {
     pub answer: Result<Granted, Refused>,
 }
 
+/// A monitor whose starter has been attached since before the command ran.
+#[derive(Debug)]
+pub struct StartedAttached {
+    /// The monitor. A caller that lives on waits for it sometime.
+    pub monitor: Child,
+    /// The container's streams, or why it was not started.
+    pub answer: Result<Client, Refused>,
+}
+
 /// Starts a monitor: `program` with `arguments`, which is to call [`accept`] and
 /// [`run`](super::run). Returns when the container's command runs, or cannot be started.
 pub fn start(
@@ -66,12 +91,31 @@ pub fn start(
     arguments: &[OsString],
     config: &Config,
 ) -> Result<Started, MonitorError> {
+    let StartedAttached { monitor, answer } = launch(program, arguments, config, None)?;
+    Ok(Started { monitor, answer: answer.map(|client| client.granted()) })
+}
+
+/// [`start`], and attaches before the command runs.
+pub fn start_attached(
+    program: &Path,
+    arguments: &[OsString],
+    config: &Config,
+    attach: Attach,
+) -> Result<StartedAttached, MonitorError> {
+    launch(program, arguments, config, Some(attach))
+}
+
+fn launch(
+    program: &Path,
+    arguments: &[OsString],
+    config: &Config,
+    attach: Option<Attach>,
+) -> Result<StartedAttached, MonitorError> {
     let lock = state::lock(&config.dir).map_err(|error| match error {
         StateError::Watched => MonitorError::Watched,
         error => error.into(),
     })?;
-    let (mut ours, theirs) =
-        UnixStream::pair().map_err(MonitorError::io("make a pair of sockets"))?;
+    let (ours, theirs) = UnixStream::pair().map_err(MonitorError::io("make a pair of sockets"))?;
     let locked = lock.file().try_clone().map_err(MonitorError::io("keep the lock"))?;
     let monitor = Command::new(program)
         .args(arguments)
@@ -83,18 +127,12 @@ pub fn start(
         .map_err(MonitorError::io("execute the container's monitor"))?;
     // Ours would hold the lock after the monitor was killed.
     drop(lock);
-    let answer = ours
-        .write_all(&frame::json(frame::CONFIG, config))
-        .and_then(|()| receive(&mut ours))
-        .map_err(|error| lost(&error))?;
-    match answer {
-        Some((frame::ANSWER, content)) => match serde_json::from_slice(&content) {
-            Ok(Answer::Ok(granted)) => Ok(Started { monitor, answer: Ok(granted) }),
-            Ok(Answer::Error(refused)) => Ok(Started { monitor, answer: Err(refused) }),
-            Err(_) => Err(MonitorError::Protocol),
-        },
-        Some(_) => Err(MonitorError::Protocol),
-        None => Err(MonitorError::Gone),
+    let order = Order { config: config.clone(), attach };
+    match Client::asked(ours, &frame::json(frame::CONFIG, &order)) {
+        Ok(client) => Ok(StartedAttached { monitor, answer: Ok(client) }),
+        Err(ClientError::Refused(refused)) => Ok(StartedAttached { monitor, answer: Err(refused) }),
+        Err(ClientError::Protocol) => Err(MonitorError::Protocol),
+        Err(_) => Err(MonitorError::Gone),
     }
 }
 
@@ -121,8 +159,9 @@ pub fn accept() -> Result<(Config, StartChannel, FileLock), MonitorError> {
     let mut stream = UnixStream::from(channel);
     match receive(&mut stream).map_err(inherit())? {
         Some((frame::CONFIG, content)) => {
-            let config = serde_json::from_slice(&content).map_err(|_| MonitorError::Protocol)?;
-            Ok((config, StartChannel { stream }, lock))
+            let Order { config, attach } =
+                serde_json::from_slice(&content).map_err(|_| MonitorError::Protocol)?;
+            Ok((config, StartChannel { stream, attach }, lock))
         }
         Some(_) => Err(MonitorError::Protocol),
         None => Err(MonitorError::Gone),
@@ -146,12 +185,5 @@ fn receive(stream: &mut UnixStream) -> io::Result<Option<(u8, Vec<u8>)>> {
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
             Err(error) => return Err(error),
         }
-    }
-}
-
-fn lost(error: &io::Error) -> MonitorError {
-    match error.kind() {
-        io::ErrorKind::InvalidData => MonitorError::Protocol,
-        _ => MonitorError::Gone,
     }
 }

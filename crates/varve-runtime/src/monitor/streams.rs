@@ -14,7 +14,7 @@ use rustix::{
     termios::Winsize,
 };
 
-use super::{Config, ProcessStdio};
+use super::ProcessStdio;
 use crate::{attach::Size, logs::Stream};
 
 /// Bytes of input kept for a container that does not read; clients then wait.
@@ -41,15 +41,16 @@ pub(super) struct Streams {
 }
 
 impl Streams {
-    /// Makes pipes, or asks for a terminal, whose other side is then to be given to
-    /// [`terminal`](Self::terminal).
-    pub(super) fn new(config: &Config) -> io::Result<(Self, ProcessStdio)> {
-        if config.tty {
-            return Ok((Self::default(), ProcessStdio::Terminal(config.size)));
-        }
+    /// Asks for a terminal, whose other side is then to be given to [`terminal`](Self::terminal).
+    pub(super) fn of_terminal(size: Option<Size>) -> (Self, ProcessStdio) {
+        (Self::default(), ProcessStdio::Terminal(size))
+    }
+
+    /// Makes pipes; the input reads nothing when it is not `open`.
+    pub(super) fn pipes(open: bool) -> io::Result<(Self, ProcessStdio)> {
         let (stdout, output) = pipe_with(PipeFlags::CLOEXEC)?;
         let (stderr, error) = pipe_with(PipeFlags::CLOEXEC)?;
-        let (input, ours) = if config.open_stdin {
+        let (input, ours) = if open {
             let (input, ours) = pipe_with(PipeFlags::CLOEXEC)?;
             unblock(&ours)?;
             (input, Some(ours))

@@ -1,7 +1,10 @@
 //! One turn of the loop: wait for whatever happens first, and do what it asks for.
 
 use std::{
-    os::fd::AsFd as _,
+    os::{
+        fd::AsFd as _,
+        unix::net::{UnixListener, UnixStream},
+    },
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -14,6 +17,7 @@ use rustix::{
 use super::{
     MonitorError,
     clients::{Client, Purpose},
+    execs::Beside,
     life::Life,
     streams::Got,
 };
@@ -37,6 +41,9 @@ enum Source {
     Probe,
     Input,
     Output(Stream),
+    /// A process of `exec`, by its number.
+    BesideInput(u32),
+    BesideOutput(u32, Stream),
     Client(u64),
     LocalInput,
     LocalOutput(Stream),
@@ -58,6 +65,8 @@ impl Life<'_> {
                 Source::Probe => self.read_probe(),
                 Source::Input => self.streams.write_input(),
                 Source::Output(stream) => drop(self.take_output(stream)),
+                Source::BesideInput(pid) => self.write_beside(pid),
+                Source::BesideOutput(pid, stream) => self.read_beside(pid, stream),
                 Source::Client(token) => {
                     if events.contains(PollFlags::OUT) {
                         self.flush_client(token);
@@ -72,6 +81,7 @@ impl Life<'_> {
             }
         }
         self.check_health();
+        self.end_beside();
         self.drop_clients();
         Ok(())
     }
@@ -90,8 +100,8 @@ impl Life<'_> {
             add(Source::Listener, listener.as_fd(), PollFlags::IN);
         }
         let init = self.init.as_ref().filter(|init| init.exit_code.is_none());
-        let detached = self.detached.iter().map(|exec| exec.handle.as_fd());
-        for handle in init.map(|init| init.handle.as_fd()).into_iter().chain(detached) {
+        let beside = self.beside.iter().filter_map(Beside::handle);
+        for handle in init.map(|init| init.handle.as_fd()).into_iter().chain(beside) {
             add(Source::Child, handle, PollFlags::IN);
         }
         if let Some(probe) = self.checks.as_ref().and_then(|checks| checks.running.as_ref()) {
@@ -112,10 +122,20 @@ impl Life<'_> {
                 add(Source::LocalOutput(stream), output, PollFlags::OUT);
             }
         }
+        for exec in &self.beside {
+            if let Some(input) = exec.streams().waiting_input() {
+                add(Source::BesideInput(exec.pid()), input, PollFlags::OUT);
+            }
+            for stream in [Stream::Stdout, Stream::Stderr] {
+                let wanted = !self.is_behind(exec.client());
+                if let Some(output) = exec.streams().output(stream).filter(|_| wanted) {
+                    add(Source::BesideOutput(exec.pid(), stream), output, PollFlags::IN);
+                }
+            }
+        }
         for client in &self.clients {
             let mut events = PollFlags::empty();
-            let gives_input = client.attach().is_some_and(|attach| attach.stdin);
-            if client.is_heard() && (takes_input || !gives_input) {
+            if client.is_heard() && self.may_send(client, takes_input) {
                 events |= PollFlags::IN;
             }
             if client.has_backlog() {
@@ -145,9 +165,29 @@ impl Life<'_> {
             None => (!is_paused).then_some(checks.due),
         });
         let now = Instant::now();
-        let left = [until, check].into_iter().flatten().min();
+        let ends = self.beside.iter().filter_map(Beside::deadline);
+        let left = [until, check].into_iter().flatten().chain(ends).min();
         let left = left.map_or(TURN_TIME_MAX, |at| at.saturating_duration_since(now));
         left.min(TURN_TIME_MAX)
+    }
+
+    /// Whether what a client sends is taken now: input waits for those who read it.
+    fn may_send(&self, client: &Client, container_takes_input: bool) -> bool {
+        match client.purpose {
+            Purpose::Attached(attach) => container_takes_input || !attach.stdin,
+            Purpose::Exec(_) => {
+                let mut beside = self.beside.iter();
+                let exec = beside.find(|exec| exec.client() == Some(client.token));
+                exec.is_none_or(|exec| exec.streams().takes_input())
+            }
+            _ => true,
+        }
+    }
+
+    /// Whether a process must wait for the one who hears of it.
+    fn is_behind(&self, client: Option<u64>) -> bool {
+        let mut clients = self.clients.iter();
+        client.is_some_and(|token| clients.any(|one| one.token == token && one.is_behind()))
     }
 
     fn is_held_up(&self) -> bool {
@@ -175,18 +215,9 @@ impl Life<'_> {
                     Stream::Stdout => client.attach().is_some_and(|attach| attach.stdout),
                     Stream::Stderr => client.attach().is_some_and(|attach| attach.stderr),
                 };
-                let kind = match stream {
-                    Stream::Stdout => frame::STDOUT,
-                    Stream::Stderr => frame::STDERR,
-                };
                 let mut shared: Option<Rc<[u8]>> = None;
                 for client in self.clients.iter_mut().filter(wants) {
-                    let frame = shared.get_or_insert_with(|| {
-                        let mut frame = Vec::with_capacity(frame::HEAD_SIZE_BYTES + size);
-                        frame::append(&mut frame, kind, bytes);
-                        Rc::from(frame)
-                    });
-                    client.send(frame);
+                    client.send(shared.get_or_insert_with(|| frame::output(stream, bytes)));
                 }
             }
         }
@@ -195,13 +226,17 @@ impl Life<'_> {
 
     fn connect(&mut self) {
         // Somebody who hung up meanwhile, or no descriptors: there is nobody to tell.
-        let Some(Ok((stream, _))) =
-            self.listener.as_ref().map(std::os::unix::net::UnixListener::accept)
-        else {
+        let Some(Ok((stream, _))) = self.listener.as_ref().map(UnixListener::accept) else {
             return;
         };
+        self.add_client(stream, Purpose::Unknown);
+    }
+
+    /// Takes a connection among the clients.
+    pub(super) fn add_client(&mut self, stream: UnixStream, purpose: Purpose) {
         self.last_token += 1;
-        if let Ok(client) = Client::new(self.last_token, stream) {
+        if let Ok(mut client) = Client::new(self.last_token, stream) {
+            client.purpose = purpose;
             self.clients.push(client);
         }
     }
@@ -226,7 +261,7 @@ impl Life<'_> {
         while let Some(at) = self.clients.iter().position(Client::is_done) {
             let client = self.clients.swap_remove(at);
             match client.purpose {
-                Purpose::Registered(id) => self.forget_exec(&id),
+                Purpose::Exec(_) => self.leave_beside(client.token),
                 Purpose::Attached(attach) if attach.stdin => self.input_ended(),
                 _ => {}
             }

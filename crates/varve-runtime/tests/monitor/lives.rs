@@ -3,7 +3,7 @@
 use std::{fs, time::Duration};
 
 use varve_runtime::{
-    attach::{Client, Condition, Exec, Pace, Signal},
+    attach::{Client, Condition, Pace, Signal},
     monitor::{Ended, Foreground, HealthCheck, Mode, MonitorError, run},
     state::{self, Status},
 };
@@ -176,18 +176,11 @@ fn a_check_that_takes_too_long_is_killed_and_says_so() {
 }
 
 #[test]
-fn detached_and_registered_processes_are_counted_while_they_run() {
+fn processes_beside_the_command_are_counted_while_they_run() {
     let mut container = Container::shell("exec sleep 100");
     container.start();
-    let dir = &container.config.run_dir;
-    let words = r#"["/bin/sh","-c","exec sleep 0.3"]"#.to_owned();
-    let process = serde_json::value::RawValue::from_string(words).unwrap();
-    let pid = Client::exec(dir, Exec { id: "e1".into(), process }).unwrap().unwrap();
+    let pid = container.exec("exec sleep 0.3", false, None).granted().pid.unwrap();
     assert_eq!(container.state().execs[0].process.pid, pid);
-    let registered = Client::register(dir, "e2".into(), std::process::id()).unwrap();
-    assert_eq!(container.state().execs.last().unwrap().id, "e2");
-    eventually(|| container.state().execs.len() == 1);
-    drop(registered);
     eventually(|| container.state().execs.is_empty());
     container.signal(9);
     container.end();

@@ -11,7 +11,7 @@ use std::{
 
 use jiff::Timestamp;
 use rustix::{
-    fs::{CWD, FileType, Mode as FileMode, mknodat},
+    fs::{CWD, FileType, Mode as FileMode, OFlags, mknodat},
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
 };
 use serde_json::value::RawValue;
@@ -92,8 +92,10 @@ fn terminal() -> (OwnedFd, OwnedFd) {
     unlockpt(&ours).unwrap();
     let name = ptsname(&ours, Vec::new()).unwrap();
     let path = Path::new(OsStr::from_bytes(name.as_bytes()));
-    let theirs = File::options().read(true).write(true).open(path).unwrap();
-    (ours, theirs.into())
+    // The monitor leads a session, and must not come by a terminal that hangs up on it.
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let theirs = rustix::fs::open(path, flags, FileMode::empty()).unwrap();
+    (ours, theirs)
 }
 
 impl Executor for Machine {

@@ -1,6 +1,7 @@
 //! A monitor over plain processes: `Machine` stands for runtime and host, the shell for containers.
 
 mod attaching;
+mod beside;
 mod crashes;
 mod following;
 mod lives;

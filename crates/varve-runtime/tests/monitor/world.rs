@@ -10,7 +10,7 @@ use std::{
 
 use tempfile::TempDir;
 use varve_runtime::{
-    attach::{Attach, Attached, Client, Condition, Exit, Granted, Pace, Refused, Signal},
+    attach::{Attach, Attached, Client, Condition, Exec, Exit, Pace, Refused, Signal},
     logs::{self, Ask, Entry, Reader},
     monitor::{self, Config},
     state::{self, Recovered, State, Status},
@@ -58,7 +58,10 @@ impl Container {
         Self::new(&["/bin/sh", "-c", line], |_| {})
     }
 
-    pub(crate) fn try_start(&mut self) -> Result<Result<Granted, Refused>, monitor::MonitorError> {
+    fn launch(
+        &mut self,
+        attach: Option<Attach>,
+    ) -> Result<Result<Option<Client>, Refused>, monitor::MonitorError> {
         let mut words: Vec<OsString> = self.before.iter().map(OsString::from).collect();
         words.extend(["env".into(), "VARVE_TEST_ROLE=1".into()]);
         words.push(std::env::current_exe().unwrap().into());
@@ -67,9 +70,23 @@ impl Container {
                 .map(OsString::from),
         );
         let program = PathBuf::from(words.remove(0));
-        let started = monitor::start(&program, &words, &self.config)?;
+        let Some(attach) = attach else {
+            let started = monitor::start(&program, &words, &self.config)?;
+            self.monitor = Some(started.monitor);
+            return Ok(started.answer.map(|_| None));
+        };
+        let started = monitor::start_attached(&program, &words, &self.config, attach)?;
         self.monitor = Some(started.monitor);
-        Ok(started.answer)
+        Ok(started.answer.map(Some))
+    }
+
+    /// Starts it and hears everything of it.
+    pub(crate) fn start_attached(&mut self) -> Client {
+        self.launch(Some(everything(Pace::Wait))).unwrap().unwrap().unwrap()
+    }
+
+    pub(crate) fn try_start(&mut self) -> Result<Result<(), Refused>, monitor::MonitorError> {
+        Ok(self.launch(None)?.map(|_| ()))
     }
 
     pub(crate) fn start(&mut self) -> &mut Self {
@@ -78,8 +95,15 @@ impl Container {
     }
 
     pub(crate) fn attach(&self, pace: Pace) -> Client {
-        let attach = Attach { stdin: true, stdout: true, stderr: true, pace };
-        Client::attach(&self.config.run_dir, attach).unwrap()
+        Client::attach(&self.config.run_dir, everything(pace)).unwrap()
+    }
+
+    /// Runs a line of shell beside the container's command.
+    pub(crate) fn exec(&self, line: &str, tty: bool, attach: Option<Attach>) -> Client {
+        let words = serde_json::to_string(&["/bin/sh", "-c", line]).unwrap();
+        let process = serde_json::value::RawValue::from_string(words).unwrap();
+        let exec = Exec { id: "e1".into(), process, tty, size: None, attach };
+        Client::exec(&self.config.run_dir, exec).unwrap()
     }
 
     pub(crate) fn signal(&self, number: i32) {
@@ -147,6 +171,11 @@ impl Drop for Container {
         }
         varve_runtime::monitor::Executor::kill_all(&mut self.machine());
     }
+}
+
+/// Attached to all streams.
+pub(crate) fn everything(pace: Pace) -> Attach {
+    Attach { stdin: true, stdout: true, stderr: true, pace }
 }
 
 /// Everything that a client hears, until the exit.
