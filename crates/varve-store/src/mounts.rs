@@ -217,6 +217,12 @@ impl Store {
         Ok(layers.into_iter().collect())
     }
 
+    /// A directory of the run directory for others to use, made where it is missing: what lies in
+    /// it is gone after a restart. Mode 0700.
+    pub fn run_directory(&self, below: impl AsRef<Path>) -> Result<PathBuf> {
+        self.run()?.make(below)
+    }
+
     fn enter(&self, holder: &Holder) -> Result<(Run, Entry)> {
         let run = self.run()?;
         let entry = Entry::enter(&run, holder)?;
