@@ -11,15 +11,24 @@
 //! A container is a record in the store (`varve_store::containers`); what runs of it is the
 //! runtime's business. Texts of errors are Docker's ([`ContainerError`]).
 
+mod bundle;
 pub mod commit;
 pub mod create;
 mod error;
+mod executor;
+mod fill;
 pub mod find;
 pub mod rename;
+pub mod role;
+pub mod start;
 mod verify;
 pub mod volumes;
+mod watch;
+mod workdir;
 
 pub use commit::Commit;
 pub use create::{CreateContainer, CreatedContainer};
 pub use error::ContainerError;
+pub use role::Role;
+pub use start::{Stop, not_started};
 pub use volumes::{CreateVolume, RemoveVolume};

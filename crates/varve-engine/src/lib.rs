@@ -64,7 +64,6 @@ pub use save::Save;
 pub use tree::{EntryKind, TreeEntry};
 
 pub use varve_fs::backend::BackendKind;
-pub use varve_runtime::role;
 pub use varve_store::Options as StoreOptions;
 
 /// What the verbs return.

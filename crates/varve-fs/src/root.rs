@@ -9,8 +9,11 @@ use std::{
     ffi::OsString,
     fs::File,
     io,
-    os::{fd::OwnedFd, unix::ffi::OsStringExt},
-    path::Path,
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::ffi::OsStringExt,
+    },
+    path::{Component, Path, PathBuf},
 };
 
 use rustix::{
@@ -53,6 +56,33 @@ impl Root {
         Ok(Self { directory: self.resolve(path, flags)? })
     }
 
+    /// Makes a directory inside with its parents, as far as they are missing; `mode` is that of
+    /// those made. A way that leads through something else is `NotADirectory`.
+    pub fn create_directories(&self, path: &Path, mode: u32) -> io::Result<()> {
+        let mut made = PathBuf::from("/");
+        for component in path.components() {
+            match component {
+                Component::Normal(name) => made.push(name),
+                Component::ParentDir => drop(made.pop()),
+                _ => continue,
+            }
+            match self.open_directory(&made) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    let parent = self.open_directory(made.parent().unwrap_or(Path::new("/")))?;
+                    let name = made.file_name().unwrap_or_default();
+                    let mode = Mode::from_raw_mode(mode);
+                    match rustix::fs::mkdirat(&parent.directory, name, mode) {
+                        // A symbolic link to nothing is there, and stays.
+                        Err(Errno::EXIST) => drop(self.open_directory(&made)?),
+                        done => done?,
+                    }
+                }
+                opened => drop(opened?),
+            }
+        }
+        Ok(())
+    }
+
     /// The names in a directory inside, sorted, without `.` and `..`.
     pub fn names(&self, path: &Path) -> io::Result<Vec<OsString>> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -76,6 +106,12 @@ impl Root {
             }
         }
         Ok(rustix::fs::openat2(&self.directory, path, flags, Mode::empty(), how)?)
+    }
+}
+
+impl AsFd for Root {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
     }
 }
 
@@ -130,6 +166,27 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
         let proc = Root::open(Path::new("/proc")).unwrap();
         assert!(proc.open_file(Path::new("self/exe")).is_err());
+    }
+
+    #[test]
+    fn directories_are_made_inside_whatever_links_say() {
+        let directory = tempfile::tempdir().unwrap();
+        let inside = directory.path().join("inside");
+        fs::create_dir_all(inside.join("sub")).unwrap();
+        symlink("/", inside.join("up")).unwrap();
+        symlink("../../../x", inside.join("out")).unwrap();
+        fs::write(inside.join("file"), "").unwrap();
+        let root = Root::open(&inside).unwrap();
+        let make = |path: &str| root.create_directories(Path::new(path), 0o755);
+        for path in ["/a/b/c", "up/d/e", "../../f", "sub/../sub/g", "/", "a/b"] {
+            make(path).unwrap();
+        }
+        for path in ["a/b/c", "d/e", "f", "sub/g"] {
+            assert!(inside.join(path).is_dir(), "{path}");
+        }
+        assert_eq!(make("file/x").unwrap_err().kind(), io::ErrorKind::NotADirectory);
+        assert_eq!(make("out").unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 
     #[test]

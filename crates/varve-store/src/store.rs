@@ -110,7 +110,7 @@ impl Store {
     }
 
     /// What was chosen when the store was opened.
-    pub(crate) fn options(&self) -> &Options {
+    pub fn options(&self) -> &Options {
         &self.shared.options
     }
 

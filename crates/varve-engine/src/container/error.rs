@@ -1,5 +1,10 @@
 //! Why a verb of containers did not do what was asked, in Docker's words.
 
+use varve_runtime::{
+    attach::{ClientError, Refused},
+    monitor::MonitorError,
+    state::StateError,
+};
 use varve_types::{
     Kind, Platform, Printable,
     container::{
@@ -99,6 +104,30 @@ pub enum ContainerError {
         /// The containers' IDs.
         ids: String,
     },
+    /// The container does not run.
+    #[error("container {0} is not running")]
+    NotRunning(ContainerId),
+    /// A namespace of a container was to be shared that does not run.
+    #[error("cannot join network of a non running container: {0}")]
+    CannotJoin(ContainerId),
+    /// A container whose processes are frozen was to be started.
+    #[error("cannot start a paused container, try unpause instead")]
+    StartPaused,
+    /// A container that is being removed was to be started.
+    #[error("container is marked for removal and cannot be started")]
+    StartRemoving,
+    /// The container's process was not started.
+    #[error("{}", .0.message)]
+    NotStarted(Refused),
+    /// The process that watches the container could not do its work.
+    #[error("cannot watch the container")]
+    Monitor(#[source] MonitorError),
+    /// The process that watches the container did not answer.
+    #[error("cannot reach the container")]
+    Client(#[source] ClientError),
+    /// What is known of the container cannot be read.
+    #[error("cannot read the container's state")]
+    State(#[source] StateError),
     /// The pattern of a filter, or another text, cannot be read.
     #[error("{0}")]
     Invalid(String),
@@ -113,6 +142,13 @@ impl ContainerError {
                 Kind::Conflict
             }
             Self::BindSource { .. } => Kind::Denied,
+            Self::NotRunning(_) | Self::CannotJoin(_) | Self::StartPaused | Self::StartRemoving => {
+                Kind::Conflict
+            }
+            Self::NotStarted(_) => Kind::Internal,
+            Self::Monitor(error) => error.kind(),
+            Self::Client(error) => error.kind(),
+            Self::State(error) => error.kind(),
             Self::Ambiguous(_)
             | Self::Name(_)
             | Self::NewName(_)

@@ -28,6 +28,8 @@ enum Form {
     Terminal(Mutex<Screen>),
     /// A JSON object for each event.
     Json(Mutex<Pace>),
+    /// What Docker says on standard error when an image is pulled for a container.
+    Stderr,
 }
 
 impl<'a> Reporter<'a> {
@@ -44,6 +46,12 @@ impl<'a> Reporter<'a> {
             flags::Progress::Plain | flags::Progress::Auto => Form::Plain,
         };
         Self { ui, form }
+    }
+
+    /// The form for a pull on the way to a container: lines on standard error.
+    pub(crate) fn on_stderr(ui: &'a Ui, quiet: bool) -> Self {
+        let is_quiet = quiet || matches!(ui.globals().progress, flags::Progress::Quiet);
+        Self { ui, form: if is_quiet { Form::Quiet } else { Form::Stderr } }
     }
 
     /// The form for `load`, whose results are shown in any case.
@@ -86,6 +94,11 @@ impl Progress for Reporter<'_> {
         }
         match &self.form {
             Form::Quiet => {}
+            Form::Stderr => {
+                if !matches!(event, Event::Layer { .. }) {
+                    self.ui.complain(line::text(&event));
+                }
+            }
             Form::Json(pace) => {
                 let mut pace = pace.lock().unwrap_or_else(PoisonError::into_inner);
                 if let Event::Layer { id, state } = &event

@@ -4,10 +4,12 @@
 //! says so ([`unready`]) after everything on the line was read and checked.
 
 mod files;
+mod life;
 mod lists;
 mod volumes;
 
 pub(crate) use files::{commit, copy_from, copy_to, diff, export};
+pub(crate) use life::{create, kill, restart, start, stop, wait};
 pub(crate) use lists::{inspect, list, prune, remove, rename};
 pub(crate) use volumes::{
     create_volume, inspect_volume, list_volumes, prune_volumes, remove_volume,
@@ -17,7 +19,7 @@ use varve_engine::Filters;
 use varve_types::{
     Printable,
     container::{
-        CreateRequest, PortBindings, RestartPolicy,
+        PortBindings, RestartPolicy,
         listing::{Network, ProcessTable, PruneReport, Usage},
     },
 };
@@ -219,20 +221,6 @@ pub(crate) struct NewNetwork<'a> {
     pub(crate) options: &'a [String],
 }
 
-/// Makes a container, after its image was found or pulled.
-pub(crate) fn create(
-    _ui: &Ui,
-    _request: &CreateRequest,
-    _creation: Creation<'_>,
-) -> Result<Created> {
-    unready("create")
-}
-
-/// Starts a container; it goes on alone.
-pub(crate) fn start(_ui: &Ui, _name: &str) -> Result<()> {
-    unready("start")
-}
-
 /// Starts a container and stays with it. Gives its exit code, 0 when the user left it.
 pub(crate) fn start_attached(_ui: &Ui, _name: &str, _attachment: &Attachment) -> Result<u8> {
     unready("start")
@@ -258,21 +246,6 @@ pub(crate) fn exec_detached(_ui: &Ui, _name: &str, _request: &Exec<'_>) -> Resul
     unready("exec")
 }
 
-/// Stops a container.
-pub(crate) fn stop(_ui: &Ui, _name: &str, _request: Stop<'_>) -> Result<()> {
-    unready("stop")
-}
-
-/// Stops a container and starts it again.
-pub(crate) fn restart(_ui: &Ui, _name: &str, _request: Stop<'_>) -> Result<()> {
-    unready("restart")
-}
-
-/// Sends a signal, as typed; none for `KILL`.
-pub(crate) fn kill(_ui: &Ui, _name: &str, _signal: Option<&str>) -> Result<()> {
-    unready("kill")
-}
-
 /// Freezes all processes of a container.
 pub(crate) fn pause(_ui: &Ui, _name: &str) -> Result<()> {
     unready("pause")
@@ -281,11 +254,6 @@ pub(crate) fn pause(_ui: &Ui, _name: &str) -> Result<()> {
 /// Lets the processes of a container go on.
 pub(crate) fn unpause(_ui: &Ui, _name: &str) -> Result<()> {
     unready("unpause")
-}
-
-/// Waits for the end of a container; gives its exit code.
-pub(crate) fn wait(_ui: &Ui, _name: &str) -> Result<i64> {
-    unready("wait")
 }
 
 /// Changes limits of a container.

@@ -1,0 +1,260 @@
+//! What a container needs before its first process: its root mounted, its files written, its user
+//! known, and the runtime's configuration.
+//!
+//! ```text
+//! <run directory>/containers/<id>/rootfs     layers, base and upper, mounted
+//! <run directory>/bundles/<id>/config.json   for the runtime; beside it the monitor's socket
+//! varve/containers/<id>/{hosts,hostname,resolv.conf}
+//! ```
+
+use std::{
+    fs,
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
+
+use oci_spec::runtime::Spec;
+use varve_fs::{durable, mount::Upper, root::Root};
+use varve_runtime::{
+    attach::Refused,
+    cgroup, files, probe, spec,
+    users::{self, ResolvedUser},
+};
+use varve_store::{Holder, Snapshot};
+use varve_types::{
+    Platform,
+    container::{Container, ContainerId, NamespaceMode, NetworkMode},
+};
+
+use super::workdir;
+use crate::{Engine, Result};
+
+/// What was made ready.
+pub(crate) struct Bundle {
+    /// Its directory.
+    pub(crate) path: PathBuf,
+    /// What its `config.json` says.
+    pub(crate) spec: Spec,
+}
+
+/// What the container is connected to.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Connected {
+    /// The network namespace to enter; `None` makes one, or shares the host's.
+    pub(crate) namespace: Option<PathBuf>,
+    /// Its addresses, each with the names by which it knows itself.
+    pub(crate) own: Vec<(IpAddr, Vec<String>)>,
+    /// What `host-gateway` stands for.
+    pub(crate) gateway: Option<IpAddr>,
+    /// The resolver inside its network.
+    pub(crate) resolver: Option<IpAddr>,
+}
+
+impl Engine {
+    /// Who holds a container's mounts.
+    pub(crate) fn holder(id: &ContainerId) -> Holder {
+        Holder::Container(id.to_string())
+    }
+
+    /// The directory of a container's runtime configuration and its monitor's socket.
+    pub(crate) fn bundle_path(&self, id: &ContainerId) -> Result<PathBuf> {
+        Ok(self.store.run_directory(Path::new("bundles").join(id.to_string()))?)
+    }
+
+    /// Mounts a container's root, or finds it mounted.
+    pub(crate) fn mount_container(&self, container: &Container) -> Result<PathBuf> {
+        let directory = self.store.container_path(&container.id);
+        let layers: Vec<_> = container.layers.iter().chain(&container.base).copied().collect();
+        let upper = Upper { directory: directory.join("upper"), work: directory.join("work") };
+        let holder = Self::holder(&container.id);
+        let request = Snapshot { holder: &holder, layers: &layers, upper: Some(upper) };
+        Ok(self.store.mount(&request)?.path)
+    }
+
+    /// Makes a container's bundle. What was made stays when this fails; it is released with the
+    /// rest.
+    pub(crate) fn make_bundle(
+        &self,
+        container: &Container,
+        connected: &Connected,
+    ) -> Result<Bundle, Refused> {
+        let rootfs = self.mount_container(container).map_err(refused)?;
+        let root = Root::open(&rootfs).map_err(|error| refused_text(&error))?;
+        let user = users::resolve(
+            &root,
+            &container.config.user,
+            container.host_config.group_add.as_deref().unwrap_or_default(),
+        )
+        .map_err(|error| refused_text(&error))?;
+        if !container.config.working_dir.is_empty() {
+            workdir::make(&root, &container.config.working_dir)
+                .map_err(|text| start_refused(text, 125))?;
+        }
+        self.fill_volumes(container, &rootfs).map_err(refused)?;
+        let path = self.bundle_path(&container.id).map_err(refused)?;
+        let paths = self.write_files(container, connected).map_err(refused)?;
+        let paths = spec::Paths { rootfs, ..self.joined(container, paths).map_err(refused)? };
+        let spec = make_spec(container, &user, &paths)?;
+        let json = serde_json::to_vec(&spec).map_err(|error| refused_text(&error))?;
+        let config = path.join("config.json");
+        durable::replace_unsynced(&config, &json, 0o600).map_err(|error| refused_text(&error))?;
+        Ok(Bundle { path, spec })
+    }
+
+    /// Writes what the container sees as its `/etc/hosts`, `/etc/hostname`, `/etc/resolv.conf`.
+    fn write_files(&self, container: &Container, connected: &Connected) -> Result<spec::Paths> {
+        let directory = self.store.container_path(&container.id);
+        let host = &container.host_config;
+        let is_hosts_own = NetworkMode::of(&host.network_mode) == NetworkMode::Host;
+        let extra = host.extra_hosts.as_deref().unwrap_or_default();
+        let hosts = if is_hosts_own {
+            fs::read_to_string("/etc/hosts").unwrap_or_default() + &extra_lines(extra)
+        } else {
+            files::hosts(extra, connected.gateway, &connected.own)
+        };
+        let resolver = match connected.resolver {
+            _ if is_hosts_own => files::Resolver::Host,
+            Some(address) => files::Resolver::Internal(address),
+            None => files::Resolver::Reachable { ipv6: false },
+        };
+        let theirs = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+        let asked = [&host.dns[..], &host.dns_search[..], &host.dns_options[..]];
+        let resolv = files::resolv_conf(&theirs, "/etc/resolv.conf", resolver, asked);
+        let hostname = files::hostname(&container.hostname());
+        let mut paths = spec::Paths::default();
+        let texts = [
+            ("hosts", hosts, &mut paths.hosts),
+            ("hostname", hostname, &mut paths.hostname),
+            ("resolv.conf", resolv.text, &mut paths.resolv_conf),
+        ];
+        for (name, text, place) in texts {
+            let path = directory.join(name);
+            durable::replace_unsynced(&path, text.as_bytes(), 0o644).map_err(|source| {
+                varve_store::Error::Io { action: "write", path: path.clone(), source }
+            })?;
+            *place = Some(path);
+        }
+        paths.network_namespace.clone_from(&connected.namespace);
+        Ok(paths)
+    }
+
+    /// Where the namespaces are that the container shares with others.
+    fn joined(&self, container: &Container, mut paths: spec::Paths) -> Result<spec::Paths> {
+        let host = &container.host_config;
+        let of = |name: &str, kind: &str| -> Result<PathBuf> {
+            let pid = self.running_pid(name)?;
+            Ok(PathBuf::from(format!("/proc/{pid}/{kind}")))
+        };
+        if let NetworkMode::Container(name) = NetworkMode::of(&host.network_mode) {
+            paths.network_namespace = Some(of(&name, "ns/net")?);
+            // Both have one name and one set of hosts.
+            let other = self.store.container_path(&self.container(&name)?.id);
+            paths.hosts = Some(other.join("hosts"));
+            paths.hostname = Some(other.join("hostname"));
+            paths.resolv_conf = Some(other.join("resolv.conf"));
+        }
+        match NamespaceMode::ipc(&host.ipc_mode) {
+            Ok(NamespaceMode::Container(name)) => {
+                paths.ipc_namespace = Some(of(&name, "ns/ipc")?);
+                paths.shm = Some(of(&name, "root/dev/shm")?);
+            }
+            Ok(NamespaceMode::Host) => paths.shm = Some("/dev/shm".into()),
+            _ => {}
+        }
+        if let Ok(NamespaceMode::Container(name)) = NamespaceMode::pid(&host.pid_mode) {
+            paths.pid_namespace = Some(of(&name, "ns/pid")?);
+        }
+        let parent = host.cgroup_parent.trim_matches('/');
+        let parent = if parent.is_empty() { "varve" } else { parent };
+        paths.cgroup = format!("/{parent}/{}", container.id);
+        paths.init = host.init.unwrap_or(false).then(find_init).flatten();
+        let uname = rustix::system::uname();
+        paths.host_name = uname.nodename().to_string_lossy().into_owned();
+        Ok(paths)
+    }
+}
+
+fn extra_lines(extra: &[String]) -> String {
+    files::hosts(extra, None, &[])
+        .lines()
+        .skip(6)
+        .fold(String::new(), |text, line| text + line + "\n")
+}
+
+/// A program that reaps what nobody waits for, as Docker brings along.
+fn find_init() -> Option<PathBuf> {
+    const PLACES: [&str; 6] = [
+        "/usr/bin/docker-init",
+        "/usr/libexec/docker/docker-init",
+        "/usr/bin/tini-static",
+        "/usr/bin/catatonit",
+        "/usr/libexec/podman/catatonit",
+        "/usr/bin/tini",
+    ];
+    PLACES.iter().map(PathBuf::from).find(|path| path.is_file())
+}
+
+fn make_spec(
+    container: &Container,
+    user: &ResolvedUser,
+    paths: &spec::Paths,
+) -> Result<Spec, Refused> {
+    let host = &container.host_config;
+    if host.init == Some(true) && paths.init.is_none() {
+        let text = "docker-init, tini or catatonit is needed for --init, and none is installed";
+        return Err(start_refused(text.to_owned(), 125));
+    }
+    let machine = probe::machine(cgroups(), host.privileged);
+    let mut devices = Vec::new();
+    for mapping in &host.devices {
+        let found = probe::devices(mapping).map_err(|error| refused_text(&error))?;
+        devices.extend(found);
+    }
+    let request = spec::Request { container, machine: &machine, user, paths, devices: &devices };
+    let mut spec = spec::spec(&request).map_err(|error| refused_text(&error))?;
+    if Platform::host().os != "linux" {
+        spec.set_linux(None);
+    }
+    Ok(spec)
+}
+
+/// What is usable of this machine's control groups.
+pub(crate) fn cgroups() -> spec::Cgroups {
+    match cgroup::Machine::detect() {
+        Ok(machine) if machine.hierarchies.is_empty() => spec::Cgroups::None,
+        Ok(machine) if machine.is_unified() => spec::Cgroups::V2,
+        Ok(_) => spec::Cgroups::V1,
+        Err(_) => spec::Cgroups::None,
+    }
+}
+
+/// An error of the engine on the way to a running container, in Docker's words.
+pub(crate) fn refused(error: crate::Error) -> Refused {
+    refused_text(&error)
+}
+
+fn refused_text(error: &dyn std::error::Error) -> Refused {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    start_refused(text, 125)
+}
+
+/// Docker's client finds its exit code in the text.
+pub(crate) fn start_refused(message: String, otherwise: i32) -> Refused {
+    let has = |part: &str| message.contains(part);
+    let exit_code = if has("executable file not found") || has("no such file or directory") {
+        127
+    } else if has("permission denied") || has("is a directory") {
+        126
+    } else {
+        otherwise
+    };
+    Refused { message, exit_code }
+}

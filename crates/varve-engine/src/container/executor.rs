@@ -1,0 +1,102 @@
+//! The monitor's view of a runtime: errors in Docker's words, filters compiled.
+
+use std::path::Path;
+
+use serde_json::value::RawValue;
+use varve_runtime::{
+    attach::Refused,
+    monitor::{Created, Executor, ProcessStdio},
+    oci::{ConsoleSize, Delete, Embedded, External, OciError, Process, Reach, Runtime, Stdio},
+};
+use varve_types::container::{Container, ContainerId};
+
+use super::{ContainerError, bundle::start_refused};
+use crate::{Engine, Result};
+
+/// Names by which Docker's users know the runtime that is built in.
+const EMBEDDED: [&str; 4] = ["", "runc", "io.containerd.runc.v2", "varve"];
+
+impl Engine {
+    /// Who executes a container.
+    pub(crate) fn runtime(&self, container: &Container) -> Result<Box<dyn Runtime>> {
+        let asked = container.host_config.runtime.as_str();
+        if EMBEDDED.contains(&asked) {
+            let states = self.store.run_directory("runtime")?;
+            return Ok(Box::new(Embedded::new(states)));
+        }
+        let unknown =
+            |_| ContainerError::Invalid(format!("unknown or invalid runtime name: {asked}"));
+        let name: String =
+            asked.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+        let states = self.store.run_directory(Path::new("runtimes").join(name))?;
+        let path = std::env::var("PATH").unwrap_or_default();
+        Ok(Box::new(External::find(asked, &path, states).map_err(unknown)?))
+    }
+}
+
+/// A runtime and the one container that it is to execute.
+pub(crate) struct Executes {
+    pub(crate) runtime: Box<dyn Runtime>,
+    pub(crate) id: ContainerId,
+    /// How many of its processes had been killed for want of memory when last asked.
+    pub(crate) oom_kills: u64,
+}
+
+impl Executor for Executes {
+    fn create(&mut self, bundle: &Path, stdio: ProcessStdio) -> Result<Created, Refused> {
+        let id = self.id.to_string();
+        let (stdio, _) = of(stdio);
+        // What a crash left of an earlier run is not this container.
+        let _ = self.runtime.delete(&id, Delete::Force);
+        let created = self.runtime.create(&id, bundle, stdio).map_err(|error| refusal(&error))?;
+        Ok(Created { pid: created.pid as u32, terminal: created.terminal })
+    }
+
+    fn start(&mut self) -> Result<(), Refused> {
+        self.runtime.start(&self.id.to_string()).map_err(|error| refusal(&error))
+    }
+
+    fn exec(&mut self, process: &RawValue, stdio: ProcessStdio) -> Result<Created, Refused> {
+        let mut process: Process = serde_json::from_str(process.get())
+            .map_err(|error| start_refused(error.to_string(), 125))?;
+        let (stdio, size) = of(stdio);
+        if let Some(size) = size {
+            process.console_size = Some(size);
+        }
+        let started = self.runtime.exec(&self.id.to_string(), &process, stdio);
+        let started = started.map_err(|error| refusal(&error))?;
+        Ok(Created { pid: started.pid as u32, terminal: started.terminal })
+    }
+
+    fn oom_killed(&mut self) -> bool {
+        let kills = self.runtime.oom_kills(&self.id.to_string()).unwrap_or_default();
+        std::mem::replace(&mut self.oom_kills, kills) < kills
+    }
+
+    fn kill_all(&mut self) {
+        let _ = self.runtime.kill(&self.id.to_string(), rustix::process::Signal::KILL, Reach::All);
+    }
+
+    fn delete(&mut self) {
+        let _ = self.runtime.delete(&self.id.to_string(), Delete::Force);
+        self.oom_kills = 0;
+    }
+}
+
+fn of(stdio: ProcessStdio) -> (Stdio, Option<ConsoleSize>) {
+    match stdio {
+        ProcessStdio::Descriptors { input, output, error } => {
+            (Stdio::Descriptors { input, output, error }, None)
+        }
+        ProcessStdio::Terminal(size) => {
+            let size = size
+                .map(|size| ConsoleSize { width: size.width.into(), height: size.height.into() });
+            (Stdio::Terminal, size)
+        }
+    }
+}
+
+/// A runtime's error in Docker's words.
+pub(crate) fn refusal(error: &OciError) -> Refused {
+    Refused { message: error.docker_text(), exit_code: error.exit_code() }
+}

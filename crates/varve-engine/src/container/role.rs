@@ -1,0 +1,78 @@
+//! Hidden roles: what this program does when the engine has started it itself, in a process of its
+//! own that has one thread.
+
+use std::{
+    ffi::{OsStr, OsString},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use varve_fs::backend::BackendKind;
+use varve_store::Options;
+use varve_types::{Clock, container::Container};
+
+use crate::{Engine, Registries};
+
+/// How the program is asked to watch a container (first argument).
+const MONITOR: &str = "--varve-monitor";
+
+/// What the program was started for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Role {
+    /// To start a container's process.
+    Runtime,
+    /// To watch a container.
+    Monitor {
+        /// The store.
+        root: PathBuf,
+        /// Where run directories are; `None` for the usual place.
+        run: Option<PathBuf>,
+        /// How layers are shown; `None` for what is best.
+        backend: Option<BackendKind>,
+    },
+}
+
+impl Role {
+    /// The role that a command line, the program's own name included, asks for.
+    pub fn asked(line: &[OsString]) -> Option<Self> {
+        let own_name = line.first()?;
+        if varve_runtime::role::is_asked(own_name) {
+            return Some(Self::Runtime);
+        }
+        match line {
+            // The container's ID is for those who list processes.
+            [_, role, _id, root, run, backend] if role == MONITOR => Some(Self::Monitor {
+                root: root.into(),
+                run: Some(run).filter(|run| !run.is_empty()).map(PathBuf::from),
+                backend: backend.to_str().and_then(|text| text.parse().ok()),
+            }),
+            _ => None,
+        }
+    }
+
+    /// Plays the role until it ends. To be called before any thread exists.
+    pub fn play(self, clock: &dyn Clock) -> ExitCode {
+        match self {
+            Self::Runtime => varve_runtime::role::play(),
+            Self::Monitor { root, run, backend } => {
+                let options = Options { run, backend };
+                let engine = Engine::open_with(&root, options, Registries::default());
+                let watched = engine.map(|engine| engine.watch(clock).is_ok());
+                // Whoever started us was told; there is nobody else.
+                if matches!(watched, Ok(true)) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            }
+        }
+    }
+}
+
+/// The arguments with which the program watches a container.
+pub(super) fn monitor_arguments(engine: &Engine, container: &Container) -> Vec<OsString> {
+    let options = engine.store().options();
+    let id = container.id.to_string();
+    let run = options.run.as_deref().unwrap_or(Path::new(""));
+    let backend = options.backend.map(|kind| kind.to_string()).unwrap_or_default();
+    let root = engine.store().root();
+    let words: [&OsStr; 5] =
+        [MONITOR.as_ref(), id.as_ref(), root.as_ref(), run.as_ref(), backend.as_ref()];
+    words.map(OsString::from).to_vec()
+}

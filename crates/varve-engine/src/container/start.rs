@@ -1,0 +1,282 @@
+//! `start`, `stop`, `kill`, `restart` and `wait`.
+
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use varve_runtime::{
+    attach::{Client, ClientError, Condition, Refused, Signal as ToProcess},
+    logs,
+    monitor::{self, MonitorError},
+    state::{self, Recovered, StateError},
+};
+use varve_types::{
+    Ctx,
+    container::{Container, Signal, State, Status},
+};
+
+use super::{ContainerError, role, watch::Left};
+use crate::{Engine, Error, Result};
+
+/// Seconds that a container has between being asked to stop and being killed.
+const STOP_TIMEOUT_S: i64 = 10;
+const KILLED_TIME_MAX: Duration = Duration::from_secs(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// How a container is to be stopped.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Stop<'a> {
+    /// The signal that asks it, by name or number; without one its own, else `TERM`.
+    pub signal: Option<&'a str>,
+    /// Seconds until it is killed, negative for never; without one its own, else ten.
+    pub timeout_s: Option<i64>,
+}
+
+impl Engine {
+    /// What is true of a container now. What a monitor that died left is put in order first.
+    pub fn container_state(&self, ctx: &Ctx<'_>, container: &Container) -> Result<State> {
+        let directory = self.store.container_path(&container.id);
+        let mut left = Left { engine: self, container };
+        match state::recover(&directory, &mut left, ctx.now()) {
+            Ok(Recovered::Sound(state) | Recovered::Mended(state)) => Ok(state),
+            // Somebody begins to watch it.
+            Err(StateError::Watched) => Ok(state::read(&directory).map_err(ContainerError::State)?),
+            Err(error) => Err(ContainerError::State(error).into()),
+        }
+    }
+
+    /// The first process of a container that runs.
+    pub(crate) fn running_pid(&self, name: &str) -> Result<u32> {
+        let container = self.container(name)?;
+        let directory = self.store.container_path(&container.id);
+        let state = state::read(&directory).map_err(ContainerError::State)?;
+        match state.process.filter(|_| state.status.has_processes()) {
+            Some(process) => Ok(process.pid),
+            None => Err(ContainerError::CannotJoin(container.id).into()),
+        }
+    }
+
+    /// Starts a container. One that runs stays as it is. `Err` is
+    /// [`ContainerError::NotStarted`] when it could not be started.
+    pub fn start_container(&self, ctx: &Ctx<'_>, container: &Container) -> Result<()> {
+        let state = self.container_state(ctx, container)?;
+        match state.status {
+            Status::Running | Status::Restarting => return Ok(()),
+            Status::Paused => return Err(ContainerError::StartPaused.into()),
+            Status::Removing => return Err(ContainerError::StartRemoving.into()),
+            _ => {}
+        }
+        let config = self.monitor_config(container)?;
+        let program = Path::new("/proc/self/exe");
+        match monitor::start(program, &role::monitor_arguments(self, container), &config) {
+            Ok(started) => match started.answer {
+                Ok(_) => Ok(()),
+                Err(refused) => {
+                    let mut monitor = started.monitor;
+                    let _ = monitor.wait();
+                    Err(ContainerError::NotStarted(refused).into())
+                }
+            },
+            // Another command starts it: as good.
+            Err(MonitorError::Watched) => self.wait_until_started(container),
+            Err(error) => Err(ContainerError::Monitor(error).into()),
+        }
+    }
+
+    fn wait_until_started(&self, container: &Container) -> Result<()> {
+        let directory = self.store.container_path(&container.id);
+        let until = Instant::now() + KILLED_TIME_MAX;
+        while Instant::now() < until {
+            let state = state::read(&directory).map_err(ContainerError::State)?;
+            if state.status != Status::Created || state.monitor.is_none() {
+                return Ok(());
+            }
+            std::thread::sleep(POLL_INTERVAL);
+        }
+        Err(ContainerError::Monitor(MonitorError::Watched).into())
+    }
+
+    fn monitor_config(&self, container: &Container) -> Result<monitor::Config> {
+        let host = &container.host_config;
+        let log = logs::Options::parse(&host.log_config.kind, &host.log_config.config)
+            .map_err(|error| ContainerError::Invalid(error.to_string()))?;
+        let [height, width] = host.console_size;
+        let size = (width > 0 && height > 0).then_some(varve_runtime::attach::Size {
+            width: width.try_into().unwrap_or(u16::MAX),
+            height: height.try_into().unwrap_or(u16::MAX),
+        });
+        Ok(monitor::Config {
+            id: container.id.to_string(),
+            dir: self.store.container_path(&container.id),
+            run_dir: self.bundle_path(&container.id)?,
+            tty: container.config.tty,
+            size,
+            open_stdin: container.config.open_stdin,
+            stdin_once: container.config.stdin_once,
+            restart: host.restart_policy.clone(),
+            auto_remove: host.auto_remove,
+            log,
+            health: None,
+        })
+    }
+
+    /// Stops a container: asks its first process, and kills it when that takes too long. One that
+    /// does not run stays as it is.
+    pub fn stop_container(
+        &self,
+        ctx: &Ctx<'_>,
+        container: &Container,
+        how: Stop<'_>,
+    ) -> Result<()> {
+        let signal = self.stop_signal(container, how.signal)?;
+        let timeout = how.timeout_s.or(container.config.stop_timeout).unwrap_or(STOP_TIMEOUT_S);
+        if !self.send(ctx, container, signal, true)? {
+            return Ok(());
+        }
+        if timeout < 0 {
+            self.wait_for_end(container)?;
+            return Ok(());
+        }
+        let until = Instant::now() + Duration::from_secs(timeout as u64);
+        if self.ends_before(container, until)? {
+            return Ok(());
+        }
+        self.kill_and_wait(ctx, container)
+    }
+
+    fn stop_signal(&self, container: &Container, asked: Option<&str>) -> Result<Signal> {
+        let asked = asked.filter(|text| !text.is_empty());
+        let text = asked.unwrap_or(if container.config.stop_signal.is_empty() {
+            "TERM"
+        } else {
+            &container.config.stop_signal
+        });
+        let signal = text.parse::<Signal>();
+        Ok(signal.map_err(|error| ContainerError::Invalid(error.to_string()))?)
+    }
+
+    /// Kills a container that runs and waits until it is not there any more.
+    pub fn kill_and_wait(&self, ctx: &Ctx<'_>, container: &Container) -> Result<()> {
+        let kill = "KILL".parse::<Signal>();
+        let kill = kill.map_err(|error| ContainerError::Invalid(error.to_string()))?;
+        if self.send(ctx, container, kill, true)? {
+            self.ends_before(container, Instant::now() + KILLED_TIME_MAX)?;
+        }
+        Ok(())
+    }
+
+    /// Sends a signal to the first process of a container that runs. `KILL` and those that stop it
+    /// keep it from being started again by its policy.
+    pub fn kill_container(&self, ctx: &Ctx<'_>, container: &Container, signal: &str) -> Result<()> {
+        let signal: Signal =
+            signal.parse().map_err(|error: varve_types::container::SignalError| {
+                ContainerError::Invalid(error.to_string())
+            })?;
+        let state = self.container_state(ctx, container)?;
+        if !matches!(state.status, Status::Running | Status::Paused | Status::Restarting) {
+            return Err(ContainerError::NotRunning(container.id).into());
+        }
+        let ends = signal == "KILL".parse().unwrap_or(signal);
+        self.send(ctx, container, signal, ends)?;
+        if ends {
+            self.ends_before(container, Instant::now() + KILLED_TIME_MAX)?;
+        }
+        Ok(())
+    }
+
+    /// Sends a signal. Returns `false` where nothing runs.
+    fn send(
+        &self,
+        ctx: &Ctx<'_>,
+        container: &Container,
+        signal: Signal,
+        ends: bool,
+    ) -> Result<bool> {
+        let state = self.container_state(ctx, container)?;
+        if !matches!(state.status, Status::Running | Status::Paused | Status::Restarting) {
+            return Ok(false);
+        }
+        if state.status == Status::Paused {
+            self.resume_container(container)?;
+        }
+        let number = signal.number();
+        let request = ToProcess { number, ends, by_hand: ends };
+        match Client::signal(&self.bundle_path(&container.id)?, request) {
+            Ok(()) => Ok(true),
+            Err(ClientError::NotRunning | ClientError::Gone) => Ok(false),
+            Err(error) => Err(ContainerError::Client(error).into()),
+        }
+    }
+
+    /// Lets the processes of a paused container go on.
+    pub(crate) fn resume_container(&self, container: &Container) -> Result<()> {
+        let runtime = self.runtime(container)?;
+        let resumed = runtime.resume(&container.id.to_string());
+        resumed.map_err(|error| ContainerError::Invalid(error.to_string()))?;
+        match Client::paused(&self.bundle_path(&container.id)?, false) {
+            Ok(()) | Err(ClientError::NotRunning) => Ok(()),
+            Err(error) => Err(ContainerError::Client(error).into()),
+        }
+    }
+
+    /// Waits for the end of a container that runs. Gives the exit code of its last run.
+    pub fn wait_container(&self, ctx: &Ctx<'_>, container: &Container) -> Result<i32> {
+        if let Some(code) = self.wait_for_end(container)? {
+            return Ok(code);
+        }
+        Ok(self.container_state(ctx, container)?.exit_code)
+    }
+
+    fn wait_for_end(&self, container: &Container) -> Result<Option<i32>> {
+        match Client::wait(&self.bundle_path(&container.id)?, Condition::NotRunning) {
+            Ok(exit) => Ok(exit.map(|exit| exit.exit_code)),
+            Err(ClientError::Gone) => Ok(None),
+            Err(error) => Err(ContainerError::Client(error).into()),
+        }
+    }
+
+    /// Whether a container's last run and all that goes with its end is over by then.
+    fn ends_before(&self, container: &Container, until: Instant) -> Result<bool> {
+        let directory = self.store.container_path(&container.id);
+        loop {
+            let state = match state::read(&directory) {
+                // It was removed with its end.
+                Err(StateError::Io { source, .. })
+                    if source.kind() == std::io::ErrorKind::NotFound =>
+                {
+                    return Ok(true);
+                }
+                other => other.map_err(ContainerError::State)?,
+            };
+            if !matches!(state.status, Status::Running | Status::Paused | Status::Restarting)
+                && state.monitor.is_none()
+            {
+                return Ok(true);
+            }
+            if Instant::now() >= until {
+                return Ok(false);
+            }
+            std::thread::sleep(POLL_INTERVAL);
+        }
+    }
+
+    /// Stops a container and starts it again.
+    pub fn restart_container(
+        &self,
+        ctx: &Ctx<'_>,
+        container: &Container,
+        how: Stop<'_>,
+    ) -> Result<()> {
+        self.stop_container(ctx, container, how)?;
+        self.start_container(ctx, container)
+    }
+}
+
+/// What kept a container from being started, if that is what the error says.
+pub fn not_started(error: &Error) -> Option<&Refused> {
+    match error {
+        Error::Container(ContainerError::NotStarted(refused)) => Some(refused),
+        _ => None,
+    }
+}

@@ -1,0 +1,203 @@
+//! The monitor's role: this program again, for one container, until its end.
+
+use std::path::PathBuf;
+
+use varve_fs::mount::InUse;
+use varve_runtime::{
+    attach::Refused,
+    monitor::{self, HealthCheck, Host, Mode, MonitorError},
+    state::Leftovers,
+};
+use varve_types::{
+    Clock,
+    container::{Container, MountKind, State, Status, VolumeName},
+};
+
+use super::{
+    bundle::{Bundle, Connected, refused},
+    executor::Executes,
+};
+use crate::{Engine, Result};
+
+impl Engine {
+    /// Watches the container that whoever started this process names, until its end.
+    pub fn watch(&self, clock: &dyn Clock) -> Result<(), MonitorError> {
+        let (mut config, channel, lock) = monitor::accept()?;
+        let first = self.first_bundle(&config.id);
+        if let Ok((container, bundle)) = &first {
+            config.health = health(container, bundle);
+        }
+        let (container, first) = match first {
+            Ok((container, bundle)) => (Some(container), Ok(bundle.path)),
+            Err((container, refused)) => (container.map(|it| *it), Err(refused)),
+        };
+        let runtime = container.as_ref().map(|container| self.runtime(container));
+        let (runtime, first) = match runtime {
+            Some(Ok(runtime)) => (runtime, first),
+            Some(Err(error)) => (self.no_runtime(), Err(refused(error))),
+            None => (self.no_runtime(), first),
+        };
+        let id = config.id.parse().map_err(|_| MonitorError::Protocol)?;
+        let mut executor = Executes { runtime, id, oom_kills: 0 };
+        let mut host = Machine { engine: self, container, first: Some(first) };
+        let mode = Mode::Detached(channel);
+        monitor::run(config, mode, lock, &mut host, &mut executor, clock)?;
+        Ok(())
+    }
+
+    /// The container's record, and its bundle made for the first time.
+    fn first_bundle(
+        &self,
+        id: &str,
+    ) -> Result<(Container, Bundle), (Option<Box<Container>>, Refused)> {
+        let container = self.container(id).map_err(|error| (None, refused(error)))?;
+        match self.prepare(&container) {
+            Ok(bundle) => Ok((container, bundle)),
+            Err(refused) => Err((Some(Box::new(container)), refused)),
+        }
+    }
+
+    /// Connects a container and makes its bundle.
+    fn prepare(&self, container: &Container) -> Result<Bundle, Refused> {
+        let connected = self.connect_container(container)?;
+        self.make_bundle(container, &connected)
+    }
+
+    /// Stands in where nothing is going to be executed.
+    fn no_runtime(&self) -> Box<dyn varve_runtime::oci::Runtime> {
+        Box::new(varve_runtime::oci::Embedded::new(self.store.root().join("varve/trash")))
+    }
+
+    /// Takes away what a container has of the machine, and the container itself where that was to
+    /// go with its end.
+    pub(crate) fn release_container(&self, container: &Container, state: &State) {
+        self.disconnect_container(container);
+        if state.status == Status::Restarting {
+            // Its root stays mounted: what it wrote is there a moment later.
+            return;
+        }
+        let _ = self.store.release(&Self::holder(&container.id), InUse::Detached);
+        if let Ok(path) = self.bundle_path(&container.id) {
+            let _ = std::fs::remove_file(path.join("config.json"));
+        }
+        if container.host_config.auto_remove {
+            let _ = self.forget_container(container, true);
+        }
+    }
+
+    /// Removes a container that was to go with its end and could not be started.
+    pub fn discard_container(&self, container: &Container) -> Result<()> {
+        if self.store.container(&container.id)?.is_none() {
+            return Ok(());
+        }
+        self.forget_container(container, true)
+    }
+
+    /// Removes a container that does not run: its record, its name, its files, and with
+    /// `with_volumes` the volumes that nobody gave a name.
+    pub(crate) fn forget_container(&self, container: &Container, with_volumes: bool) -> Result<()> {
+        let locked = self.store.lock_containers()?;
+        // What is left when this process is killed here is found by its record.
+        self.store.release(&Self::holder(&container.id), InUse::Detached)?;
+        if let Ok(path) = self.bundle_path(&container.id) {
+            let _ = std::fs::remove_dir_all(path);
+        }
+        locked.remove(container)?;
+        if !with_volumes {
+            return Ok(());
+        }
+        let (others, _) = self.store.containers()?;
+        let is_anonymous = |mount: &&varve_types::container::MountPoint| {
+            mount.kind == MountKind::Volume && mount.anonymous
+        };
+        for mount in container.mounts.iter().filter(is_anonymous) {
+            let Ok(name) = mount.name.parse::<VolumeName>() else { continue };
+            if super::volumes::users(&others, &name).next().is_none() {
+                locked.remove_volume(&name)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the monitor asks of the machine for its container.
+struct Machine<'a> {
+    engine: &'a Engine,
+    container: Option<Container>,
+    /// What came of the first preparation, until it is asked for.
+    first: Option<Result<PathBuf, Refused>>,
+}
+
+impl Host for Machine<'_> {
+    fn prepare(&mut self) -> Result<PathBuf, Refused> {
+        if let Some(first) = self.first.take() {
+            return first;
+        }
+        match &self.container {
+            Some(container) => self.engine.prepare(container).map(|bundle| bundle.path),
+            None => Err(Refused { message: "the container is gone".to_owned(), exit_code: 125 }),
+        }
+    }
+
+    fn release(&mut self, state: &State) {
+        if let Some(container) = &self.container {
+            self.engine.release_container(container, state);
+        }
+    }
+}
+
+/// What a monitor that died left of its container.
+pub(crate) struct Left<'a> {
+    pub(crate) engine: &'a Engine,
+    pub(crate) container: &'a Container,
+}
+
+impl Leftovers for Left<'_> {
+    fn kill_all(&mut self) {
+        if let Ok(runtime) = self.engine.runtime(self.container) {
+            let id = self.container.id.to_string();
+            let reach = varve_runtime::oci::Reach::All;
+            let _ = runtime.kill(&id, rustix::process::Signal::KILL, reach);
+        }
+    }
+
+    fn release(&mut self, state: &State) {
+        if let Ok(runtime) = self.engine.runtime(self.container) {
+            let _ =
+                runtime.delete(&self.container.id.to_string(), varve_runtime::oci::Delete::Force);
+        }
+        self.engine.release_container(self.container, state);
+    }
+}
+
+/// The health check of a container: the command, run as the container's own.
+fn health(container: &Container, bundle: &Bundle) -> Option<HealthCheck> {
+    let check = container.config.healthcheck.clone()?;
+    let test = check.test.as_deref()?;
+    let args: Vec<String> = match test.split_first()? {
+        (kind, command) if kind == "CMD" => command.to_vec(),
+        (kind, command) if kind == "CMD-SHELL" => {
+            let shell = container.config.shell.clone();
+            let shell = shell.unwrap_or_else(|| vec!["/bin/sh".to_owned(), "-c".to_owned()]);
+            shell.into_iter().chain(command.iter().cloned()).collect()
+        }
+        _ => return None,
+    };
+    let mut process = bundle.spec.process().clone()?;
+    process.set_args(Some(args));
+    process.set_terminal(Some(false));
+    let process = serde_json::value::to_raw_value(&process).ok()?;
+    Some(HealthCheck { check, process })
+}
+
+/// The engine's part of connecting containers, until networks are.
+impl Engine {
+    fn connect_container(&self, container: &Container) -> Result<Connected, Refused> {
+        let _ = container;
+        Ok(Connected::default())
+    }
+
+    fn disconnect_container(&self, container: &Container) {
+        let _ = container;
+    }
+}

@@ -1,0 +1,101 @@
+//! Containers made, started, stopped and waited for.
+
+use varve_engine::{CreateContainer, Error as EngineError, Pull as PullImage, PullPlatform};
+use varve_types::{Platform, Reference, container::CreateRequest};
+
+use super::{Created, Creation, Pull, Result, Stop};
+use crate::{error::CommandError, progress::Reporter, ui::Ui};
+
+/// Makes a container, after its image was found or pulled.
+pub(crate) fn create(ui: &Ui, request: &CreateRequest, creation: Creation<'_>) -> Result<Created> {
+    let platform = creation.platform.map(str::parse::<Platform>).transpose();
+    let platform = platform.map_err(CommandError::daemon)?;
+    let image = &request.config.image;
+    if creation.pull == Pull::Always {
+        pull(ui, image, platform.as_ref(), creation.quiet)?;
+    }
+    let engine = ui.engine()?;
+    let wanted = CreateContainer {
+        image,
+        name: request.name.as_deref(),
+        platform: platform.as_ref(),
+        config: request.config.clone(),
+        host_config: request.host_config.clone(),
+        networks: request.networks.clone(),
+    };
+    let created = match engine.create_container(&ui.silent(), &wanted) {
+        Err(EngineError::NoSuchImage(_)) if creation.pull == Pull::Missing => {
+            if !creation.quiet {
+                let reference = image.parse::<Reference>().map(Reference::or_latest);
+                let shown = reference.map_or_else(|_| image.clone(), |it| it.familiar());
+                ui.complain(format_args!("Unable to find image '{shown}' locally"));
+            }
+            pull(ui, image, platform.as_ref(), creation.quiet)?;
+            engine.create_container(&ui.silent(), &wanted)
+        }
+        other => other,
+    }?;
+    let id = created.container.id.to_string();
+    Ok(Created { id, warnings: created.warnings })
+}
+
+/// Pulls an image; progress goes to standard error, standard output is the container's.
+fn pull(ui: &Ui, image: &str, platform: Option<&Platform>, quiet: bool) -> Result<()> {
+    let reference = image.parse::<Reference>();
+    let reference = reference.map_err(|error| CommandError::plain(error.to_string(), 1))?;
+    let platform = platform.cloned().map_or(PullPlatform::Host, PullPlatform::Only);
+    let progress = Reporter::on_stderr(ui, quiet);
+    let request = PullImage { reference: &reference, all_tags: false, platform };
+    ui.engine()?.pull(&ui.ctx(&progress), &request)?;
+    Ok(())
+}
+
+/// Starts a container; it goes on alone.
+pub(crate) fn start(ui: &Ui, name: &str) -> Result<()> {
+    let engine = ui.engine()?;
+    let container = engine.container(name)?;
+    match engine.start_container(&ui.silent(), &container) {
+        Err(error) if container.host_config.auto_remove => {
+            // It never ran: nothing would remove it.
+            let _ = engine.discard_container(&container);
+            Err(error.into())
+        }
+        started => Ok(started?),
+    }
+}
+
+/// Stops a container.
+pub(crate) fn stop(ui: &Ui, name: &str, request: Stop<'_>) -> Result<()> {
+    let engine = ui.engine()?;
+    let container = engine.container(name)?;
+    Ok(engine.stop_container(&ui.silent(), &container, of(request))?)
+}
+
+/// Stops a container and starts it again.
+pub(crate) fn restart(ui: &Ui, name: &str, request: Stop<'_>) -> Result<()> {
+    let engine = ui.engine()?;
+    let container = engine.container(name)?;
+    Ok(engine.restart_container(&ui.silent(), &container, of(request))?)
+}
+
+fn of(request: Stop<'_>) -> varve_engine::container::Stop<'_> {
+    varve_engine::container::Stop { signal: request.signal, timeout_s: request.timeout_s }
+}
+
+/// Sends a signal, as typed; none for `KILL`.
+pub(crate) fn kill(ui: &Ui, name: &str, signal: Option<&str>) -> Result<()> {
+    let engine = ui.engine()?;
+    let killed = engine.container(name).and_then(|container| {
+        engine.kill_container(&ui.silent(), &container, signal.unwrap_or("KILL"))
+    });
+    killed.map_err(|error| {
+        CommandError::daemon(format_args!("cannot kill container: {name}: {error}"))
+    })
+}
+
+/// Waits for the end of a container; gives its exit code.
+pub(crate) fn wait(ui: &Ui, name: &str) -> Result<i64> {
+    let engine = ui.engine()?;
+    let container = engine.container(name)?;
+    Ok(engine.wait_container(&ui.silent(), &container)?.into())
+}
