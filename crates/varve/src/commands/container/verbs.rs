@@ -6,11 +6,15 @@
 mod files;
 mod life;
 mod lists;
+mod running;
+mod sessions;
 mod volumes;
 
 pub(crate) use files::{commit, copy_from, copy_to, diff, export};
 pub(crate) use life::{create, kill, restart, start, stop, wait};
 pub(crate) use lists::{inspect, list, prune, remove, rename};
+pub(crate) use running::{pause, ports, stats, top, unpause, update};
+pub(crate) use sessions::{attach, exec, exec_detached, logs, start_attached};
 pub(crate) use volumes::{
     create_volume, inspect_volume, list_volumes, prune_volumes, remove_volume,
 };
@@ -19,12 +23,11 @@ use varve_engine::Filters;
 use varve_types::{
     Printable,
     container::{
-        PortBindings, RestartPolicy,
-        listing::{Network, ProcessTable, PruneReport, Usage},
+        RestartPolicy,
+        listing::{Network, PruneReport},
     },
 };
 
-use super::session::Attachment;
 use crate::{error::CommandError, ui::Ui};
 
 type Result<T> = std::result::Result<T, CommandError>;
@@ -219,66 +222,6 @@ pub(crate) struct NewNetwork<'a> {
     pub(crate) labels: &'a [String],
     /// `NAME=value`
     pub(crate) options: &'a [String],
-}
-
-/// Starts a container and stays with it. Gives its exit code, 0 when the user left it.
-pub(crate) fn start_attached(_ui: &Ui, _name: &str, _attachment: &Attachment) -> Result<u8> {
-    unready("start")
-}
-
-/// Stays with a container that runs. Gives its exit code, 0 when the user left it.
-pub(crate) fn attach(_ui: &Ui, _name: &str, _attachment: &Attachment) -> Result<u8> {
-    unready("attach")
-}
-
-/// Runs a process in a container and stays with it. Gives its exit code.
-pub(crate) fn exec(
-    _ui: &Ui,
-    _name: &str,
-    _request: &Exec<'_>,
-    _attachment: &Attachment,
-) -> Result<u8> {
-    unready("exec")
-}
-
-/// Runs a process in a container; it goes on alone.
-pub(crate) fn exec_detached(_ui: &Ui, _name: &str, _request: &Exec<'_>) -> Result<()> {
-    unready("exec")
-}
-
-/// Freezes all processes of a container.
-pub(crate) fn pause(_ui: &Ui, _name: &str) -> Result<()> {
-    unready("pause")
-}
-
-/// Lets the processes of a container go on.
-pub(crate) fn unpause(_ui: &Ui, _name: &str) -> Result<()> {
-    unready("unpause")
-}
-
-/// Changes limits of a container.
-pub(crate) fn update(_ui: &Ui, _name: &str, _request: &Update) -> Result<()> {
-    unready("update")
-}
-
-/// Where the ports of a container are published.
-pub(crate) fn ports(_ui: &Ui, _name: &str) -> Result<PortBindings> {
-    unready("port")
-}
-
-/// Lists the processes of a container with `ps` and the options given.
-pub(crate) fn top(_ui: &Ui, _name: &str, _options: &[String]) -> Result<ProcessTable> {
-    unready("top")
-}
-
-/// Counts what containers use.
-pub(crate) fn stats(_ui: &Ui, _request: &Stats<'_>) -> Result<Vec<Usage>> {
-    unready("stats")
-}
-
-/// Writes a container's log to standard output and standard error.
-pub(crate) fn logs(_ui: &Ui, _name: &str, _request: &Logs) -> Result<()> {
-    unready("logs")
 }
 
 /// Makes a network; gives its ID.
