@@ -101,6 +101,9 @@ pub enum Error {
     /// A verb of containers or volumes.
     #[error(transparent)]
     Container(#[from] crate::container::ContainerError),
+    /// A verb of networks.
+    #[error(transparent)]
+    Network(Box<crate::network::NetworkError>),
     /// Pulling or pushing failed.
     #[error(transparent)]
     Transfer(varve_distribution::copy::Error),
@@ -293,6 +296,7 @@ impl Error {
             | Self::PushDigest
             | Self::File { .. }
             | Self::Credentials(_) => Origin::Client,
+            Self::Network(error) => error.origin(),
             Self::NotLocal(_) | Self::NoSuchTag(_) | Self::PulledOtherPlatform(_) => Origin::Stream,
             Self::Transfer(varve_distribution::copy::Error::Store(_))
             | Self::Store(_)
@@ -333,6 +337,7 @@ impl Error {
             | Self::Reserved => Kind::Invalid,
             Self::Conflict { .. } | Self::OnePlatformOfMany(_) => Kind::Conflict,
             Self::Container(error) => error.kind(),
+            Self::Network(error) => error.kind(),
             Self::NeedsRoot => Kind::Denied,
             Self::Transfer(error) => error.kind(),
             Self::Archive(error) => error.kind(),
@@ -393,6 +398,12 @@ impl Error {
 
     pub(crate) fn no_such_id(digest: &Digest) -> Self {
         Self::NoSuchImage(digest.to_string())
+    }
+}
+
+impl From<crate::network::NetworkError> for Error {
+    fn from(error: crate::network::NetworkError) -> Self {
+        Self::Network(Box::new(error))
     }
 }
 

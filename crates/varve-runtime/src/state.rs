@@ -20,7 +20,7 @@ mod verdict;
 
 pub use process::{boot_id, identify, identify_child, is_alive, open};
 pub use varve_types::container::{State, Status};
-pub use verdict::{Leftovers, Recovered, lock, read, recover};
+pub use verdict::{Leftovers, Recovered, is_watched, lock, read, recover};
 
 pub(crate) use process::open_number;
 pub(crate) use record::{save, save_durably};

@@ -7,17 +7,15 @@
 //! varve/containers/<id>/{hosts,hostname,resolv.conf}
 //! ```
 
-use std::{
-    fs,
-    net::IpAddr,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::Spec;
 use varve_fs::{durable, mount::Upper, root::Root};
 use varve_runtime::{
     attach::Refused,
-    cgroup, files, probe, spec,
+    cgroup, files,
+    network::Netns,
+    probe, spec,
     users::{self, ResolvedUser},
 };
 use varve_store::{Holder, Snapshot};
@@ -27,7 +25,7 @@ use varve_types::{
 };
 
 use super::workdir;
-use crate::{Engine, Result};
+use crate::{Engine, Result, network::ConnectedContainer};
 
 /// What was made ready.
 pub(crate) struct Bundle {
@@ -35,19 +33,8 @@ pub(crate) struct Bundle {
     pub(crate) path: PathBuf,
     /// What its `config.json` says.
     pub(crate) spec: Spec,
-}
-
-/// What the container is connected to.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Connected {
-    /// The network namespace to enter; `None` makes one, or shares the host's.
-    pub(crate) namespace: Option<PathBuf>,
-    /// Its addresses, each with the names by which it knows itself.
-    pub(crate) own: Vec<(IpAddr, Vec<String>)>,
-    /// What `host-gateway` stands for.
-    pub(crate) gateway: Option<IpAddr>,
-    /// The resolver inside its network.
-    pub(crate) resolver: Option<IpAddr>,
+    /// Its network namespace, unless it shares another container's.
+    pub(crate) netns: Option<Netns>,
 }
 
 impl Engine {
@@ -76,7 +63,7 @@ impl Engine {
     pub(crate) fn make_bundle(
         &self,
         container: &Container,
-        connected: &Connected,
+        connected: Option<ConnectedContainer>,
     ) -> Result<Bundle, Refused> {
         let rootfs = self.mount_container(container).map_err(refused)?;
         let root = Root::open(&rootfs).map_err(|error| refused_text(&error))?;
@@ -92,40 +79,30 @@ impl Engine {
         }
         self.fill_volumes(container, &rootfs).map_err(refused)?;
         let path = self.bundle_path(&container.id).map_err(refused)?;
-        let paths = self.write_files(container, connected).map_err(refused)?;
+        let paths = self.write_files(container, connected.as_ref()).map_err(refused)?;
         let paths = spec::Paths { rootfs, ..self.joined(container, paths).map_err(refused)? };
         let spec = make_spec(container, &user, &paths)?;
         let json = serde_json::to_vec(&spec).map_err(|error| refused_text(&error))?;
         let config = path.join("config.json");
         durable::replace_unsynced(&config, &json, 0o600).map_err(|error| refused_text(&error))?;
-        Ok(Bundle { path, spec })
+        Ok(Bundle { path, spec, netns: connected.map(|connected| connected.netns) })
     }
 
     /// Writes what the container sees as its `/etc/hosts`, `/etc/hostname`, `/etc/resolv.conf`.
-    fn write_files(&self, container: &Container, connected: &Connected) -> Result<spec::Paths> {
-        let directory = self.store.container_path(&container.id);
-        let host = &container.host_config;
-        let is_hosts_own = NetworkMode::of(&host.network_mode) == NetworkMode::Host;
-        let extra = host.extra_hosts.as_deref().unwrap_or_default();
-        let hosts = if is_hosts_own {
-            fs::read_to_string("/etc/hosts").unwrap_or_default() + &extra_lines(extra)
-        } else {
-            files::hosts(extra, connected.gateway, &connected.own)
-        };
-        let resolver = match connected.resolver {
-            _ if is_hosts_own => files::Resolver::Host,
-            Some(address) => files::Resolver::Internal(address),
-            None => files::Resolver::Reachable { ipv6: false },
-        };
-        let theirs = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-        let asked = [&host.dns[..], &host.dns_search[..], &host.dns_options[..]];
-        let resolv = files::resolv_conf(&theirs, "/etc/resolv.conf", resolver, asked);
-        let hostname = files::hostname(&container.hostname());
+    fn write_files(
+        &self,
+        container: &Container,
+        connected: Option<&ConnectedContainer>,
+    ) -> Result<spec::Paths> {
         let mut paths = spec::Paths::default();
+        // Who shares another's namespace shares its files.
+        let Some(ConnectedContainer { netns, attached }) = connected else { return Ok(paths) };
+        let directory = self.store.container_path(&container.id);
+        let hostname = files::hostname(&container.hostname());
         let texts = [
-            ("hosts", hosts, &mut paths.hosts),
-            ("hostname", hostname, &mut paths.hostname),
-            ("resolv.conf", resolv.text, &mut paths.resolv_conf),
+            ("hosts", &attached.hosts, &mut paths.hosts),
+            ("hostname", &hostname, &mut paths.hostname),
+            ("resolv.conf", &attached.resolv_conf, &mut paths.resolv_conf),
         ];
         for (name, text, place) in texts {
             let path = directory.join(name);
@@ -134,7 +111,7 @@ impl Engine {
             })?;
             *place = Some(path);
         }
-        paths.network_namespace.clone_from(&connected.namespace);
+        paths.network_namespace = Some(netns.path());
         Ok(paths)
     }
 
@@ -172,13 +149,6 @@ impl Engine {
         paths.host_name = uname.nodename().to_string_lossy().into_owned();
         Ok(paths)
     }
-}
-
-fn extra_lines(extra: &[String]) -> String {
-    files::hosts(extra, None, &[])
-        .lines()
-        .skip(6)
-        .fold(String::new(), |text, line| text + line + "\n")
 }
 
 /// A program that reaps what nobody waits for, as Docker brings along.

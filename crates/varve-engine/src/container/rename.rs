@@ -25,7 +25,7 @@ impl Engine {
                 Err(ContainerError::Invalid(format!("Error when allocating new name: {taken}"))
                     .into())
             }
-            Named::Done | Named::NoImage(_) => Ok(()),
+            Named::Done | Named::NoImage(_) => self.rename_in_networks(&container),
         }
     }
 }

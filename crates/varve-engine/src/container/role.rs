@@ -21,6 +21,8 @@ const MONITOR: &str = "--varve-monitor";
 pub enum Role {
     /// To start a container's process.
     Runtime,
+    /// To serve a container's ports and names.
+    Network,
     /// To watch a container.
     Monitor {
         /// The store.
@@ -39,6 +41,9 @@ impl Role {
         if varve_runtime::role::is_asked(own_name) {
             return Some(Self::Runtime);
         }
+        if varve_runtime::network::helper_is_asked(own_name) {
+            return Some(Self::Network);
+        }
         match line {
             // The container's ID is for those who list processes.
             [_, role, _id, root, run, backend] if role == MONITOR => Some(Self::Monitor {
@@ -54,6 +59,11 @@ impl Role {
     pub fn play(self, clock: &dyn Clock) -> ExitCode {
         match self {
             Self::Runtime => varve_runtime::role::play(),
+            // Nobody would hear why: what it was to serve is not served.
+            Self::Network => match varve_runtime::network::serve_helper() {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(_) => ExitCode::FAILURE,
+            },
             Self::Monitor { root, run, backend } => {
                 let options = Options { run, backend };
                 let engine = Engine::open_with(&root, options, Registries::default());

@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use jiff::Timestamp;
 use varve_fs::mount::InUse;
 use varve_runtime::{
     attach::Refused,
     monitor::{self, HealthCheck, Host, Mode, MonitorError},
+    network::Netns,
     state::Leftovers,
 };
 use varve_types::{
@@ -14,7 +16,7 @@ use varve_types::{
 };
 
 use super::{
-    bundle::{Bundle, Connected, refused},
+    bundle::{Bundle, refused},
     executor::Executes,
 };
 use crate::{Engine, Result};
@@ -23,10 +25,11 @@ impl Engine {
     /// Watches the container that whoever started this process names, until its end.
     pub fn watch(&self, clock: &dyn Clock) -> Result<(), MonitorError> {
         let (mut config, channel, lock) = monitor::accept()?;
-        let first = self.first_bundle(&config.id);
+        let mut first = self.first_bundle(&config.id, clock.now());
         if let Ok((container, bundle)) = &first {
             config.health = health(container, bundle);
         }
+        let netns = first.as_mut().ok().and_then(|(_, bundle)| bundle.netns.take());
         let (container, first) = match first {
             Ok((container, bundle)) => (Some(container), Ok(bundle.path)),
             Err((container, refused)) => (container.map(|it| *it), Err(refused)),
@@ -39,7 +42,7 @@ impl Engine {
         };
         let id = config.id.parse().map_err(|_| MonitorError::Protocol)?;
         let mut executor = Executes { runtime, id, oom_kills: 0 };
-        let mut host = Machine { engine: self, container, first: Some(first) };
+        let mut host = Machine { engine: self, clock, container, first: Some(first), netns };
         let mode = Mode::Detached(channel);
         monitor::run(config, mode, lock, &mut host, &mut executor, clock)?;
         Ok(())
@@ -49,18 +52,19 @@ impl Engine {
     fn first_bundle(
         &self,
         id: &str,
+        now: Timestamp,
     ) -> Result<(Container, Bundle), (Option<Box<Container>>, Refused)> {
         let container = self.container(id).map_err(|error| (None, refused(error)))?;
-        match self.prepare(&container) {
+        match self.prepare(&container, now) {
             Ok(bundle) => Ok((container, bundle)),
             Err(refused) => Err((Some(Box::new(container)), refused)),
         }
     }
 
     /// Connects a container and makes its bundle.
-    fn prepare(&self, container: &Container) -> Result<Bundle, Refused> {
-        let connected = self.connect_container(container)?;
-        self.make_bundle(container, &connected)
+    fn prepare(&self, container: &Container, now: Timestamp) -> Result<Bundle, Refused> {
+        let connected = self.connect_container(container, now).map_err(refused)?;
+        self.make_bundle(container, connected)
     }
 
     /// Stands in where nothing is going to be executed.
@@ -71,7 +75,8 @@ impl Engine {
     /// Takes away what a container has of the machine, and the container itself where that was to
     /// go with its end.
     pub(crate) fn release_container(&self, container: &Container, state: &State) {
-        self.disconnect_container(container);
+        // Whatever stays is taken away by the next verb that looks.
+        let _ = self.detach_networks(&container.id);
         if state.status == Status::Restarting {
             // Its root stays mounted: what it wrote is there a moment later.
             return;
@@ -123,9 +128,12 @@ impl Engine {
 /// What the monitor asks of the machine for its container.
 struct Machine<'a> {
     engine: &'a Engine,
+    clock: &'a dyn Clock,
     container: Option<Container>,
     /// What came of the first preparation, until it is asked for.
     first: Option<Result<PathBuf, Refused>>,
+    /// The container's network namespace, held until the runtime has entered it and longer.
+    netns: Option<Netns>,
 }
 
 impl Host for Machine<'_> {
@@ -134,12 +142,17 @@ impl Host for Machine<'_> {
             return first;
         }
         match &self.container {
-            Some(container) => self.engine.prepare(container).map(|bundle| bundle.path),
+            Some(container) => {
+                let bundle = self.engine.prepare(container, self.clock.now())?;
+                self.netns = bundle.netns;
+                Ok(bundle.path)
+            }
             None => Err(Refused { message: "the container is gone".to_owned(), exit_code: 125 }),
         }
     }
 
     fn release(&mut self, state: &State) {
+        self.netns = None;
         if let Some(container) = &self.container {
             self.engine.release_container(container, state);
         }
@@ -188,16 +201,4 @@ fn health(container: &Container, bundle: &Bundle) -> Option<HealthCheck> {
     process.set_terminal(Some(false));
     let process = serde_json::value::to_raw_value(&process).ok()?;
     Some(HealthCheck { check, process })
-}
-
-/// The engine's part of connecting containers, until networks are.
-impl Engine {
-    fn connect_container(&self, container: &Container) -> Result<Connected, Refused> {
-        let _ = container;
-        Ok(Connected::default())
-    }
-
-    fn disconnect_container(&self, container: &Container) {
-        let _ = container;
-    }
 }

@@ -154,7 +154,7 @@ impl Networks {
         let mut sandbox = self.records.sandbox(container)?.ok_or_else(not_connected)?;
         let found = networks::find(&self.records.networks()?, network)?.clone();
         if found.driver == Driver::Host {
-            return Err(Error::HostNetwork { action: "connected to" });
+            return Err(Error::HostNetwork);
         }
         if networks::is_in(&sandbox, &found.id) {
             return Err(Error::Connected { container: sandbox.name, network: found.name });
@@ -189,7 +189,7 @@ impl Networks {
         let _lock = self.records.lock()?;
         let network = networks::find(&self.records.networks()?, network)?.clone();
         if network.driver == Driver::Host {
-            return Err(Error::HostNetwork { action: "disconnected from" });
+            return Err(Error::HostNetwork);
         }
         let found = self.records.sandbox(container)?;
         let Some(mut sandbox) = found.filter(|sandbox| networks::is_in(sandbox, &network.id))

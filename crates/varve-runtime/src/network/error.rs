@@ -105,11 +105,8 @@ pub enum Error {
     },
 
     /// A container that shares the host's network cannot have others.
-    #[error("container cannot be {action} host network")]
-    HostNetwork {
-        /// "connected to" or "disconnected from".
-        action: &'static str,
-    },
+    #[error("container cannot be disconnected from host network or connected to host network")]
+    HostNetwork,
 
     /// A container without network, or with another's, cannot be connected to one.
     #[error(
@@ -203,7 +200,7 @@ impl Error {
             | Error::AddressInUse
             | Error::Connected { .. }
             | Error::NotConnected { .. }
-            | Error::HostNetwork { .. }
+            | Error::HostNetwork
             | Error::PrivateNetwork
             | Error::Port { .. } => Kind::Conflict,
             Error::Predefined(_)

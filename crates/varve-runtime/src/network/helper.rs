@@ -13,7 +13,7 @@ mod resolver;
 mod zone;
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     io::{self, IoSlice, IoSliceMut, Read as _, Write as _},
     mem::MaybeUninit,
     net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
@@ -48,6 +48,14 @@ use relay::Relays;
 use resolver::Resolver;
 use zone::Zones;
 
+/// What a program started as a helper finds as its own name.
+const NAME: &str = "varve-net";
+
+/// Whether a program of this name is to be a helper.
+pub fn is_asked(own_name: &OsStr) -> bool {
+    own_name == NAME
+}
+
 /// Where containers ask for names, as with docker.
 pub(crate) const RESOLVER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
 
@@ -63,7 +71,9 @@ const TICK: Duration = Duration::from_millis(500);
 pub struct HelperCommand {
     /// The binary.
     pub program: PathBuf,
-    /// What says the role; the process must call [`serve`].
+    /// What it finds as its own name (the first argument).
+    pub own_name: OsString,
+    /// Further arguments. These or the name must make the process call [`serve`].
     pub arguments: Vec<OsString>,
 }
 
@@ -114,10 +124,17 @@ fn resolver_sockets(port: u16) -> io::Result<ResolverSockets> {
 }
 
 impl HelperCommand {
+    /// This program again, under a name of its own. Its `main` asks [`is_asked`] first of all.
+    pub fn of_this_program() -> Self {
+        let program = PathBuf::from("/proc/self/exe");
+        Self { program, own_name: NAME.into(), arguments: Vec::new() }
+    }
+
     pub(crate) fn start(&self) -> io::Result<Pending> {
         let pair = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None);
         let (ours, theirs) = pair?;
         let child = Command::new(&self.program)
+            .arg0(&self.own_name)
             .args(&self.arguments)
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::null())

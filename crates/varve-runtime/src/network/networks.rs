@@ -8,6 +8,7 @@ use std::{
 
 use jiff::Timestamp;
 use varve_fs::durable;
+use varve_types::ContainerId;
 
 use super::{
     address::Subnet,
@@ -94,6 +95,24 @@ impl Networks {
             }
         }
         Ok(networks)
+    }
+
+    /// What is recorded in the directories now, for who only reads: nothing is made, no lock is
+    /// taken, and a record that is being changed is seen as it was or as it will be.
+    pub fn recorded(
+        directory: &Path,
+        run_directory: &Path,
+    ) -> Result<(Vec<Network>, Vec<Sandbox>)> {
+        let records = Records::at(directory, run_directory);
+        Ok((records.networks()?, records.sandboxes()?))
+    }
+
+    /// What is recorded of one container, for who only reads.
+    pub fn recorded_sandbox(
+        run_directory: &Path,
+        container: &ContainerId,
+    ) -> Result<Option<Sandbox>> {
+        Records::at(Path::new(""), run_directory).sandbox(container)
     }
 
     fn predefined(&self, name: &str, driver: Driver, now: Timestamp) -> Result<Network> {

@@ -249,16 +249,21 @@ pub(crate) struct Records {
 
 impl Records {
     pub(crate) fn open(networks: &Path, run: &Path) -> Result<Self> {
-        let records = Self {
-            networks: networks.to_owned(),
-            sandboxes: run.join("sandboxes"),
-            names: run.join("names"),
-        };
+        let records = Self::at(networks, run);
         for directory in [&records.networks, &records.sandboxes, &records.names] {
             durable::create_directories(directory, 0o700)
                 .map_err(Error::file("make", directory))?;
         }
         Ok(records)
+    }
+
+    /// The directories as they may or may not be.
+    pub(crate) fn at(networks: &Path, run: &Path) -> Self {
+        Self {
+            networks: networks.to_owned(),
+            sandboxes: run.join("sandboxes"),
+            names: run.join("names"),
+        }
     }
 
     pub(crate) fn lock(&self) -> Result<FileLock> {
@@ -345,7 +350,11 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
 
 fn read_all<T: DeserializeOwned>(directory: &Path) -> Result<Vec<T>> {
     let mut paths = Vec::new();
-    for entry in fs::read_dir(directory).map_err(Error::file("read", directory))? {
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(Error::file("read", directory))?,
+    };
+    for entry in entries {
         let path = entry.map_err(Error::file("read", directory))?.path();
         if path.extension().is_some_and(|end| end == "json") {
             paths.push(path);

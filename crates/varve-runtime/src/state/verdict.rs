@@ -118,6 +118,12 @@ pub fn lock(dir: &Path) -> Result<FileLock, StateError> {
     }
 }
 
+/// Whether a monitor holds its lock: from before it makes anything for the container until after
+/// it took everything away again.
+pub fn is_watched(dir: &Path) -> Result<bool, StateError> {
+    Ok(matches!(probe(dir)?, Lock::Held))
+}
+
 /// Whether the file says that the container lives, true or not.
 fn claims_life(dir: &Path) -> Result<bool, StateError> {
     Ok(match load(dir)? {

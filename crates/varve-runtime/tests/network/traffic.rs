@@ -1,6 +1,6 @@
 //! Who can talk to whom.
 
-use varve_runtime::network::{Error, NetworkDescription, NewNetwork, Warning};
+use varve_runtime::network::{Error, NewNetwork, Warning, described};
 use varve_testkit::guard;
 use varve_types::{Kind, container::NetworkRequest};
 
@@ -191,10 +191,9 @@ fn asked_for_addresses_are_given_or_refused_in_dockers_words() {
     let in_use = on(&world.machine, || networks.remove("own")).unwrap_err();
     assert!(in_use.to_string().starts_with("error while removing network: network own id "));
     let inspected = on(&world.machine, || networks.inspect("own")).unwrap();
-    let shown = serde_json::to_value(NetworkDescription::of(&inspected)).unwrap();
-    let member = &shown["Containers"][one.id.to_string()];
-    assert_eq!(member["IPv4Address"], "10.9.0.77/24");
-    assert_eq!(shown["IPAM"]["Config"][0]["Gateway"], "10.9.0.1");
+    let shown = described(&inspected);
+    assert_eq!(shown.containers[&one.id.to_string()].ipv4_address, "10.9.0.77/24");
+    assert_eq!(shown.pools[0].gateway, "10.9.0.1");
 }
 
 #[test]

@@ -181,6 +181,7 @@ fn helper(directory: &Path) -> HelperCommand {
     let arguments = ["world::plays_the_helper", "--exact", "--ignored", "--skip"];
     HelperCommand {
         program: env::current_exe().unwrap(),
+        own_name: "helper".into(),
         arguments: arguments
             .iter()
             .map(OsString::from)

@@ -101,6 +101,24 @@ impl Store {
         Ok(Run { path, is_private })
     }
 
+    /// A directory below the run directory for what is the machine's and of no mount namespace, such
+    /// as networks; made where it is missing. Empty after a restart.
+    pub fn machine_run_directory(&self, below: impl AsRef<Path>) -> Result<PathBuf> {
+        self.make()?;
+        let path = self.run_root().join(self.run_name()?).join(below);
+        make(&path)?;
+        Ok(path)
+    }
+
+    /// Where [`machine_run_directory`](Store::machine_run_directory) is or would be; `None` for a
+    /// store that has not been made.
+    pub fn machine_run_path(&self, below: impl AsRef<Path>) -> Result<Option<PathBuf>> {
+        if !self.is_made() {
+            return Ok(None);
+        }
+        Ok(Some(self.run_root().join(self.run_name()?).join(below)))
+    }
+
     /// The run directory, if there is one.
     pub(crate) fn run_if_there(&self) -> Result<Option<Run>> {
         if !self.is_made() {

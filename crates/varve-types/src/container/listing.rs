@@ -257,6 +257,8 @@ pub struct AddressPool {
     pub range: String,
     /// The address of the host; empty before there is one.
     pub gateway: String,
+    /// Addresses that are somebody else's, by name.
+    pub auxiliary: BTreeMap<String, String>,
 }
 
 /// A container in a network.

@@ -69,11 +69,17 @@ pub(crate) fn object(network: &Network) -> Object {
                 object.insert(name.to_owned(), text.as_str().into());
             }
         }
+        if !pool.auxiliary.is_empty() {
+            object.insert("AuxiliaryAddresses".to_owned(), json!(pool.auxiliary));
+        }
         Json::from(object)
     };
     let pools: Vec<Json> = network.pools.iter().map(pool).collect();
     let pools =
         if pools.is_empty() && network.driver != "bridge" { Json::Null } else { pools.into() };
+    // Docker has a map, though an empty one, for networks that somebody made.
+    let is_made = !matches!(network.name.as_str(), "bridge" | "host" | "none");
+    let options = is_made.then(Map::new);
     let members = network.containers.iter().map(|(id, member)| {
         let member = json!({
             "Name": member.name,
@@ -92,7 +98,7 @@ pub(crate) fn object(network: &Network) -> Object {
         "Driver": network.driver,
         "EnableIPv4": network.ipv4,
         "EnableIPv6": network.ipv6,
-        "IPAM": { "Driver": "default", "Options": null, "Config": pools },
+        "IPAM": { "Driver": "default", "Options": options, "Config": pools },
         "Internal": network.internal,
         "Attachable": false,
         "Ingress": false,
