@@ -100,3 +100,26 @@ pub const RELAYED_FLOWS_MAX: usize = 1_024;
 pub const RESOLVER_QUERIES_MAX: usize = 256;
 /// Bytes of one record about networks.
 pub const NETWORK_RECORD_SIZE_BYTES_MAX: u64 = 16 << 20;
+
+/// Bytes of a Dockerfile.
+pub const DOCKERFILE_SIZE_BYTES_MAX: usize = 16 << 20;
+/// Bytes of one line of a Dockerfile (docker's own limit).
+pub const DOCKERFILE_LINE_SIZE_BYTES_MAX: usize = (64 << 10) - 1;
+/// Instructions of a Dockerfile, those of its base images' triggers included.
+pub const DOCKERFILE_INSTRUCTIONS_MAX: usize = 10_000;
+/// Bytes that one word of a Dockerfile may expand to.
+pub const EXPANSION_SIZE_BYTES_MAX: usize = 1 << 20;
+/// Levels of `${a:-${b:-…}}` in a word.
+pub const EXPANSION_DEPTH_MAX: usize = 64;
+/// Characters of the pattern of `${a#pattern}` and its like.
+pub const EXPANSION_PATTERN_CHARS_MAX: usize = 1_024;
+/// Steps taken to match the patterns of one word of a Dockerfile.
+pub const EXPANSION_STEPS_MAX: usize = 50_000_000;
+/// Bytes of the environment that `ENV` and `ARG` may make.
+pub const BUILD_ENVIRONMENT_SIZE_BYTES_MAX: usize = 1 << 20;
+/// Bytes of a `.dockerignore`.
+pub const IGNORE_SIZE_BYTES_MAX: usize = 4 << 20;
+/// Patterns of a `.dockerignore`.
+pub const IGNORE_PATTERNS_MAX: usize = 20_000;
+/// Characters of one pattern of a `.dockerignore` or of `COPY`.
+pub const PATH_PATTERN_CHARS_MAX: usize = 4_096;
