@@ -6,6 +6,7 @@
 mod files;
 mod life;
 mod lists;
+mod networks;
 mod running;
 mod sessions;
 mod volumes;
@@ -13,22 +14,20 @@ mod volumes;
 pub(crate) use files::{commit, copy_from, copy_to, diff, export};
 pub(crate) use life::{create, kill, restart, start, stop, wait};
 pub(crate) use lists::{inspect, list, prune, remove, rename};
-pub(crate) use running::{pause, ports, stats, top, unpause, update};
+pub(crate) use networks::{
+    NewNetwork, connect, create_network, disconnect, inspect_network, list_networks, ports,
+    prune_networks, remove_network,
+};
+pub(crate) use running::{pause, stats, top, unpause, update};
 pub(crate) use sessions::{attach, exec, exec_detached, logs, start_attached};
 pub(crate) use volumes::{
     create_volume, inspect_volume, list_volumes, prune_volumes, remove_volume,
 };
 
 use varve_engine::Filters;
-use varve_types::{
-    Printable,
-    container::{
-        RestartPolicy,
-        listing::{Network, PruneReport},
-    },
-};
+use varve_types::container::RestartPolicy;
 
-use crate::{error::CommandError, ui::Ui};
+use crate::error::CommandError;
 
 type Result<T> = std::result::Result<T, CommandError>;
 
@@ -202,64 +201,4 @@ pub(crate) struct NewVolume<'a> {
     pub(crate) labels: &'a [String],
     /// `NAME=value`
     pub(crate) options: &'a [String],
-}
-
-/// A network to be made.
-#[derive(Debug, Clone, Copy)]
-#[allow(dead_code, reason = "read by the engine's verbs, which come next")]
-pub(crate) struct NewNetwork<'a> {
-    pub(crate) name: &'a str,
-    pub(crate) driver: &'a str,
-    pub(crate) internal: bool,
-    pub(crate) ipv4: bool,
-    pub(crate) ipv6: bool,
-    pub(crate) subnets: &'a [String],
-    pub(crate) ranges: &'a [String],
-    pub(crate) gateways: &'a [String],
-    /// `NAME=address`
-    pub(crate) aux_addresses: &'a [String],
-    /// `NAME=value`
-    pub(crate) labels: &'a [String],
-    /// `NAME=value`
-    pub(crate) options: &'a [String],
-}
-
-/// Makes a network; gives its ID.
-pub(crate) fn create_network(_ui: &Ui, _request: NewNetwork<'_>) -> Result<String> {
-    unready("network create")
-}
-
-/// Lists networks by name.
-pub(crate) fn list_networks(_ui: &Ui, _filters: &Filters) -> Result<Vec<Network>> {
-    unready("network ls")
-}
-
-/// Tells all of a network.
-pub(crate) fn inspect_network(_ui: &Ui, name: &str) -> Result<Network> {
-    Err(CommandError::daemon(format_args!("network {} not found", Printable(name))))
-}
-
-/// Removes a network.
-pub(crate) fn remove_network(_ui: &Ui, _name: &str) -> Result<()> {
-    unready("network rm")
-}
-
-/// Puts a container into a network.
-pub(crate) fn connect(
-    _ui: &Ui,
-    _network: &str,
-    _container: &str,
-    _request: &varve_types::container::NetworkRequest,
-) -> Result<()> {
-    unready("network connect")
-}
-
-/// Takes a container out of a network.
-pub(crate) fn disconnect(_ui: &Ui, _network: &str, _container: &str, _force: bool) -> Result<()> {
-    unready("network disconnect")
-}
-
-/// Removes the networks that no container has.
-pub(crate) fn prune_networks(_ui: &Ui, _filters: &Filters) -> Result<PruneReport> {
-    unready("network prune")
 }

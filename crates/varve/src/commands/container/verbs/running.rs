@@ -1,9 +1,6 @@
 //! Containers that run: frozen, limited anew, looked at.
 
-use varve_types::container::{
-    PortBindings,
-    listing::{ProcessTable, Usage},
-};
+use varve_types::container::listing::{ProcessTable, Usage};
 
 use super::{Result, Stats, Update, unready};
 use crate::ui::Ui;
@@ -21,11 +18,6 @@ pub(crate) fn unpause(_ui: &Ui, _name: &str) -> Result<()> {
 /// Changes limits of a container.
 pub(crate) fn update(_ui: &Ui, _name: &str, _request: &Update) -> Result<()> {
     unready("update")
-}
-
-/// Where the ports of a container are published.
-pub(crate) fn ports(_ui: &Ui, _name: &str) -> Result<PortBindings> {
-    unready("port")
 }
 
 /// Lists the processes of a container with `ps` and the options given.
