@@ -3,7 +3,11 @@
 //! ```text
 //! commit   what a container changed ─▶ a new image
 //! create   image + what was asked for ─▶ record in the store
+//! diff     what a container did to its image's files
+//! facts    what became of a container, and all that is known of it
 //! find     a name, an ID or a prefix of one ─▶ record
+//! list     the containers that are here
+//! remove   containers taken away with what is theirs
 //! volumes  what is mounted: volumes made, paths checked
 //! verify   limits that the machine cannot keep
 //! ```
@@ -14,14 +18,19 @@
 mod bundle;
 pub mod commit;
 pub mod create;
+pub mod diff;
 mod error;
 mod executor;
+pub mod facts;
 mod fill;
 pub mod find;
+pub mod list;
+pub mod remove;
 pub mod rename;
 pub mod role;
 pub mod start;
 mod verify;
+pub mod volume_list;
 pub mod volumes;
 mod watch;
 mod workdir;
@@ -29,6 +38,8 @@ mod workdir;
 pub use commit::Commit;
 pub use create::{CreateContainer, CreatedContainer};
 pub use error::ContainerError;
+pub use list::ListContainers;
+pub use remove::RemoveContainer;
 pub use role::Role;
 pub use start::{Stop, not_started};
 pub use volumes::{CreateVolume, RemoveVolume};

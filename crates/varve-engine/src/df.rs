@@ -2,9 +2,12 @@
 
 use std::collections::HashMap;
 
-use varve_types::DiffId;
+use varve_types::{
+    DiffId,
+    container::listing::{Summary, Volume},
+};
 
-use crate::{Engine, ImageSummary, Result, list};
+use crate::{Engine, ImageSummary, ListContainers, Result, list};
 
 /// What the store holds, in Docker's units.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +16,10 @@ pub struct DiskUsage {
     pub layers_size_bytes: u64,
     /// The images, newest first.
     pub images: Vec<ImageUsage>,
+    /// The containers with their sizes, newest first.
+    pub containers: Vec<Summary>,
+    /// The volumes with how they are used, by name.
+    pub volumes: Vec<Volume>,
 }
 
 /// What one image takes.
@@ -47,10 +54,19 @@ impl Engine {
         for layer in uses.keys() {
             sizes.insert(*layer, self.content_size(std::slice::from_ref(layer)));
         }
+        let request = ListContainers { all: true, size: true, ..ListContainers::default() };
+        let containers = self.list_containers(&request)?;
         let images = stacks.into_iter().map(|(summary, stack)| {
             let shared = stack.iter().filter(|layer| uses[*layer] > 1).map(|layer| sizes[layer]);
-            ImageUsage { summary, shared_size_bytes: shared.sum(), containers: 0 }
+            let users = containers.iter().filter(|container| container.image_id == summary.id);
+            let users = users.count() as u64;
+            ImageUsage { summary, shared_size_bytes: shared.sum(), containers: users }
         });
-        Ok(DiskUsage { images: images.collect(), layers_size_bytes: sizes.values().sum() })
+        Ok(DiskUsage {
+            images: images.collect(),
+            layers_size_bytes: sizes.values().sum(),
+            volumes: self.used_volumes()?,
+            containers,
+        })
     }
 }

@@ -36,6 +36,18 @@ pub enum Error {
         /// What uses it.
         reason: String,
     },
+    /// The last name of an image was to be removed, and a container uses the image.
+    #[error(
+        "conflict: unable to remove repository reference {name:?} (must force) - container {container} is using its referenced image {image}"
+    )]
+    NameInUse {
+        /// The name, as it was typed.
+        name: String,
+        /// The container's ID, 12 digits.
+        container: String,
+        /// The image's ID, 12 digits.
+        image: String,
+    },
     /// One platform of a whole index was to be removed. Holds what the user named.
     #[error(
         "conflict: unable to remove one platform of {0} - all platforms of its index are here under one digest, and one cannot be removed alone"
@@ -335,7 +347,9 @@ impl Error {
             | Self::PushDigest
             | Self::ImportDigest
             | Self::Reserved => Kind::Invalid,
-            Self::Conflict { .. } | Self::OnePlatformOfMany(_) => Kind::Conflict,
+            Self::Conflict { .. } | Self::NameInUse { .. } | Self::OnePlatformOfMany(_) => {
+                Kind::Conflict
+            }
             Self::Container(error) => error.kind(),
             Self::Network(error) => error.kind(),
             Self::NeedsRoot => Kind::Denied,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{Timestamp, civil, tz::TimeZone};
+use regex::Regex;
 use varve_types::{ImageConfig, Reference, duration};
 
 use crate::{Error, Result};
@@ -69,14 +70,32 @@ impl Filters {
 
     /// Whether labels pass `label` (all given ones must fit) and `label!` (none may fit).
     pub(crate) fn labels_pass(&self, config: &ImageConfig) -> bool {
+        self.labels_fit(config.labels().collect::<Vec<_>>().into_iter())
+    }
+
+    /// The same of labels of anything.
+    pub(crate) fn labels_fit<'b>(
+        &self,
+        labels: impl Iterator<Item = (&'b str, &'b str)> + Clone,
+    ) -> bool {
         let fits = |wanted: &str| {
             let (name, value) = match wanted.split_once('=') {
                 Some((name, value)) => (name, Some(value)),
                 None => (wanted, None),
             };
-            config.labels().any(|(n, v)| n == name && value.is_none_or(|value| value == v))
+            labels.clone().any(|(n, v)| n == name && value.is_none_or(|value| value == v))
         };
         self.get("label").all(fits) && !(self.has("label!") && self.get("label!").all(fits))
+    }
+
+    /// Whether one of a filter's patterns fits a name, or is it, or there are none. A pattern that
+    /// cannot be read fits nothing, as in Docker.
+    pub(crate) fn name_passes(&self, filter: &str, names: &[&str]) -> bool {
+        let fits = |pattern: &Regex| names.iter().any(|name| pattern.is_match(name));
+        !self.has(filter)
+            || self.get(filter).any(|value| {
+                names.contains(&value) || Regex::new(value).is_ok_and(|pattern| fits(&pattern))
+            })
     }
 
     /// Whether the filters look at labels.

@@ -41,7 +41,8 @@ pub mod tree;
 
 pub use compare::Difference;
 pub use container::{
-    ContainerError, CreateContainer, CreateVolume, CreatedContainer, RemoveVolume,
+    Commit, ContainerError, CreateContainer, CreateVolume, CreatedContainer, ListContainers,
+    RemoveContainer, RemoveVolume,
 };
 pub use contents::Contents;
 pub use df::{DiskUsage, ImageUsage};

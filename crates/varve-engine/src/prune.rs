@@ -6,7 +6,7 @@ use varve_types::{Ctx, ImageId};
 
 use crate::{
     Engine, Error, Filters, Result, list,
-    remove::{Removal, Remove, Removed},
+    remove::{Removal, Removed},
 };
 
 /// What to prune.
@@ -45,7 +45,7 @@ impl Engine {
             let parents: HashSet<ImageId> = names.rows.iter().filter_map(|r| r.parent).collect();
             let mut images = list::summaries(names);
             images.sort_by_key(|image| std::cmp::Reverse(image.created));
-            let mut removal = Removal { engine: self, names, removed: Vec::new() };
+            let mut removal = Removal::new(self, names)?;
             for image in images {
                 let young = until.is_some_and(|until| image.created.is_some_and(|c| c > until));
                 let named = dangling_only && !image.tags.is_empty();
@@ -55,13 +55,7 @@ impl Engine {
                 if !self.labels_pass(&filters, image.id)? {
                     continue;
                 }
-                let id = image.id.0.hex();
-                removal.remove(&Remove {
-                    image: &id,
-                    force: true,
-                    keep_parents: false,
-                    platforms: &[],
-                })?;
+                removal.prune(image.id)?;
             }
             Ok::<_, Error>(removal.removed)
         })?;

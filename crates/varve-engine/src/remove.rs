@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 
 use varve_store::{Names, Row};
-use varve_types::{ChainId, ImageId, Platform, Reference, media_type};
+use varve_types::{ChainId, ImageId, Kind, Platform, Reference, container::Container, media_type};
 
-use crate::{Engine, Error, Result, find};
+use crate::{Engine, Error, Result, container::remove::is_running, find};
 
 /// What to remove.
 #[derive(Debug, Clone)]
@@ -44,7 +44,7 @@ impl Engine {
             }
         }
         let (removed, _) = self.store.remove_names(|names| {
-            let mut removal = Removal { engine: self, names, removed: Vec::new() };
+            let mut removal = Removal::new(self, names)?;
             removal.remove(request)?;
             Ok::<_, Error>(removal.removed)
         })?;
@@ -57,19 +57,40 @@ pub(crate) struct Removal<'a> {
     pub(crate) engine: &'a Engine,
     pub(crate) names: &'a mut Names,
     pub(crate) removed: Vec<Removed>,
+    /// The containers, the newest first.
+    users: Vec<User>,
 }
 
-impl Removal<'_> {
+/// A container that an image must not be taken from.
+struct User {
+    container: Container,
+    is_running: bool,
+}
+
+impl<'a> Removal<'a> {
+    pub(crate) fn new(engine: &'a Engine, names: &'a mut Names) -> Result<Self> {
+        let containers = engine.containers_with_states()?.into_iter();
+        let users = containers.map(|(container, state)| {
+            let is_running = is_running(&state);
+            User { container, is_running }
+        });
+        Ok(Self { engine, names, removed: Vec::new(), users: users.collect() })
+    }
+
     pub(crate) fn remove(&mut self, request: &Remove<'_>) -> Result<()> {
         let found = find::find(self.names, request.image)?;
         let image = found.image();
         match found.reference.filter(|_| !find::is_id_of(image, request.image)) {
             Some(reference) => {
+                if !request.force {
+                    self.check_last_name(image, request.image)?;
+                }
                 self.untag(&found.row, &reference);
                 if self.names.of_image(image).any(|row| row.reference.is_some()) {
                     return Ok(());
                 }
-                if self.has_children(image) {
+                let is_needed = self.has_children(image) || self.user(image, true).is_some();
+                if is_needed || !request.force && self.user(image, false).is_some() {
                     self.keep_nameless(&found.row);
                     return Ok(());
                 }
@@ -77,6 +98,44 @@ impl Removal<'_> {
             None => self.check_id_removal(image, request.force)?,
         }
         self.remove_image(&found.row, request.keep_parents)
+    }
+
+    /// Removes an image by its names, one after the other, or by its ID when it has none. What
+    /// containers use stays, with the name that would have been the last.
+    pub(crate) fn prune(&mut self, image: ImageId) -> Result<()> {
+        let names = sorted_names(self.names.of_image(image));
+        let by_name = names.iter().map(ToString::to_string);
+        let wanted = if names.is_empty() { vec![image.0.hex()] } else { by_name.collect() };
+        for image in wanted {
+            let request =
+                Remove { image: &image, force: false, keep_parents: false, platforms: &[] };
+            match self.remove(&request) {
+                Err(error) if matches!(error.kind(), Kind::Conflict | Kind::NotFound) => {}
+                removed => removed?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Without its last name an image that a container uses would be nameless, which is not what
+    /// whoever says a name wants.
+    fn check_last_name(&self, image: ImageId, asked: &str) -> Result<()> {
+        let names = sorted_names(self.names.of_image(image));
+        let user = self.users.iter().find(|user| user.container.image_id == image);
+        match user.filter(|_| is_single(&names)) {
+            Some(user) => Err(Error::NameInUse {
+                name: asked.to_owned(),
+                container: user.container.id.short(),
+                image: image.0.short(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// The container that uses an image and runs, or does not.
+    fn user(&self, image: ImageId, is_running: bool) -> Option<&Container> {
+        let uses = |user: &&User| user.container.image_id == image && user.is_running == is_running;
+        self.users.iter().find(uses).map(|user| &user.container)
     }
 
     /// Takes one name away. When it was the repository's last tag of this image, the digests
@@ -103,23 +162,31 @@ impl Removal<'_> {
         self.removed.push(Removed::Untagged(reference.clone()));
     }
 
-    /// An image asked for by ID may go when it has at most one tag, or by force.
+    /// An image asked for by ID may go when no container runs of it. When it has several tags, or
+    /// containers that do not run, it goes by force.
     fn check_id_removal(&self, image: ImageId, force: bool) -> Result<()> {
-        let conflict = |hard, reason: &str| Error::Conflict {
-            short_id: image.0.short(),
-            hard,
-            reason: reason.to_owned(),
+        let conflict =
+            |hard, reason: String| Error::Conflict { short_id: image.0.short(), hard, reason };
+        let used = |how: &str, by: &Container| {
+            format!("image is being used by {how} container {}", by.id.short())
         };
         if self.has_children(image) {
-            return Err(conflict(true, "image has dependent child images"));
+            return Err(conflict(true, "image has dependent child images".to_owned()));
         }
-        let names = sorted_names(self.names.of_image(image));
-        let single = names.iter().filter(|name| name.tag().is_some()).count() <= 1
-            && names.windows(2).all(|pair| pair[0].repository() == pair[1].repository());
-        if !single && !force {
-            return Err(conflict(false, "image is referenced in multiple repositories"));
+        if let Some(user) = self.user(image, true) {
+            return Err(conflict(true, used("running", user)));
         }
-        Ok(())
+        if force {
+            return Ok(());
+        }
+        if !is_single(&sorted_names(self.names.of_image(image))) {
+            let reason = "image is referenced in multiple repositories".to_owned();
+            return Err(conflict(false, reason));
+        }
+        match self.user(image, false) {
+            Some(user) => Err(conflict(false, used("stopped", user))),
+            None => Ok(()),
+        }
     }
 
     fn has_children(&self, image: ImageId) -> bool {
@@ -143,7 +210,11 @@ impl Removal<'_> {
         let Some(parent) = row.parent.filter(|_| !keep_parents) else { return Ok(()) };
         let row = self.names.of_image(parent).next().cloned();
         match row {
-            Some(row) if row.reference.is_none() && !self.has_children(parent) => {
+            Some(row)
+                if row.reference.is_none()
+                    && !self.has_children(parent)
+                    && !self.users.iter().any(|user| user.container.image_id == parent) =>
+            {
                 self.remove_image(&row, keep_parents)
             }
             _ => Ok(()),
@@ -165,6 +236,9 @@ impl Removal<'_> {
                 kept.extend(ChainId::chain(other.diff_ids()));
             }
         }
+        for user in &self.users {
+            kept.extend(ChainId::chain(&user.container.layers));
+        }
         for (layer, chain_id) in config.diff_ids().iter().zip(chain).rev() {
             if kept.contains(&chain_id) {
                 break;
@@ -178,8 +252,14 @@ impl Removal<'_> {
     }
 }
 
+/// Whether an image has at most one tag, and no digest of another repository.
+fn is_single(names: &[Reference]) -> bool {
+    names.iter().filter(|name| name.tag().is_some()).count() <= 1
+        && names.windows(2).all(|pair| pair[0].repository() == pair[1].repository())
+}
+
 /// The names among rows, in Docker's order: by text.
-fn sorted_names<'a>(rows: impl Iterator<Item = &'a Row>) -> Vec<Reference> {
+pub(crate) fn sorted_names<'a>(rows: impl Iterator<Item = &'a Row>) -> Vec<Reference> {
     let mut names: Vec<Reference> = rows.filter_map(|row| row.reference.clone()).collect();
     names.sort_by_cached_key(ToString::to_string);
     names

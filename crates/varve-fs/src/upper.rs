@@ -7,6 +7,7 @@
 
 mod changes;
 mod error;
+mod size;
 mod xattrs;
 
 use std::{
@@ -26,6 +27,7 @@ use crate::{
 
 pub use changes::{UpperChange, changes};
 pub use error::UpperError;
+pub use size::size;
 use xattrs::Xattrs;
 
 const WHITEOUT_PREFIX: &[u8] = b".wh.";

@@ -8,7 +8,8 @@ use varve_runtime::{
 use varve_types::{
     Kind, Platform, Printable,
     container::{
-        ConfigError, ContainerId, ContainerName, NameError, VolumeNameError, parse::FlagError,
+        ConfigError, ContainerId, ContainerName, NameError, Status, VolumeNameError,
+        parse::FlagError,
     },
 };
 
@@ -128,6 +129,22 @@ pub enum ContainerError {
     /// What is known of the container cannot be read.
     #[error("cannot read the container's state")]
     State(#[source] StateError),
+    /// A container that runs is to be removed, and not by force.
+    #[error("cannot remove container \"/{name}\": container is {}", removable(*.status))]
+    Running {
+        /// The container.
+        name: ContainerName,
+        /// What it is in the middle of.
+        status: Status,
+    },
+    /// A driver's option that is not there. Nothing is mounted for a volume here.
+    #[error("create {}: {reason}", Printable(volume))]
+    VolumeOption {
+        /// The volume.
+        volume: String,
+        /// What is wrong with the option.
+        reason: String,
+    },
     /// The pattern of a filter, or another text, cannot be read.
     #[error("{0}")]
     Invalid(String),
@@ -138,9 +155,10 @@ impl ContainerError {
     pub fn kind(&self) -> Kind {
         match self {
             Self::NoSuch(_) | Self::NoSuchVolume(_) => Kind::NotFound,
-            Self::NameInUse { .. } | Self::VolumeInUse { .. } | Self::OtherVolume { .. } => {
-                Kind::Conflict
-            }
+            Self::NameInUse { .. }
+            | Self::Running { .. }
+            | Self::VolumeInUse { .. }
+            | Self::OtherVolume { .. } => Kind::Conflict,
             Self::BindSource { .. } => Kind::Denied,
             Self::NotRunning(_) | Self::CannotJoin(_) | Self::StartPaused | Self::StartRemoving => {
                 Kind::Conflict
@@ -160,8 +178,18 @@ impl ContainerError {
             | Self::NoBindSource(_)
             | Self::DuplicateMount(_)
             | Self::VolumeDriver { .. }
+            | Self::VolumeOption { .. }
             | Self::VolumeName { .. }
             | Self::Invalid(_) => Kind::Invalid,
         }
     }
+}
+
+/// What is to be done before a container of this status can be removed.
+fn removable(status: Status) -> String {
+    let how = match status {
+        Status::Paused => " and must be unpaused first",
+        _ => ": stop the container before removing or force remove",
+    };
+    format!("{}{how}", status.as_str())
 }

@@ -51,6 +51,15 @@ impl Engine {
             let driver = request.driver.to_owned();
             return Err(ContainerError::VolumeDriver { name: name.to_string(), driver }.into());
         }
+        if let Some(option) = request.options.keys().next() {
+            let known = matches!(option.as_str(), "type" | "o" | "device" | "size");
+            let reason = if known {
+                format!("option {option:?} is not supported: nothing is mounted for a volume")
+            } else {
+                format!("invalid option: {option:?}")
+            };
+            return Err(ContainerError::VolumeOption { volume: name.to_string(), reason }.into());
+        }
         let volume = Volume {
             name,
             driver: "local".to_owned(),

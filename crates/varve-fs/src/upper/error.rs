@@ -55,6 +55,13 @@ pub enum UpperError {
 }
 
 impl UpperError {
+    /// Whether what was looked at is not there any more, or is something else now.
+    pub(crate) fn is_gone(&self) -> bool {
+        let gone = [Errno::NOENT, Errno::NOTDIR, Errno::LOOP, Errno::XDEV];
+        matches!(self, Self::Io { source, .. }
+            if gone.iter().any(|errno| source.raw_os_error() == Some(errno.raw_os_error())))
+    }
+
     /// The class of the error.
     pub fn kind(&self) -> Kind {
         match self {

@@ -4,8 +4,16 @@ use std::rc::Rc;
 
 use jiff::{Timestamp, tz::TimeZone};
 use varve_engine::DiskUsage;
+use varve_types::container::{
+    Status,
+    listing::{ContainerSize, Summary},
+};
 
-use super::images::{self, ImageRow, Usage};
+use super::{
+    containers::{self, ContainerRow},
+    images::{self, ImageRow, Usage},
+    volumes::{self, VolumeRow},
+};
 use crate::{
     error::CommandError,
     format::{
@@ -46,15 +54,22 @@ pub(crate) fn summary(usage: &DiskUsage, format: &str) -> Result<String, Command
         size_bytes: usage.layers_size_bytes,
         reclaimable: shown,
     };
-    let nothing = ["Containers", "Local Volumes", "Build Cache"].map(|name| Kind {
-        name,
-        count: 0,
-        active: 0,
-        size_bytes: 0,
-        reclaimable: "0B".to_owned(),
-    });
-    let rows = std::iter::once(images).chain(nothing).map(|kind| -> Rc<dyn Row> { Rc::new(kind) });
+    let cache = Kind::of("Build Cache", std::iter::empty());
+    let kinds = [images, containers_of(usage), volumes_of(usage), cache];
+    let rows = kinds.into_iter().map(|kind| -> Rc<dyn Row> { Rc::new(kind) });
     Listing { format, headers: HEADERS }.render(rows)
+}
+
+fn containers_of(usage: &DiskUsage) -> Kind {
+    let size = |it: &Summary| it.size.map_or(0, |size| size.writable_bytes);
+    let is_active =
+        |it: &Summary| it.state.status.has_processes() || it.state.status == Status::Restarting;
+    Kind::of("Containers", usage.containers.iter().map(|it| (is_active(it), size(it))))
+}
+
+fn volumes_of(usage: &DiskUsage) -> Kind {
+    let used = usage.volumes.iter().map(|it| it.usage.unwrap_or_default());
+    Kind::of("Local Volumes", used.map(|it| (it.links > 0, it.size_bytes)))
 }
 
 #[derive(Debug)]
@@ -64,6 +79,27 @@ struct Kind {
     active: u64,
     size_bytes: u64,
     reclaimable: String,
+}
+
+impl Kind {
+    /// Of each object whether it is in use, and its bytes.
+    fn of(name: &'static str, objects: impl Iterator<Item = (bool, u64)>) -> Self {
+        let (mut count, mut active, mut size_bytes, mut free) = (0, 0, 0_u64, 0_u64);
+        for (is_active, bytes) in objects {
+            count += 1;
+            size_bytes += bytes;
+            if is_active {
+                active += 1;
+            } else {
+                free += bytes;
+            }
+        }
+        let mut reclaimable = units::size(free, 4);
+        if let Some(percent) = (free * 100).checked_div(size_bytes) {
+            reclaimable = format!("{reclaimable} ({percent}%)");
+        }
+        Self { name, count, active, size_bytes, reclaimable }
+    }
 }
 
 impl Row for Kind {
@@ -109,13 +145,16 @@ pub(crate) fn details(
             }),
         })
     });
+    let containers = container_rows(usage, now, zone);
+    let volumes: Vec<Rc<dyn Row>> =
+        usage.volumes.iter().map(|it| -> Rc<dyn Row> { Rc::new(VolumeRow(it.clone())) }).collect();
     if !matches!(format, "" | "table") {
-        let nothing = || Value::list(Vec::new());
+        let list = |rows: Vec<Rc<dyn Row>>| Value::list(rows.into_iter().map(Value::Row).collect());
         let fields = vec![
             Field::plain("Images", Value::list(rows.map(Value::Row).collect())),
-            Field::plain("Containers", nothing()),
-            Field::plain("Volumes", nothing()),
-            Field::plain("BuildCache", nothing()),
+            Field::plain("Containers", list(containers)),
+            Field::plain("Volumes", list(volumes)),
+            Field::plain("BuildCache", list(Vec::new())),
         ];
         let value = Value::structure("*formatter.diskUsageContext", fields);
         if format == "json" {
@@ -129,14 +168,29 @@ pub(crate) fn details(
         format: "table {{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}\t{{.SharedSize}}\t{{.UniqueSize}}\t{{.Containers}}",
         headers: images::HEADERS,
     };
-    let empty = |headers: &str| crate::format::table::align(&format!("{headers}\n"));
-    let containers =
-        empty("CONTAINER ID\tIMAGE\tCOMMAND\tLOCAL VOLUMES\tSIZE\tCREATED\tSTATUS\tNAMES");
-    let volumes = empty("VOLUME NAME\tLINKS\tSIZE");
-    let cache = empty("CACHE ID\tCACHE TYPE\tSIZE\tCREATED\tLAST USED\tUSAGE\tSHARED");
+    let containers = Listing {
+        format: "table {{.ID}}\t{{.Image}}\t{{.Command}}\t{{.LocalVolumes}}\t{{.Size}}\t{{.RunningFor}}\t{{.Status}}\t{{.Names}}",
+        headers: containers::HEADERS,
+    }
+    .render(containers.into_iter())?;
+    let volumes =
+        Listing { format: "table {{.Name}}\t{{.Links}}\t{{.Size}}", headers: volumes::HEADERS }
+            .render(volumes.into_iter())?;
+    let cache = "CACHE ID\tCACHE TYPE\tSIZE\tCREATED\tLAST USED\tUSAGE\tSHARED\n";
+    let cache = crate::format::table::align(cache);
     Ok(format!(
         "Images space usage:\n\n{}\nContainers space usage:\n\n{containers}\n\
          Local Volumes space usage:\n\n{volumes}\nBuild cache usage: 0B\n\n{cache}",
         images.render(rows)?
     ))
+}
+
+/// The containers, each with its own bytes only.
+fn container_rows(usage: &DiskUsage, now: Timestamp, zone: &TimeZone) -> Vec<Rc<dyn Row>> {
+    let row = |container: &Summary| -> Rc<dyn Row> {
+        let size = container.size.map(|size| ContainerSize { root_bytes: 0, ..size });
+        let container = Summary { size, ..container.clone() };
+        Rc::new(ContainerRow { container, whole: false, now, zone: zone.clone() })
+    };
+    usage.containers.iter().map(row).collect()
 }

@@ -4,16 +4,16 @@ use std::fmt::Write as _;
 
 use varve_types::container::listing::PruneReport;
 
-use crate::format::units;
+use super::removal;
 
 /// The report of `container prune`.
 pub(crate) fn containers(report: &PruneReport) -> String {
-    deleted("Containers", report) + &total(report)
+    deleted("Containers", report) + &removal::total(report.reclaimed_bytes)
 }
 
 /// The report of `volume prune`.
 pub(crate) fn volumes(report: &PruneReport) -> String {
-    deleted("Volumes", report) + &total(report)
+    deleted("Volumes", report) + &removal::total(report.reclaimed_bytes)
 }
 
 /// The report of `network prune`, which counts no bytes.
@@ -21,16 +21,13 @@ pub(crate) fn networks(report: &PruneReport) -> String {
     deleted("Networks", report)
 }
 
-fn deleted(what: &str, report: &PruneReport) -> String {
+/// What was removed of one kind, as a part of a report.
+pub(crate) fn deleted(what: &str, report: &PruneReport) -> String {
     let mut text = String::new();
     if !report.removed.is_empty() {
         let _ = writeln!(text, "Deleted {what}:\n{}\n", report.removed.join("\n"));
     }
     text
-}
-
-fn total(report: &PruneReport) -> String {
-    format!("Total reclaimed space: {}\n", units::size(report.reclaimed_bytes, 4))
 }
 
 #[cfg(test)]

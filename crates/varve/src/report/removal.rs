@@ -11,15 +11,22 @@ pub(crate) fn removed(removed: &[Removed]) -> String {
     lines(removed, "Untagged", "Deleted")
 }
 
-/// The report of `image prune` and of the images' part of `system prune`.
+/// The report of `image prune`.
 pub(crate) fn pruned(pruned: &Pruned) -> String {
-    let mut text = String::new();
-    if !pruned.removed.is_empty() {
-        let _ =
-            write!(text, "Deleted Images:\n{}\n", lines(&pruned.removed, "untagged", "deleted"));
+    images(pruned) + &total(pruned.reclaimed_bytes)
+}
+
+/// The images' part of the report of `system prune`.
+pub(crate) fn images(pruned: &Pruned) -> String {
+    if pruned.removed.is_empty() {
+        return String::new();
     }
-    let _ = writeln!(text, "Total reclaimed space: {}", units::size(pruned.reclaimed_bytes, 4));
-    text
+    format!("Deleted Images:\n{}\n", lines(&pruned.removed, "untagged", "deleted"))
+}
+
+/// The last line of a prune.
+pub(crate) fn total(bytes: u64) -> String {
+    format!("Total reclaimed space: {}\n", units::size(bytes, 4))
 }
 
 fn lines(removed: &[Removed], untagged: &str, deleted: &str) -> String {

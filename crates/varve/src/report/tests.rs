@@ -201,7 +201,12 @@ fn disk_usage_counts_shared_layers_once() {
     let usage =
         ImageUsage { summary: some().remove(1), shared_size_bytes: 1_000_000, containers: 1 };
     let unused = ImageUsage { summary: some().remove(2), shared_size_bytes: 0, containers: 0 };
-    let usage = DiskUsage { layers_size_bytes: 2_666_959, images: vec![unused, usage] };
+    let usage = DiskUsage {
+        layers_size_bytes: 2_666_959,
+        images: vec![unused, usage],
+        containers: Vec::new(),
+        volumes: Vec::new(),
+    };
     expect![[r#"
         TYPE            TOTAL     ACTIVE    SIZE      RECLAIMABLE
         Images          2         1         2.667MB   1.683MB (63%)

@@ -4,7 +4,12 @@ use std::fmt::Write as _;
 
 use varve_engine::{Filters, Prune};
 
-use crate::{commands::flags, error::CommandError, report::removal, ui::Ui};
+use crate::{
+    commands::{container::verbs, flags},
+    error::CommandError,
+    report::{pruned, removal},
+    ui::Ui,
+};
 
 pub(crate) const USAGE: &str = "[OPTIONS]";
 
@@ -38,14 +43,25 @@ pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
     if !args.force && !ui.confirm(&args.warning(&filters))? {
         return Ok(());
     }
+    let (mut text, mut reclaimed_bytes) = (String::new(), 0);
+    let containers = verbs::prune(ui, &filters)?;
+    text += &pruned::deleted("Containers", &containers);
+    text += &pruned::networks(&verbs::prune_networks(ui, &filters)?);
+    if args.volumes {
+        let volumes = verbs::prune_volumes(ui, &filters)?;
+        text += &pruned::deleted("Volumes", &volumes);
+        reclaimed_bytes += volumes.reclaimed_bytes;
+    }
     let request = Prune { all: args.all, filters };
     let engine = ui.engine()?;
-    let mut pruned = engine.prune(&ui.silent(), &request)?;
+    let images = engine.prune(&ui.silent(), &request)?;
+    text += &removal::images(&images);
+    reclaimed_bytes += containers.reclaimed_bytes + images.reclaimed_bytes;
     // Filters choose among images; what is left of transfers has nothing to filter by.
     if request.filters == Filters::default() {
-        pruned.reclaimed_bytes += engine.prune_transfers()?;
+        reclaimed_bytes += engine.prune_transfers()?;
     }
-    ui.text(&removal::pruned(&pruned))
+    ui.text(&(text + &removal::total(reclaimed_bytes)))
 }
 
 impl Args {

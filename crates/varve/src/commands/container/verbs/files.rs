@@ -1,13 +1,13 @@
 //! What is in containers: files copied, compared, written out and made into images.
 
-use varve_types::container::listing::Change;
+use varve_types::{Reference, container::listing::Change};
 
 use super::{Commit, Copy, Result, unready};
-use crate::{commands::output::Output, ui::Ui};
+use crate::{commands::output::Output, error::CommandError, ui::Ui};
 
 /// Lists what a container has changed.
-pub(crate) fn diff(_ui: &Ui, _name: &str) -> Result<Vec<Change>> {
-    unready("diff")
+pub(crate) fn diff(ui: &Ui, name: &str) -> Result<Vec<Change>> {
+    Ok(ui.engine()?.container_changes(name)?)
 }
 
 /// Writes a container's files as a tar.
@@ -16,8 +16,20 @@ pub(crate) fn export(_ui: &Ui, _name: &str, _output: Output<'_>) -> Result<()> {
 }
 
 /// Makes an image of a container; gives its ID.
-pub(crate) fn commit(_ui: &Ui, _request: &Commit<'_>) -> Result<String> {
-    unready("commit")
+pub(crate) fn commit(ui: &Ui, request: &Commit<'_>) -> Result<String> {
+    let reference = request.name.map(|name| {
+        let parsed = name.parse::<Reference>();
+        parsed.map_err(|error| CommandError::plain(error.to_string(), 1))
+    });
+    let reference = reference.transpose()?;
+    let request = varve_engine::Commit {
+        container: request.container,
+        reference: reference.as_ref(),
+        author: request.author,
+        message: request.message,
+        changes: request.changes,
+    };
+    Ok(ui.engine()?.commit(&ui.silent(), &request)?.to_string())
 }
 
 /// Copies out of a container, to a path here or `-` for a tar on standard output.

@@ -1,35 +1,39 @@
 //! Which containers there are: listed, told of, named anew and removed.
 
-use varve_engine::Filters;
-use varve_types::{
-    Printable,
-    container::listing::{Facts, PruneReport, Summary},
-};
+use varve_engine::{Filters, ListContainers, RemoveContainer};
+use varve_types::container::listing::{Facts, PruneReport, Summary};
 
-use super::{List, Remove, Result, unready};
-use crate::{error::CommandError, ui::Ui};
+use super::{List, Remove, Result};
+use crate::ui::Ui;
 
 /// Removes a container.
-pub(crate) fn remove(_ui: &Ui, _name: &str, _request: Remove) -> Result<()> {
-    unready("rm")
+pub(crate) fn remove(ui: &Ui, name: &str, request: Remove) -> Result<()> {
+    let engine = ui.engine()?;
+    if request.link {
+        return Ok(engine.remove_link(name)?);
+    }
+    let request = RemoveContainer { force: request.force, volumes: request.volumes };
+    Ok(engine.remove_container(&ui.silent(), name, request)?)
 }
 
 /// Names a container anew.
-pub(crate) fn rename(_ui: &Ui, _old: &str, _new: &str) -> Result<()> {
-    unready("rename")
+pub(crate) fn rename(ui: &Ui, old: &str, new: &str) -> Result<()> {
+    Ok(ui.engine()?.rename_container(old, new)?)
 }
 
 /// Lists containers, the newest first.
-pub(crate) fn list(_ui: &Ui, _request: &List) -> Result<Vec<Summary>> {
-    unready("ps")
+pub(crate) fn list(ui: &Ui, request: &List) -> Result<Vec<Summary>> {
+    let List { all, last, ref filters, size } = *request;
+    let request = ListContainers { all, last, filters: filters.clone(), size };
+    Ok(ui.engine()?.list_containers(&request)?)
 }
 
 /// Tells all of a container, with its sizes where they are asked for.
-pub(crate) fn inspect(_ui: &Ui, name: &str, _size: bool) -> Result<Facts> {
-    Err(CommandError::daemon(format_args!("No such container: {}", Printable(name))))
+pub(crate) fn inspect(ui: &Ui, name: &str, size: bool) -> Result<Facts> {
+    Ok(ui.engine()?.inspect_container(name, size)?)
 }
 
 /// Removes the containers that do not run.
-pub(crate) fn prune(_ui: &Ui, _filters: &Filters) -> Result<PruneReport> {
-    unready("container prune")
+pub(crate) fn prune(ui: &Ui, filters: &Filters) -> Result<PruneReport> {
+    Ok(ui.engine()?.prune_containers(&ui.silent(), filters)?)
 }

@@ -1,35 +1,48 @@
 //! Volumes.
 
-use varve_engine::Filters;
-use varve_types::{
-    Printable,
-    container::listing::{PruneReport, Volume},
-};
+use std::collections::BTreeMap;
 
-use super::{NewVolume, Result, unready};
-use crate::{error::CommandError, ui::Ui};
+use varve_engine::{CreateVolume, Filters, RemoveVolume};
+use varve_types::container::listing::{PruneReport, Volume};
+
+use super::{NewVolume, Result};
+use crate::ui::Ui;
 
 /// Makes a volume; gives its name.
-pub(crate) fn create_volume(_ui: &Ui, _request: NewVolume<'_>) -> Result<String> {
-    unready("volume create")
+pub(crate) fn create_volume(ui: &Ui, request: NewVolume<'_>) -> Result<String> {
+    let pairs = |list: &[String]| -> BTreeMap<String, String> {
+        let split = |pair: &String| match pair.split_once('=') {
+            Some((name, value)) => (name.to_owned(), value.to_owned()),
+            None => (pair.clone(), String::new()),
+        };
+        list.iter().map(split).collect()
+    };
+    let request = CreateVolume {
+        name: request.name,
+        driver: request.driver,
+        labels: pairs(request.labels),
+        options: pairs(request.options),
+    };
+    Ok(ui.engine()?.create_volume(&ui.silent(), &request)?.name.to_string())
 }
 
 /// Lists volumes by name.
-pub(crate) fn list_volumes(_ui: &Ui, _filters: &Filters) -> Result<Vec<Volume>> {
-    unready("volume ls")
+pub(crate) fn list_volumes(ui: &Ui, filters: &Filters) -> Result<Vec<Volume>> {
+    Ok(ui.engine()?.list_volumes(filters)?)
 }
 
 /// Tells all of a volume.
-pub(crate) fn inspect_volume(_ui: &Ui, name: &str) -> Result<Volume> {
-    Err(CommandError::daemon(format_args!("get {}: no such volume", Printable(name))))
+pub(crate) fn inspect_volume(ui: &Ui, name: &str) -> Result<Volume> {
+    Ok(ui.engine()?.inspect_volume(name)?)
 }
 
 /// Removes a volume; by force, one that is not there too.
-pub(crate) fn remove_volume(_ui: &Ui, _name: &str, _force: bool) -> Result<()> {
-    unready("volume rm")
+pub(crate) fn remove_volume(ui: &Ui, name: &str, force: bool) -> Result<()> {
+    ui.engine()?.remove_volume(RemoveVolume { name, force })?;
+    Ok(())
 }
 
 /// Removes the volumes that no container has.
-pub(crate) fn prune_volumes(_ui: &Ui, _filters: &Filters) -> Result<PruneReport> {
-    unready("volume prune")
+pub(crate) fn prune_volumes(ui: &Ui, filters: &Filters) -> Result<PruneReport> {
+    Ok(ui.engine()?.prune_volumes(filters)?)
 }

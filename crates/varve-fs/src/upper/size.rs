@@ -1,0 +1,68 @@
+//! How many bytes the files below a directory have.
+
+use std::{
+    collections::HashSet,
+    os::fd::{AsFd, BorrowedFd},
+};
+
+use rustix::fs::{AtFlags, FileType};
+
+use super::{Frame, UpperError, names, open_directory};
+
+/// Bytes of all files and links below a directory, one with several names counted once, as Docker
+/// counts a container's changes and a volume. Directories count nothing, and neither does what
+/// goes while it is looked at.
+pub fn size(directory: BorrowedFd) -> Result<u64, UpperError> {
+    let mut path = Vec::new();
+    let root = open_directory(directory, &path)?;
+    let mut frames: Vec<Frame> = vec![(0, names(&root, &path)?)];
+    let mut here = Some(root);
+    let (mut bytes, mut seen) = (0_u64, HashSet::new());
+    while let Some((length, names_here)) = frames.last_mut() {
+        path.truncate(*length);
+        let Some(name) = names_here.next() else {
+            frames.pop();
+            here = None;
+            continue;
+        };
+        let parent = match here.take() {
+            Some(parent) => parent,
+            None => match open_directory(directory, &path) {
+                Ok(parent) => parent,
+                Err(error) if error.is_gone() => {
+                    frames.pop();
+                    continue;
+                }
+                Err(error) => return Err(error),
+            },
+        };
+        if !path.is_empty() {
+            path.push(b'/');
+        }
+        path.extend_from_slice(&name);
+        let stat = match rustix::fs::statat(parent.as_fd(), &*name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => stat,
+            Err(rustix::io::Errno::NOENT) => {
+                here = Some(parent);
+                continue;
+            }
+            Err(errno) => return Err(UpperError::io("read", &path)(errno)),
+        };
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+            match open_directory(directory, &path) {
+                Ok(inner) => {
+                    frames.push((path.len(), names(&inner, &path)?));
+                    here = Some(inner);
+                }
+                Err(error) if error.is_gone() => here = Some(parent),
+                Err(error) => return Err(error),
+            }
+            continue;
+        }
+        here = Some(parent);
+        if stat.st_nlink < 2 || seen.insert((stat.st_dev, stat.st_ino)) {
+            bytes = bytes.saturating_add(stat.st_size.max(0) as u64);
+        }
+    }
+    Ok(bytes)
+}
