@@ -20,6 +20,7 @@ pub mod commit;
 pub mod create;
 pub mod diff;
 mod error;
+pub mod exec;
 mod executor;
 pub mod facts;
 mod fill;
@@ -28,6 +29,7 @@ pub mod list;
 pub mod remove;
 pub mod rename;
 pub mod role;
+pub mod session;
 pub mod start;
 mod verify;
 pub mod volume_list;
@@ -38,8 +40,18 @@ mod workdir;
 pub use commit::Commit;
 pub use create::{CreateContainer, CreatedContainer};
 pub use error::ContainerError;
+pub use exec::ExecContainer;
 pub use list::ListContainers;
 pub use remove::RemoveContainer;
 pub use role::Role;
 pub use start::{Stop, not_started};
 pub use volumes::{CreateVolume, RemoveVolume};
+
+pub use varve_runtime::{
+    attach::{
+        Attach, Attached, Client, ClientError, DetachKeys, Exit, KeysError, Pace,
+        Size as TerminalSize,
+    },
+    logs::{Ask as LogRequest, Entry as LogEntry, Reader as LogReader, Stream as LogStream, Tail},
+    monitor::Signals,
+};

@@ -3,6 +3,8 @@
 use varve_fs::backend::BackendError;
 use varve_types::{Digest, Kind, Platform, Printable, Reference, reference::ReferenceError};
 
+use crate::container::ContainerError;
+
 /// Why a verb failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -112,7 +114,7 @@ pub enum Error {
     Reserved,
     /// A verb of containers or volumes.
     #[error(transparent)]
-    Container(#[from] crate::container::ContainerError),
+    Container(#[from] ContainerError),
     /// A verb of networks.
     #[error(transparent)]
     Network(Box<crate::network::NetworkError>),
@@ -307,7 +309,12 @@ impl Error {
             | Self::TagDigest
             | Self::PushDigest
             | Self::File { .. }
-            | Self::Credentials(_) => Origin::Client,
+            | Self::Credentials(_)
+            | Self::Container(
+                ContainerError::AttachStopped
+                | ContainerError::AttachPaused
+                | ContainerError::AttachRestarting,
+            ) => Origin::Client,
             Self::Network(error) => error.origin(),
             Self::NotLocal(_) | Self::NoSuchTag(_) | Self::PulledOtherPlatform(_) => Origin::Stream,
             Self::Transfer(varve_distribution::copy::Error::Store(_))

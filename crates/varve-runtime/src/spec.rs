@@ -22,6 +22,7 @@ use varve_types::{
 };
 
 mod capabilities;
+mod exec;
 mod machine;
 mod mounts;
 mod namespaces;
@@ -30,6 +31,7 @@ mod resources;
 mod security;
 
 pub use capabilities::{CapabilityError, all_capabilities};
+pub use exec::{ExecRequest, exec_process};
 pub use machine::{Cgroups, HostDevice, Machine, ResourceLimit};
 pub use process::replace_or_append;
 pub use resources::{LimitError, settle_limits};

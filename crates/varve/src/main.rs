@@ -17,7 +17,6 @@ mod progress;
 mod report;
 mod role;
 mod terminal_input;
-#[allow(dead_code, reason = "used by the verbs that attach, which come next")]
 mod terminal_raw;
 mod ui;
 

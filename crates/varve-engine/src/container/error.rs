@@ -2,6 +2,7 @@
 
 use varve_runtime::{
     attach::{ClientError, Refused},
+    logs::LogError,
     monitor::MonitorError,
     state::StateError,
 };
@@ -108,6 +109,41 @@ pub enum ContainerError {
     /// The container does not run.
     #[error("container {0} is not running")]
     NotRunning(ContainerId),
+    /// Nobody can be attached to a container that does not run.
+    #[error("You cannot attach to a stopped container, start it first")]
+    AttachStopped,
+    /// Nor to one whose processes are frozen.
+    #[error("You cannot attach to a paused container, unpause it first")]
+    AttachPaused,
+    /// Nor to one that waits to be started again.
+    #[error("You cannot attach to a restarting container, wait until it is running")]
+    AttachRestarting,
+    /// A process was to be run in a container whose processes are frozen. Holds what it was called.
+    #[error("Container {} is paused, unpause the container before exec", Printable(.0))]
+    ExecPaused(String),
+    /// A process was to be run in a container that waits to be started again.
+    #[error("Container {0} is restarting, wait until the container is running")]
+    ExecRestarting(ContainerId),
+    /// The process could not be run in the container.
+    #[error("{}", .0.message)]
+    Exec(Refused),
+    /// The processes of the container are frozen already.
+    #[error("Container {0} is already paused")]
+    AlreadyPaused(ContainerId),
+    /// The processes of the container are not frozen.
+    #[error("Container {0} is not paused")]
+    NotPaused(ContainerId),
+    /// The container's log cannot be read.
+    #[error(transparent)]
+    Log(LogError),
+    /// Limits of a container cannot be changed as asked.
+    #[error("Cannot update container {id}: {reason}")]
+    Update {
+        /// Which.
+        id: ContainerId,
+        /// Why not, in Docker's words.
+        reason: String,
+    },
     /// A namespace of a container was to be shared that does not run.
     #[error("cannot join network of a non running container: {0}")]
     CannotJoin(ContainerId),
@@ -160,10 +196,20 @@ impl ContainerError {
             | Self::VolumeInUse { .. }
             | Self::OtherVolume { .. } => Kind::Conflict,
             Self::BindSource { .. } => Kind::Denied,
-            Self::NotRunning(_) | Self::CannotJoin(_) | Self::StartPaused | Self::StartRemoving => {
-                Kind::Conflict
-            }
-            Self::NotStarted(_) => Kind::Internal,
+            Self::NotRunning(_)
+            | Self::AttachStopped
+            | Self::AttachPaused
+            | Self::AttachRestarting
+            | Self::ExecPaused(_)
+            | Self::ExecRestarting(_)
+            | Self::AlreadyPaused(_)
+            | Self::NotPaused(_)
+            | Self::CannotJoin(_)
+            | Self::StartPaused
+            | Self::StartRemoving => Kind::Conflict,
+            Self::Exec(_) | Self::NotStarted(_) => Kind::Internal,
+            Self::Log(error) => error.kind(),
+            Self::Update { .. } => Kind::Invalid,
             Self::Monitor(error) => error.kind(),
             Self::Client(error) => error.kind(),
             Self::State(error) => error.kind(),

@@ -2,13 +2,14 @@
 
 use std::{
     path::Path,
+    process::Child,
     time::{Duration, Instant},
 };
 
 use varve_runtime::{
-    attach::{Client, ClientError, Condition, Refused, Signal as ToProcess},
+    attach::{Attach, Client, ClientError, Condition, Refused, Signal as ToProcess},
     logs,
-    monitor::{self, MonitorError},
+    monitor::{self, MonitorError, Started, StartedAttached},
     state::{self, Recovered, StateError},
 };
 use varve_types::{
@@ -22,6 +23,8 @@ use crate::{Engine, Error, Result};
 /// Seconds that a container has between being asked to stop and being killed.
 const STOP_TIMEOUT_S: i64 = 10;
 const KILLED_TIME_MAX: Duration = Duration::from_secs(10);
+/// This program, which watches.
+const PROGRAM: &str = "/proc/self/exe";
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How a container is to be stopped.
@@ -60,27 +63,51 @@ impl Engine {
     /// Starts a container. One that runs stays as it is. `Err` is
     /// [`ContainerError::NotStarted`] when it could not be started.
     pub fn start_container(&self, ctx: &Ctx<'_>, container: &Container) -> Result<()> {
-        let state = self.container_state(ctx, container)?;
-        match state.status {
-            Status::Running | Status::Restarting => return Ok(()),
-            Status::Paused => return Err(ContainerError::StartPaused.into()),
-            Status::Removing => return Err(ContainerError::StartRemoving.into()),
-            _ => {}
+        if !self.is_to_be_started(ctx, container)? {
+            return Ok(());
         }
         let config = self.monitor_config(container)?;
-        let program = Path::new("/proc/self/exe");
-        match monitor::start(program, &role::monitor_arguments(self, container), &config) {
-            Ok(started) => match started.answer {
-                Ok(_) => Ok(()),
-                Err(refused) => {
-                    let mut monitor = started.monitor;
-                    let _ = monitor.wait();
-                    Err(ContainerError::NotStarted(refused).into())
-                }
-            },
+        let arguments = role::monitor_arguments(self, container);
+        match monitor::start(Path::new(PROGRAM), &arguments, &config) {
+            Ok(Started { answer: Ok(_), .. }) => Ok(()),
+            Ok(Started { answer: Err(refused), monitor }) => Err(not_run(refused, monitor)),
             // Another command starts it: as good.
             Err(MonitorError::Watched) => self.wait_until_started(container),
             Err(error) => Err(ContainerError::Monitor(error).into()),
+        }
+    }
+
+    /// [`start_container`](Self::start_container), attached from before its command runs. One that
+    /// runs is attached to as it is.
+    pub fn start_container_attached(
+        &self,
+        ctx: &Ctx<'_>,
+        container: &Container,
+        attach: Attach,
+    ) -> Result<Client> {
+        if !self.is_to_be_started(ctx, container)? {
+            return self.attach_container(ctx, container, attach);
+        }
+        let config = self.monitor_config(container)?;
+        let arguments = role::monitor_arguments(self, container);
+        match monitor::start_attached(Path::new(PROGRAM), &arguments, &config, attach) {
+            Ok(StartedAttached { answer: Ok(client), .. }) => Ok(client),
+            Ok(StartedAttached { answer: Err(refused), monitor }) => Err(not_run(refused, monitor)),
+            Err(MonitorError::Watched) => {
+                self.wait_until_started(container)?;
+                self.attach_container(ctx, container, attach)
+            }
+            Err(error) => Err(ContainerError::Monitor(error).into()),
+        }
+    }
+
+    /// Whether a container is to be started: one that runs, or soon does again, is not.
+    fn is_to_be_started(&self, ctx: &Ctx<'_>, container: &Container) -> Result<bool> {
+        match self.container_state(ctx, container)?.status {
+            Status::Running | Status::Restarting => Ok(false),
+            Status::Paused => Err(ContainerError::StartPaused.into()),
+            Status::Removing => Err(ContainerError::StartRemoving.into()),
+            _ => Ok(true),
         }
     }
 
@@ -271,6 +298,11 @@ impl Engine {
         self.stop_container(ctx, container, how)?;
         self.start_container(ctx, container)
     }
+}
+
+fn not_run(refused: Refused, mut monitor: Child) -> Error {
+    let _ = monitor.wait();
+    ContainerError::NotStarted(refused).into()
 }
 
 /// What kept a container from being started, if that is what the error says.

@@ -76,19 +76,29 @@ fn environment(request: &Request) -> Result<Vec<String>, SpecError> {
     } else {
         container.hostname()
     };
-    let mut env = vec![DEFAULT_PATH.to_owned(), format!("HOSTNAME={name}")];
-    if container.config.tty {
-        env.push("TERM=xterm".to_owned());
-    }
-    replace_or_append(&mut env, container.config.env.iter().flatten());
+    let own = container.config.env.iter().flatten();
+    Ok(environment_of(Some(&name), container.config.tty, own, &user.home))
+}
+
+/// The environment of a process: what docker gives it, then its own.
+pub(super) fn environment_of<'a>(
+    host_name: Option<&str>,
+    tty: bool,
+    own: impl IntoIterator<Item = &'a String>,
+    home: &str,
+) -> Vec<String> {
+    let mut env = vec![DEFAULT_PATH.to_owned()];
+    env.extend(host_name.map(|name| format!("HOSTNAME={name}")));
+    env.extend(tty.then(|| "TERM=xterm".to_owned()));
+    replace_or_append(&mut env, own);
     if !env.iter().any(|pair| pair.starts_with("HOME=") && pair.len() > 5) {
-        replace_or_append(&mut env, [&format!("HOME={}", user.home)]);
+        replace_or_append(&mut env, [&format!("HOME={home}")]);
     }
-    Ok(env)
+    env
 }
 
 /// Sets variables in `env`, each in the place of an older one of its name; a name without a
-/// value takes the variable away. `exec` does the same with what is given to it.
+/// value takes the variable away.
 pub fn replace_or_append<'a>(env: &mut Vec<String>, changes: impl IntoIterator<Item = &'a String>) {
     let name = |pair: &str| pair.split('=').next().unwrap_or_default().to_owned();
     for change in changes {

@@ -1,13 +1,16 @@
 //! A user at a container: what commands that attach have in common.
 
+mod talk;
+
 use crate::{
     error::CommandError,
     ui::{self, Ui},
 };
 
+pub(crate) use talk::{Ended, Session};
+
 /// How a command stays with a container.
 #[derive(Debug, Clone)]
-#[allow(dead_code, reason = "read by the engine's verbs, which come next")]
 pub(crate) struct Attachment {
     /// The keys that leave it running, as typed (`ctrl-p,ctrl-q`); empty for the default.
     pub(crate) keys: String,

@@ -110,7 +110,6 @@ pub(crate) struct List {
 
 /// A process to run in a container.
 #[derive(Debug, Clone, Copy)]
-#[allow(dead_code, reason = "read by the engine's verbs, which come next")]
 pub(crate) struct Exec<'a> {
     pub(crate) command: &'a [String],
     /// `NAME=value`, besides the container's own.
@@ -125,7 +124,6 @@ pub(crate) struct Exec<'a> {
 
 /// What to show of a log.
 #[derive(Debug, Clone, Copy)]
-#[allow(dead_code, reason = "read by the engine's verbs, which come next")]
 pub(crate) struct Logs {
     pub(crate) since: Option<jiff::Timestamp>,
     pub(crate) until: Option<jiff::Timestamp>,
