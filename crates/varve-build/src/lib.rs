@@ -22,6 +22,7 @@ pub mod lint;
 pub mod parse;
 mod pattern;
 pub mod plan;
+pub mod select;
 pub mod source;
 mod suggest;
 

@@ -3,8 +3,12 @@
 #![allow(clippy::needless_raw_string_hashes, reason = "expect-test writes them")]
 
 mod golden;
+mod ignore;
+mod language;
 mod lint;
 mod plan;
+mod properties;
+mod words;
 
 use varve_build::{
     Dockerfile, DockerfileError, Lint, Options, Plan, Planner, Source,
