@@ -19,11 +19,11 @@
 mod builder;
 mod edit;
 mod find;
+mod names;
 mod trail;
 
-use std::collections::{BTreeMap, btree_map};
-
 use crate::tar::{Device, Region, Time, Xattr};
+use names::Names;
 
 pub(crate) use builder::{Applied, Builder};
 pub use find::LastLink;
@@ -95,7 +95,7 @@ pub struct FileBytes {
 /// A directory's own part.
 #[derive(Debug, Clone, Default)]
 pub struct Directory {
-    children: BTreeMap<Box<[u8]>, InodeId>,
+    children: Names,
     /// Whether it hides everything that the layers below have in it.
     pub is_opaque: bool,
     /// Whether the tar leaves it out: its attributes are invented, those of the layers below count.
@@ -139,15 +139,13 @@ impl Tree {
             Content::Directory(directory) => Some(directory),
             _ => None,
         };
-        directory.into_iter().flat_map(|directory| {
-            directory.children.iter().map(|(name, child)| (name.as_ref(), *child))
-        })
+        directory.into_iter().flat_map(|directory| directory.children.iter())
     }
 
     /// What a directory has of this name.
     pub fn child(&self, id: InodeId, name: &[u8]) -> Option<InodeId> {
         match &self.inode(id).content {
-            Content::Directory(directory) => directory.children.get(name).copied(),
+            Content::Directory(directory) => directory.children.get(name),
             _ => None,
         }
     }
@@ -178,17 +176,14 @@ impl FileBytes {
     /// The runs of the file that are in the tar, in order; between them are holes.
     pub fn extents(&self) -> impl Iterator<Item = Extent> {
         let whole = Region { offset: 0, length: self.size };
-        let regions = match &self.sparse {
-            Some(regions) => regions.as_ref(),
-            None => std::slice::from_ref(&whole),
-        };
-        let mut tar_offset = self.data_offset;
-        let mut extents = Vec::with_capacity(regions.len());
-        for &Region { offset, length } in regions.iter().filter(|region| region.length > 0) {
-            extents.push(Extent { offset, length, tar_offset });
-            tar_offset += length;
-        }
-        extents.into_iter()
+        let whole = self.sparse.is_none().then_some(whole);
+        let regions = self.sparse.iter().flat_map(|regions| regions.iter().copied()).chain(whole);
+        let stored = regions.filter(|region| region.length > 0);
+        stored.scan(self.data_offset, |tar_offset, Region { offset, length }| {
+            let extent = Extent { offset, length, tar_offset: *tar_offset };
+            *tar_offset += length;
+            Some(extent)
+        })
     }
 }
 
@@ -200,12 +195,12 @@ impl Directory {
 
     /// Its children, in the order of their names.
     pub fn child_ids(&self) -> impl Iterator<Item = InodeId> {
-        self.children.values().copied()
+        self.children.iter().map(|(_, id)| id)
     }
 
     /// Whether it has none.
     pub fn is_empty(&self) -> bool {
-        self.children.is_empty()
+        self.len() == 0
     }
 }
 
@@ -215,10 +210,8 @@ pub struct Walk<'a> {
     tree: &'a Tree,
     path: Vec<u8>,
     /// Of each directory on the way down: the length of its path, and its children to come.
-    stack: Vec<(usize, Children<'a>)>,
+    stack: Vec<(usize, names::Iter<'a>)>,
 }
-
-type Children<'a> = btree_map::Iter<'a, Box<[u8]>, InodeId>;
 
 impl Walk<'_> {
     /// The next path and its inode. The path is valid until the next call.
@@ -227,7 +220,7 @@ impl Walk<'_> {
         loop {
             let (length, children) = self.stack.last_mut()?;
             self.path.truncate(*length);
-            if let Some((name, &id)) = children.next() {
+            if let Some((name, id)) = children.next() {
                 if !self.path.is_empty() {
                     self.path.push(b'/');
                 }

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::tree::{self, InodeId, Tree};
 use content::Plan;
-use directory::Target;
+use directory::{Part, Target};
 use layout::{Layout, Placed};
 
 /// The layer that an index is written for.
@@ -164,7 +164,7 @@ impl Emitter<'_, '_, '_> {
                 self.copy(node, bytes, bytes.size - tail, tail)?;
             }
             _ if raw.layout == DataLayout::Inline => {
-                let data = self.data(node);
+                let data = self.data(node, Part::Inline);
                 let tail = data.len() - data.len() % block_size as usize;
                 self.put(&data[tail..])?;
             }
@@ -186,19 +186,20 @@ impl Emitter<'_, '_, '_> {
             }
             return Ok(());
         }
-        let data = self.data(node);
+        let data = self.data(node, Part::Blocks);
         let size = u64::from(node.blocks) * layout.block_size.bytes();
         self.put(&data[..data.len().min(size as usize)])
     }
 
-    /// The bytes of a directory or a symbolic link.
-    fn data(&self, node: &Placed) -> Vec<u8> {
+    /// The bytes of a directory, at least those of the wanted part, or of a symbolic link.
+    fn data(&self, node: &Placed, wanted: Part) -> Vec<u8> {
         let layout = self.layout;
         if let tree::Content::Symlink(target) = &layout.tree.inode(node.id).content {
             return target.to_vec();
         }
         let own = layout.number(node.id).expect("a node has a number");
-        directory::encode(layout.tree, node.id, layout.block_size.bytes(), |target| {
+        let block_size = layout.block_size.bytes();
+        directory::encode(layout.tree, node.id, block_size, wanted, |target| {
             let number = match target {
                 Target::This => own,
                 Target::Parent => node.parent,

@@ -35,7 +35,7 @@ impl Tree {
         name: &[u8],
         id: InodeId,
     ) -> Option<InodeId> {
-        self.directory_mut(directory).children.insert(name.into(), id)
+        self.directory_mut(directory).children.insert(name, id)
     }
 
     /// Takes a name out of a directory.

@@ -51,22 +51,35 @@ pub(super) fn size(tree: &Tree, id: InodeId, block_size: u64) -> u64 {
     whole + used
 }
 
-/// Writes a directory's bytes, as many as [`size`] says. `describe` tells an entry's number and
-/// the kind of file.
+/// Which bytes of a directory, or of a link's text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Those in blocks of their own.
+    Blocks,
+    /// What is behind the inode.
+    Inline,
+}
+
+/// Writes a directory's bytes, as many as [`size`] says; those that are not in the wanted part may
+/// be zeros. `describe` tells an entry's number and the kind of file.
 pub(super) fn encode(
     tree: &Tree,
     id: InodeId,
     block_size: u64,
+    wanted: Part,
     describe: impl Fn(Target) -> (u64, u8),
 ) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut block: Vec<Entry<'_>> = Vec::new();
-    let mut used = 0;
+    let (mut whole, mut used) = (0, 0);
     for entry in entries(tree, id) {
         let more = (DIRENT_SIZE + entry.0.len()) as u64;
         if used + more > block_size {
-            encode_block(&block, &mut bytes, &describe);
-            bytes.resize(bytes.len().next_multiple_of(block_size as usize), 0);
+            if wanted == Part::Blocks {
+                encode_block(&block, &mut bytes, &describe);
+            }
+            whole += block_size as usize;
+            bytes.resize(whole, 0);
             block.clear();
             used = 0;
         }

@@ -73,7 +73,7 @@ impl<'t> Layout<'t> {
             block_size,
             tar_blocks: (tar_size_bytes / block_size.bytes()) as u32,
             epoch: Time::default(),
-            nodes: Vec::new(),
+            nodes: Vec::with_capacity(tree.inode_count()),
             numbers: vec![NOWHERE; tree.inode_count()],
             attributes: Attributes::default(),
             inodes_end: block_size.first_free() * block_size.bytes(),
