@@ -1,8 +1,11 @@
 //! Bytes on their way in.
 
 use std::{
+    fs::File,
     io::{self, Read},
+    path::Path,
     sync::atomic::{AtomicU64, Ordering},
+    thread,
 };
 
 use varve_fs::{compression::Compression, durable};
@@ -12,9 +15,9 @@ use crate::{
     Error, LayerRecord, Lease, Result, Store,
     arrival::{self, Arrival},
     error::cannot,
-    layers::{Built, check_diff_id, link},
+    layers::{Built, check_diff_id, forget_tar, link},
     lease::Pin,
-    pipeline::{self, Intake, Outcome, Promise, Unpack, Unpacked},
+    pipeline::{self, CHUNK_SIZE_BYTES, Intake, Outcome, Promise, Unpack, Unpacked, joined},
     store::BLOB_MODE,
 };
 
@@ -190,7 +193,7 @@ pub(crate) fn take_unnamed(
 ) -> Result<(Digest, u64)> {
     let mut arrival = Arrival::unnamed(store)?;
     let outcome = take_in(&mut arrival, true, None, None, body)?;
-    seal(&arrival)?;
+    seal(&arrival.data_path())?;
     publish_blob(store, lease, &arrival, &outcome.digest, None)?;
     arrival.finish()?;
     Ok((outcome.digest, outcome.size_bytes))
@@ -211,7 +214,6 @@ pub(crate) fn publish_layer(
     let (data, tar) = (arrival.data_path(), arrival.layer_path().join("layer.tar"));
     let (compression, digest, size) = match request.keep {
         Keep::AsReceived => {
-            seal(arrival)?;
             if compression == Compression::None {
                 link(&data, &tar)?;
             }
@@ -220,22 +222,37 @@ pub(crate) fn publish_layer(
         Keep::Uncompressed => {
             durable::unlink(&data).map_err(cannot("remove", &data))?;
             link(&tar, &data)?;
-            let file = std::fs::File::open(&data).map_err(cannot("open", &data))?;
-            durable::set_mode(&file, BLOB_MODE).map_err(cannot("write", &data))?;
-            durable::sync(&file).map_err(cannot("sync", &data))?;
             (Compression::None, summary.diff_id.0, summary.tar_size_bytes)
         }
     };
-    let record = store.finish_layer(arrival, Built { summary, tree, blob: digest })?;
+    let built = Built { summary, tree, blob: digest };
+    let seal = || -> Result<()> {
+        seal(&data)?;
+        forget_tar(&tar);
+        Ok(())
+    };
+    let record = if size <= CHUNK_SIZE_BYTES as u64 {
+        seal()?;
+        store.finish_layer(arrival, built)?
+    } else {
+        // The index is made while the disk is busy with the blob.
+        let (sealed, record) = thread::scope(|scope| {
+            let sealing = scope.spawn(seal);
+            let record = store.finish_layer(arrival, built);
+            (joined(sealing), record)
+        });
+        sealed?;
+        record?
+    };
     publish_blob(store, lease, arrival, &digest, Some(&record))?;
     Ok(StoredLayer { blob: layer_descriptor(compression, digest, size), compression, record })
 }
 
 /// Makes the arrived bytes fit to be a blob.
-fn seal(arrival: &Arrival) -> Result<()> {
-    let path = arrival.data_path();
-    durable::set_mode(arrival.data(), BLOB_MODE).map_err(cannot("write", &path))?;
-    durable::sync(arrival.data()).map_err(cannot("sync", &path))
+fn seal(path: &Path) -> Result<()> {
+    let file = File::open(path).map_err(cannot("open", path))?;
+    durable::set_mode(&file, BLOB_MODE).map_err(cannot("write", path))?;
+    durable::sync(&file).map_err(cannot("sync", path))
 }
 
 fn publish_blob(
@@ -299,7 +316,7 @@ impl BlobIngest {
         let Some(arrival) = &mut self.arrival else { return Ok(self.descriptor.clone()) };
         let promise = Promise::of(&self.descriptor);
         let outcome = take_in(arrival, true, Some(promise), None, body)?;
-        seal(arrival)?;
+        seal(&arrival.data_path())?;
         publish_blob(&self.store, &self.lease, arrival, &outcome.digest, None)?;
         if let Some(arrival) = self.arrival.take() {
             arrival.finish()?;

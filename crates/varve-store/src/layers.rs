@@ -216,6 +216,7 @@ impl Store {
         }
         // Bytes of the blob that were still arriving are not wanted any more.
         arrival.finish()?;
+        forget_tar(&self.layer_path(&record.summary.diff_id).join("layer.tar"));
         Ok((compression, record))
     }
 
@@ -260,9 +261,6 @@ impl Store {
             durable::sync(&tar).map_err(cannot("sync", &tar_path))?;
             durable::sync(&index).map_err(cannot("sync", &index_path))?;
         }
-        // Few of these bytes are read again soon, and those that are come with the mount. Failing
-        // costs memory only. (What is not on disk yet begins to be written.)
-        let _ = forget_cached(&tar);
         let path = arrival.layer_path().join("record.json");
         let file = durable::create_new(&path, LAYOUT_MODE).map_err(cannot("create", &path))?;
         durable::write_all(&file, &record_text(&record)).map_err(cannot("write", &path))?;
@@ -304,6 +302,12 @@ impl Store {
             .map_err(cannot("read", &path))?;
         Ok(varve_fs::compression::detect(&prefix))
     }
+}
+
+/// Takes a tar out of memory. Few of its bytes are read again soon, and those that are come with
+/// the mount. Failing costs memory only, and what is not on disk yet begins to be written.
+pub(crate) fn forget_tar(path: &Path) {
+    let _ = File::open(path).and_then(|tar| forget_cached(&tar));
 }
 
 pub(crate) fn check_diff_id(expected: Option<&DiffId>, summary: &LayerSummary) -> Result<()> {
