@@ -32,12 +32,13 @@ mod users;
 
 use std::{
     collections::HashSet,
-    fs,
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
 };
 
 use varve_fs::{
-    backend::{Backend, LayerFiles},
+    backend::{Backend, LayerFiles, forget_cached},
     durable,
     lock::FileLock,
     mount::{InUse, Mount, MountError, Overlay, Upper, table::Table, unmount},
@@ -49,6 +50,7 @@ use crate::{
     Error, Lease, Result, Store,
     chain::{self, ChainRecord},
     error::cannot,
+    layers::forget_tar,
 };
 use run::Mounting;
 use users::{Entry, Used};
@@ -124,8 +126,32 @@ impl Store {
                 return Err(error);
             }
         }
+        for layer in request.layers {
+            forget_tar(&self.layer_path(layer).join("layer.tar"));
+        }
         let is_private = run.is_private;
         Ok(Mounted { path: place, is_private, _holding: holding(request.holder, entry) })
+    }
+
+    /// Frees what the kernel caches of the tars of a holder's layers beside the files that it
+    /// shows of them, for the time being: reading more fills it again. Waits for the disk where it
+    /// must, since only what is on disk can be freed: for those whom nobody waits for.
+    pub fn forget_tars(&self, holder: &Holder) -> Result<()> {
+        let Some(run) = self.run_if_there()? else { return Ok(()) };
+        for used in users::used_by(&run, holder)? {
+            let Used::Layer(layer) = used else { continue };
+            let path = self.layer_path(&layer).join("layer.tar");
+            match File::open(&path) {
+                Ok(tar) => {
+                    durable::sync(&tar).map_err(cannot("sync", &path))?;
+                    forget_cached(&tar).map_err(cannot("read", &path))?;
+                }
+                // Its files were extracted.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => return Err(cannot("open", &path)(source)),
+            }
+        }
+        Ok(())
     }
 
     fn mount_at(

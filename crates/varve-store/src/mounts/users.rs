@@ -129,6 +129,16 @@ impl Entry {
     }
 }
 
+/// What one holder uses; nothing, if there is no such holder.
+pub(crate) fn used_by(run: &Run, holder: &Holder) -> Result<HashSet<Used>> {
+    let path = run.path("users").join(holder.file_name()?);
+    match fs::read_to_string(&path) {
+        Ok(text) => Ok(text.lines().filter_map(parse).collect()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(HashSet::new()),
+        Err(source) => Err(cannot("read", &path)(source)),
+    }
+}
+
 /// What all holders use.
 pub(crate) fn used(directory: &Path) -> Result<HashSet<Used>> {
     let mut used = HashSet::new();

@@ -1,11 +1,13 @@
 //! Stories about the store, told through its public functions.
 
 mod base;
+mod cache;
 mod check;
 mod containers;
 mod crash;
 mod index;
 mod ingest;
+mod loop_devices;
 mod made;
 mod mounts;
 mod mounts_trouble;

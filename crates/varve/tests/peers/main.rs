@@ -18,6 +18,7 @@ mod in_place;
 mod index;
 mod kill;
 mod many;
+mod once;
 mod peer;
 mod refused;
 mod roundtrip;
