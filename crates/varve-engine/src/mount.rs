@@ -66,12 +66,11 @@ impl Engine {
     ) -> Result<ImageId> {
         need_root()?;
         let (_, found) = self.find(image)?;
-        let id = match platform {
-            None => found.image(),
-            Some(_) => {
-                let opened = self.open_row(&found.row, platform, &found.shown)?;
-                ImageId(opened.manifest.config.digest)
-            }
+        let id = if platform.is_some() {
+            let opened = self.open_row(&found.row, platform, &found.shown)?;
+            ImageId(opened.manifest.config.digest)
+        } else {
+            found.image()
         };
         if !self.store.mounted_images()?.iter().any(|(mounted, _)| *mounted == id) {
             return Err(Error::NotMounted(found.shown));

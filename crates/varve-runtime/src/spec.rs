@@ -15,7 +15,8 @@
 
 use std::path::PathBuf;
 
-use oci_spec::runtime::{Linux, LinuxDevice, LinuxDeviceCgroup, LinuxSeccomp, RootBuilder, Spec};
+use oci_spec::runtime::{Linux, LinuxDevice, LinuxDeviceCgroup, LinuxSeccomp, RootBuilder};
+pub use oci_spec::runtime::{Process, Spec};
 use varve_types::{
     Container, Kind, Printable,
     container::{ModeError, NamespaceMode, NetworkMode},

@@ -9,13 +9,13 @@
 
 use std::path::{Path, PathBuf};
 
-use oci_spec::runtime::Spec;
 use varve_fs::{durable, mount::Upper, root::Root};
 use varve_runtime::{
     attach::Refused,
     cgroup, files,
     network::Netns,
-    probe, spec,
+    probe,
+    spec::{self, Spec},
     users::{self, ResolvedUser},
 };
 use varve_store::{Holder, Snapshot};

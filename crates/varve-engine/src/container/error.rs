@@ -194,19 +194,19 @@ impl ContainerError {
             Self::NameInUse { .. }
             | Self::Running { .. }
             | Self::VolumeInUse { .. }
-            | Self::OtherVolume { .. } => Kind::Conflict,
-            Self::BindSource { .. } => Kind::Denied,
-            Self::NotRunning(_)
+            | Self::OtherVolume { .. }
+            | Self::NotRunning(_)
+            | Self::CannotJoin(_)
+            | Self::StartPaused
+            | Self::StartRemoving
             | Self::AttachStopped
             | Self::AttachPaused
             | Self::AttachRestarting
             | Self::ExecPaused(_)
             | Self::ExecRestarting(_)
             | Self::AlreadyPaused(_)
-            | Self::NotPaused(_)
-            | Self::CannotJoin(_)
-            | Self::StartPaused
-            | Self::StartRemoving => Kind::Conflict,
+            | Self::NotPaused(_) => Kind::Conflict,
+            Self::BindSource { .. } => Kind::Denied,
             Self::Exec(_) | Self::NotStarted(_) => Kind::Internal,
             Self::Log(error) => error.kind(),
             Self::Update { .. } => Kind::Invalid,

@@ -2,8 +2,8 @@
 
 use std::{fs, io};
 
-use oci_spec::runtime::{Process, Spec};
 use varve_fs::root::Root;
+use varve_runtime::spec::{Process, Spec};
 use varve_runtime::{
     attach::{Attach, Client, ClientError, Exec, Refused, Size},
     probe,

@@ -29,8 +29,8 @@ impl Engine {
         let name: String =
             asked.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
         let states = self.store.run_directory(Path::new("runtimes").join(name))?;
-        let path = std::env::var("PATH").unwrap_or_default();
-        Ok(Box::new(External::find(asked, &path, states).map_err(unknown)?))
+        // The same for who starts it and who watches it: the system's directories.
+        Ok(Box::new(External::find(asked, "", states).map_err(unknown)?))
     }
 }
 
@@ -89,8 +89,7 @@ fn of(stdio: ProcessStdio) -> (Stdio, Option<ConsoleSize>) {
             (Stdio::Descriptors { input, output, error }, None)
         }
         ProcessStdio::Terminal(size) => {
-            let size = size
-                .map(|size| ConsoleSize { width: size.width.into(), height: size.height.into() });
+            let size = size.map(|size| ConsoleSize { width: size.width, height: size.height });
             (Stdio::Terminal, size)
         }
     }

@@ -141,7 +141,7 @@ impl Engine {
             size,
             open_stdin: container.config.open_stdin,
             stdin_once: container.config.stdin_once,
-            restart: host.restart_policy.clone(),
+            restart: host.restart_policy,
             auto_remove: host.auto_remove,
             log,
             health: None,
@@ -156,7 +156,7 @@ impl Engine {
         container: &Container,
         how: Stop<'_>,
     ) -> Result<()> {
-        let signal = self.stop_signal(container, how.signal)?;
+        let signal = Self::stop_signal(container, how.signal)?;
         let timeout = how.timeout_s.or(container.config.stop_timeout).unwrap_or(STOP_TIMEOUT_S);
         if !self.send(ctx, container, signal, true)? {
             return Ok(());
@@ -172,7 +172,7 @@ impl Engine {
         self.kill_and_wait(ctx, container)
     }
 
-    fn stop_signal(&self, container: &Container, asked: Option<&str>) -> Result<Signal> {
+    fn stop_signal(container: &Container, asked: Option<&str>) -> Result<Signal> {
         let asked = asked.filter(|text| !text.is_empty());
         let text = asked.unwrap_or(if container.config.stop_signal.is_empty() {
             "TERM"

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use varve_fs::mount::InUse;
+use varve_fs::{durable, mount::InUse};
 use varve_runtime::{
     attach::Refused,
     monitor::{self, HealthCheck, Host, Mode, MonitorError},
@@ -49,11 +49,7 @@ impl Engine {
     }
 
     /// The container's record, and its bundle made for the first time.
-    fn first_bundle(
-        &self,
-        id: &str,
-        now: Timestamp,
-    ) -> Result<(Container, Bundle), (Option<Box<Container>>, Refused)> {
+    fn first_bundle(&self, id: &str, now: Timestamp) -> Result<(Container, Bundle), Unprepared> {
         let container = self.container(id).map_err(|error| (None, refused(error)))?;
         match self.prepare(&container, now) {
             Ok(bundle) => Ok((container, bundle)),
@@ -83,7 +79,7 @@ impl Engine {
         }
         let _ = self.store.release(&Self::holder(&container.id), InUse::Detached);
         if let Ok(path) = self.bundle_path(&container.id) {
-            let _ = std::fs::remove_file(path.join("config.json"));
+            let _ = durable::unlink(&path.join("config.json"));
         }
         if container.host_config.auto_remove {
             let _ = self.forget_container(container, true);
@@ -105,7 +101,7 @@ impl Engine {
         // What is left when this process is killed here is found by its record.
         self.store.release(&Self::holder(&container.id), InUse::Detached)?;
         if let Ok(path) = self.bundle_path(&container.id) {
-            let _ = std::fs::remove_dir_all(path);
+            let _ = durable::discard_tree(&path);
         }
         locked.remove(container)?;
         if !with_volumes {
@@ -124,6 +120,9 @@ impl Engine {
         Ok(())
     }
 }
+
+/// What was found of a container that could not be prepared, and why it could not.
+type Unprepared = (Option<Box<Container>>, Refused);
 
 /// What the monitor asks of the machine for its container.
 struct Machine<'a> {
