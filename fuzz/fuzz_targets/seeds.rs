@@ -39,7 +39,7 @@ libfuzzer_sys::fuzz_target!(
 fn write_seeds() -> Result<(), Box<dyn Error>> {
     let directory = std::env::var_os("VARVE_FUZZ_SEEDS").ok_or("VARVE_FUZZ_SEEDS is not set")?;
     let directory = Path::new(&directory);
-    for target in ["tar", "index", "diff"] {
+    for target in ["tar", "index", "diff", "dockerfile"] {
         fs::create_dir_all(directory.join(target))?;
     }
     let write = |target: &str, bytes: &[u8]| {

@@ -18,6 +18,7 @@ mod build_copy;
 mod build_image;
 mod build_run;
 mod environment;
+mod image_json;
 pub mod key;
 mod need;
 mod options;
@@ -26,6 +27,7 @@ mod stage;
 mod vertex;
 
 pub use environment::Environment;
+pub use image_json::image_json;
 pub use need::{Need, NeedId, ResolvedImage};
 pub use options::{BuildContext, ContextError, NoCache, Options, context_name};
 pub use stage::Planner;

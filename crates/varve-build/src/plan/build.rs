@@ -236,8 +236,15 @@ impl<'a> Builder<'a> {
                     platform: key.platform.clone(),
                     id: found.id,
                 });
-                if let Some(current) = current {
-                    name = self.step_name(current, &name);
+                match (&state.context, current) {
+                    (Some(context), current) => {
+                        name = format!("[context {context}] {}{digest}", key.reference);
+                        if let Some(current) = current {
+                            current.counted += 1;
+                        }
+                    }
+                    (None, Some(current)) => name = self.step_name(current, &name),
+                    (None, None) => {}
                 }
                 Ok((!empty).then(|| self.add(Vertex { name, lines, op, ignore_cache: false })))
             }

@@ -60,7 +60,6 @@ pub(super) fn base_config(image: ImageConfig) -> ImageConfig {
             working_dir: run.working_dir,
             labels: run.labels,
             stop_signal: run.stop_signal,
-            stop_timeout: run.stop_timeout,
             args_escaped: run.args_escaped,
             healthcheck: run.healthcheck,
             shell: run.shell,

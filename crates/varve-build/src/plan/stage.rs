@@ -60,6 +60,8 @@ pub(super) struct State {
     /// How many steps are counted in names.
     pub(super) total: usize,
     pub(super) ignore_cache: bool,
+    /// The named context that stands for the base.
+    pub(super) context: Option<String>,
     /// Not a stage of the Dockerfile.
     pub(super) foreign: bool,
     triggers_added: bool,
@@ -154,13 +156,14 @@ impl<'a> Planner<'a> {
             needs: Vec::new(),
             total: 0,
             ignore_cache: self.options.no_cache.covers(from.name.as_deref().unwrap_or_default()),
+            context: None,
             foreign: false,
             triggers_added: false,
         };
         let earlier = self.find_stage(&state.base_name).filter(|_| replaced.is_none());
         state.base = match earlier {
             Some(earlier) => Base::Stage(earlier),
-            None => self.base(&state)?,
+            None => self.base(&mut state)?,
         };
         if replaced.is_none() {
             let step = |instruction: &Instruction| Step {
@@ -175,13 +178,15 @@ impl<'a> Planner<'a> {
     }
 
     /// What a name means that is no stage's.
-    fn base(&mut self, state: &State) -> Result<Base> {
+    fn base(&mut self, state: &mut State) -> Result<Base> {
         let name = &state.base_name;
         if name == SCRATCH {
             return Ok(Base::Scratch);
         }
         let platform = state.platform.as_ref().unwrap_or(self.options.target_platform()).clone();
-        let (reference, layout) = match self.options.context(name) {
+        let context = self.options.context(name);
+        state.context = context.map(|_| super::context_name(name));
+        let (reference, layout) = match context {
             Some(BuildContext::Image(reference)) => (Ok(reference.clone()), None),
             Some(BuildContext::OciLayout(path)) => (name.parse::<Reference>(), Some(path.clone())),
             Some(_) => return Ok(Base::Context(super::context_name(name))),
@@ -278,10 +283,11 @@ impl<'a> Planner<'a> {
             needs: Vec::new(),
             total: 0,
             ignore_cache: false,
+            context: None,
             foreign: true,
             triggers_added: true,
         };
-        state.base = self.base(&state)?;
+        state.base = self.base(&mut state)?;
         self.states.push(state);
         Ok(self.states.len() - 1)
     }
@@ -361,10 +367,11 @@ impl<'a> Planner<'a> {
             if found.is_some() || needs.contains_key(&id.0) {
                 continue;
             }
-            let platform = if self.options.show_platform {
-                format!("{} ", key.platform)
-            } else {
-                String::new()
+            let platform = self.options.show_platform.then(|| format!("{} ", key.platform));
+            let platform = platform.unwrap_or_default();
+            let from = match &state.context {
+                Some(context) => format!("context {context}"),
+                None => format!("{platform}internal"),
             };
             needs.insert(
                 id.0,
@@ -375,7 +382,7 @@ impl<'a> Planner<'a> {
                     platform: key.platform.clone(),
                     name: state.base_name.clone(),
                     lines: state.lines,
-                    step_name: format!("[{platform}internal] load metadata for {}", key.reference),
+                    step_name: format!("[{from}] load metadata for {}", key.reference),
                 },
             );
         }

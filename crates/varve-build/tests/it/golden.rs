@@ -139,3 +139,26 @@ fn the_reference_config_is_dockers() {
     assert_eq!(config, expected);
     assert_eq!(plan.image.config.author, "Jane <jane@example.com>");
 }
+
+#[test]
+fn a_recorded_config_is_written_again_to_the_byte() {
+    let recorded = include_str!("reference-config.json").trim_end();
+    let config: varve_types::ImageConfig = serde_json::from_str(recorded).unwrap();
+    let written = varve_build::plan::image_json(&config);
+    assert_eq!(String::from_utf8(written).unwrap(), recorded);
+}
+
+/// All of the recorded config but times and layers comes out of its Dockerfile.
+#[test]
+fn the_reference_build_plans_the_recorded_config() {
+    let recorded = include_str!("reference-config.json");
+    let recorded: varve_types::ImageConfig = serde_json::from_str(recorded).unwrap();
+    let mut config = plan(REFERENCE, &options()).unwrap().image.config;
+    config.created = recorded.created;
+    config.rootfs.clone_from(&recorded.rootfs);
+    assert_eq!(config.history.len(), recorded.history.len());
+    for (planned, recorded) in config.history.iter_mut().zip(&recorded.history) {
+        planned.created = recorded.created;
+    }
+    assert_eq!(config, recorded);
+}

@@ -229,7 +229,7 @@ fn contexts_stand_for_stages_and_images() {
         "FROM busybox AS base\nRUN never\nFROM base\nCOPY --from=alpine:latest /a /a\nCOPY --from=src /b /b\n",
         &options,
         expect![[r#"
-            [base 1/1] FROM docker.io/library/debian:12
+            [context base] docker.io/library/debian:12
             [context alpine] load from client
             [stage-1 1/2] COPY --from=alpine:latest /a /a
             [context src] git://h/r
