@@ -9,7 +9,7 @@
 //! list     the containers that are here
 //! remove   containers taken away with what is theirs
 //! volumes  what is mounted: volumes made, paths checked
-//! verify   limits that the machine cannot keep
+//! settle   settings refused or filled in, as the machine allows
 //! ```
 //!
 //! A container is a record in the store (`varve_store::containers`); what runs of it is the
@@ -30,8 +30,8 @@ pub mod remove;
 pub mod rename;
 pub mod role;
 pub mod session;
+mod settle;
 pub mod start;
-mod verify;
 pub mod volume_list;
 pub mod volumes;
 mod watch;

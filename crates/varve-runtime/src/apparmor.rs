@@ -1,6 +1,15 @@
 //! AppArmor: which profile a container has, and the text of the default one.
 //!
-//! Text only: it is loaded by `apparmor_parser` of the machine where AppArmor is enabled.
+//! The profile is loaded by `apparmor_parser` of the machine where AppArmor is enabled.
+
+use std::{
+    fs,
+    io::{self, Write as _},
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use crate::oci::SYSTEM_PATH;
 
 /// The profile of a container that asks for none.
 pub const DEFAULT_PROFILE: &str = "docker-default";
@@ -61,6 +70,49 @@ pub fn default_profile(name: &str, runtime: &str) -> String {
     text
 }
 
+/// Whether the kernel's list of profiles, one a line with its mode behind it, has this one.
+fn lists(profiles: &str, name: &str) -> bool {
+    profiles.lines().any(|line| line.split_once(" (").map_or(line, |(name, _)| name) == name)
+}
+
+fn is_loaded() -> bool {
+    let profiles = fs::read_to_string("/sys/kernel/security/apparmor/profiles");
+    profiles.is_ok_and(|profiles| lists(&profiles, DEFAULT_PROFILE))
+}
+
+fn parser() -> Option<PathBuf> {
+    let directories = SYSTEM_PATH.split(':').map(PathBuf::from);
+    directories.map(|path| path.join("apparmor_parser")).find(|path| path.is_file())
+}
+
+/// Whether the default profile is loaded, or there is a program to load it.
+pub fn can_be_loaded() -> bool {
+    is_loaded() || parser().is_some()
+}
+
+/// Loads the default profile unless the kernel has it.
+pub fn load_default() -> io::Result<()> {
+    if is_loaded() {
+        return Ok(());
+    }
+    let parser = parser().ok_or(io::ErrorKind::NotFound)?;
+    let mut child = Command::new(parser)
+        .args(["-K", "-r"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let text = default_profile(DEFAULT_PROFILE, "unconfined");
+    // A parser that ends early says so by its exit code.
+    let _ = child.stdin.take().map(|mut input| input.write_all(text.as_bytes()));
+    let status = child.wait()?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(io::Error::other(format!("apparmor_parser: {status}")))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,6 +123,14 @@ mod tests {
         assert_eq!(profile(None, true), "unconfined");
         assert_eq!(profile(Some("mine"), true), "mine");
         assert_eq!(profile(Some("unconfined"), false), "unconfined");
+    }
+
+    #[test]
+    fn a_loaded_profile_is_found_by_its_whole_name() {
+        let profiles = "docker-default-2 (enforce)\nmine (complain)\n";
+        assert!(lists(profiles, "mine"));
+        assert!(!lists(profiles, "docker-default"));
+        assert!(!lists("", "docker-default"));
     }
 
     #[test]

@@ -44,6 +44,7 @@ pub(crate) use embedded::serve;
 pub(crate) use error::errno_text;
 pub use error::{OciError, StartFailure, Status};
 pub use external::External;
+pub(crate) use external::SYSTEM_PATH;
 
 /// Executes containers from bundles: directories with a `config.json`, whose `root.path` names the
 /// mounted root.

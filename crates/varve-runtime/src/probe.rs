@@ -11,7 +11,10 @@ use oci_spec::runtime::{Capability, LinuxDeviceType};
 use rustix::process::{Resource, Rlimit};
 use varve_types::{Kind, Printable, container::DeviceMapping};
 
-use crate::spec::{Cgroups, HostDevice, Machine, ResourceLimit, all_capabilities};
+use crate::{
+    cgroup,
+    spec::{Cgroups, HostDevice, Machine, ResourceLimit, all_capabilities},
+};
 
 /// Directories of `/dev` that belong to each container, not to the host.
 const OWN_DIRECTORIES: [&str; 5] = ["pts", "shm", "fd", "mqueue", ".lxc"];
@@ -62,6 +65,7 @@ pub fn machine(cgroups: Cgroups, privileged: bool) -> Machine {
         architecture: varve_types::Platform::host().architecture,
         kernel: kernel(),
         cgroups,
+        controls: cgroup::Machine::detect().unwrap_or_default().controls(),
         rootless,
         has_tty_group: maps(&read("/proc/self/gid_map"), 5, 1),
         seccomp: status.lines().any(|line| line.starts_with("Seccomp:")),
@@ -73,6 +77,7 @@ pub fn machine(cgroups: Cgroups, privileged: bool) -> Machine {
         may_raise_limits: !rootless && effective.contains(&Capability::SysResource),
         cpus: std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u32),
         cpus_list,
+        nodes_list: read("/sys/devices/system/node/online").trim().to_owned(),
         devices: if privileged { host_devices() } else { Vec::new() },
     }
 }

@@ -6,6 +6,7 @@
 //! capabilities  docker's default set, `--cap-add`, `--cap-drop`, `--privileged`
 //! mounts        the kernel's file systems, what was asked for, /etc/hosts and its like
 //! namespaces    own, the host's, or another container's
+//! limits        what is asked for against the machine, and what follows
 //! resources     cgroup limits and device rules
 //! security      `--security-opt`
 //! machine       what the machine can do
@@ -24,6 +25,7 @@ use varve_types::{
 
 mod capabilities;
 mod exec;
+mod limits;
 mod machine;
 mod mounts;
 mod namespaces;
@@ -31,11 +33,11 @@ mod process;
 mod resources;
 mod security;
 
-pub use capabilities::{CapabilityError, all_capabilities};
+pub use capabilities::{CapabilityError, all_capabilities, settle_capabilities};
 pub use exec::{ExecRequest, exec_process};
-pub use machine::{Cgroups, HostDevice, Machine, ResourceLimit};
+pub use limits::{LimitError, settle_limits};
+pub use machine::{Cgroups, Controls, HostDevice, Machine, ResourceLimit};
 pub use process::replace_or_append;
-pub use resources::{LimitError, settle_limits};
 pub use security::{SecurityError, SecurityOptions};
 
 use crate::{seccomp, users::ResolvedUser};

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use varve_fs::{durable, mount::Upper, root::Root};
 use varve_runtime::{
+    apparmor,
     attach::Refused,
     cgroup, files,
     network::Netns,
@@ -179,6 +180,15 @@ fn make_spec(
     for mapping in &host.devices {
         let found = probe::devices(mapping).map_err(|error| refused_text(&error))?;
         devices.extend(found);
+    }
+    if machine.apparmor && container.app_armor_profile == apparmor::DEFAULT_PROFILE {
+        apparmor::load_default().map_err(|error| {
+            let profile = apparmor::DEFAULT_PROFILE;
+            let text = format!(
+                "AppArmor enabled on system but the {profile} profile could not be loaded: {error}"
+            );
+            start_refused(text, 125)
+        })?;
     }
     let request = spec::Request { container, machine: &machine, user, paths, devices: &devices };
     let mut spec = spec::spec(&request).map_err(|error| refused_text(&error))?;

@@ -16,7 +16,7 @@ use varve_types::{
     },
 };
 
-use super::{ContainerError, verify, volumes};
+use super::{ContainerError, volumes};
 use crate::{Engine, Error, Result};
 
 /// Names are drawn this many times, with more and more digits.
@@ -65,7 +65,7 @@ impl Engine {
         config.merge_image(&opened.config.config).map_err(ContainerError::Config)?;
         request.image.clone_into(&mut config.image);
         let mut host_config = request.host_config.clone();
-        let warnings = verify::verify(&config, &host_config)?;
+        let settled = self.settle(&config, &mut host_config)?;
         let name = request.name.map(str::parse::<ContainerName>).transpose();
         let name = name.map_err(ContainerError::Name)?;
         let id = ContainerId::from_random(volumes::random()?);
@@ -101,15 +101,15 @@ impl Engine {
             mounts,
             layers: opened.config.diff_ids().to_vec(),
             base: base.layer,
-            mount_label: String::new(),
-            process_label: String::new(),
-            app_armor_profile: String::new(),
+            mount_label: settled.mount_label,
+            process_label: settled.process_label,
+            app_armor_profile: settled.app_armor_profile,
         };
         let is_fleeting = container.host_config.auto_remove;
         match containers
             .create(&container, is_fleeting, |path| make_directories(path, base.root))?
         {
-            Named::Done => Ok(CreatedContainer { container, warnings }),
+            Named::Done => Ok(CreatedContainer { container, warnings: settled.warnings }),
             Named::Taken(id) => Err(ContainerError::NameInUse { name: container.name, id }.into()),
             Named::NoImage(_) => Err(Error::NoSuchImage(found.shown)),
         }

@@ -8,24 +8,36 @@ use varve_runtime::{
     monitor::{Created, Executor, ProcessStdio},
     oci::{ConsoleSize, Delete, Embedded, External, OciError, Process, Reach, Runtime, Stdio},
 };
-use varve_types::container::{Container, ContainerId};
+use varve_types::{
+    Printable,
+    container::{Container, ContainerId, HostConfig},
+};
 
 use super::{ContainerError, bundle::start_refused};
 use crate::{Engine, Result};
 
 /// Names by which Docker's users know the runtime that is built in.
-const EMBEDDED: [&str; 4] = ["", "runc", "io.containerd.runc.v2", "varve"];
+const EMBEDDED: [&str; 4] = ["", DEFAULT, "io.containerd.runc.v2", "varve"];
+/// Docker's name for the runtime of containers that ask for none.
+pub(super) const DEFAULT: &str = "runc";
 
 impl Engine {
     /// Who executes a container.
     pub(crate) fn runtime(&self, container: &Container) -> Result<Box<dyn Runtime>> {
-        let asked = container.host_config.runtime.as_str();
+        self.find_runtime(&container.host_config)
+    }
+
+    /// The runtime that was asked for: ours, or an installed one by name or path.
+    pub(super) fn find_runtime(&self, host: &HostConfig) -> Result<Box<dyn Runtime>> {
+        let asked = host.runtime.as_str();
         if EMBEDDED.contains(&asked) {
             let states = self.store.run_directory("runtime")?;
             return Ok(Box::new(Embedded::new(states)));
         }
-        let unknown =
-            |_| ContainerError::Invalid(format!("unknown or invalid runtime name: {asked}"));
+        let unknown = |_| {
+            let asked = Printable(asked);
+            ContainerError::Invalid(format!("unknown or invalid runtime name: {asked}"))
+        };
         let name: String =
             asked.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
         let states = self.store.run_directory(Path::new("runtimes").join(name))?;

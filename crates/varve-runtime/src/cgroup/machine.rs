@@ -2,7 +2,10 @@
 
 use std::{fs, io, path::PathBuf};
 
+use rustix::fs::{Access, access};
 use serde::{Deserialize, Serialize};
+
+use crate::spec::Controls;
 
 /// The control groups that are mounted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -76,6 +79,37 @@ impl Machine {
         Self { hierarchies: v1 }
     }
 
+    /// What groups made here could limit: controllers whose hierarchy can be written, and that have
+    /// the file for it.
+    pub fn controls(&self) -> Controls {
+        let has = |controller: &str, file: &str| {
+            self.hierarchies.iter().any(|one| {
+                one.controllers.iter().any(|name| name == controller)
+                    && access(&one.mount, Access::WRITE_OK).is_ok()
+                    && match one.version {
+                        // The topmost group has the files of the others, but for the weight.
+                        Version::V1 => file.is_empty() || one.mount.join(file).exists(),
+                        // It has none of them here.
+                        Version::V2 => true,
+                    }
+            })
+        };
+        let v1 = |file: &str| !self.is_unified() && has("memory", file);
+        Controls {
+            memory: has("memory", "memory.limit_in_bytes"),
+            swap: has("memory", "memory.memsw.limit_in_bytes"),
+            swappiness: v1("memory.swappiness"),
+            reservation: has("memory", "memory.soft_limit_in_bytes"),
+            oom_kill_disable: v1("memory.oom_control"),
+            cpu_shares: has("cpu", "cpu.shares"),
+            cpu_quota: has("cpu", "cpu.cfs_quota_us"),
+            cpuset: has("cpuset", "cpuset.cpus"),
+            pids: has("pids", ""),
+            block_weight: has("io", "") || has("blkio", "blkio.weight"),
+            block_rates: has("io", "") || has("blkio", "blkio.throttle.read_bps_device"),
+        }
+    }
+
     /// Whether version 2 is all there is, mounted where programs expect it.
     pub fn is_unified(&self) -> bool {
         let mut all = self.hierarchies.iter();
@@ -130,5 +164,31 @@ mod tests {
         );
         assert_eq!(shown(V2, "cpu memory"), "V2 /sys/fs/cgroup/unified cpu,memory\n");
         assert_eq!(shown("22 27 0:21 / /proc rw - proc proc rw\n", ""), "");
+    }
+
+    #[test]
+    fn what_can_be_limited_is_what_the_hierarchies_have() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("memory.limit_in_bytes"), "").unwrap();
+        fs::write(directory.path().join("memory.swappiness"), "").unwrap();
+        let hierarchy = |version, names: &[&str]| Hierarchy {
+            mount: directory.path().to_owned(),
+            version,
+            controllers: names.iter().map(|&name| name.to_owned()).collect(),
+        };
+        let old = Machine { hierarchies: vec![hierarchy(Version::V1, &["memory"])] };
+        let expected = Controls { memory: true, swappiness: true, ..Controls::default() };
+        assert_eq!(old.controls(), expected);
+        let new = Machine { hierarchies: vec![hierarchy(Version::V2, &["memory", "io"])] };
+        let expected = Controls {
+            memory: true,
+            swap: true,
+            reservation: true,
+            block_weight: true,
+            block_rates: true,
+            ..Controls::default()
+        };
+        assert_eq!(new.controls(), expected);
+        assert_eq!(Machine::default().controls(), Controls::default());
     }
 }

@@ -1,5 +1,7 @@
 //! Which capabilities a container has.
 
+use std::collections::BTreeSet;
+
 use oci_spec::runtime::Capability;
 use varve_types::{Kind, Printable, container::HostConfig};
 
@@ -129,6 +131,24 @@ pub(super) fn capabilities(
         }
     }
     Ok(capabilities)
+}
+
+/// Writes the lists as docker keeps them: full names, sorted, each once; `ALL` stands for the
+/// others, and what is added is not dropped.
+pub fn settle_capabilities(
+    host: &mut HostConfig,
+    machine: &Machine,
+) -> Result<(), CapabilityError> {
+    let full = |(all, list): (bool, Vec<Capability>)| -> BTreeSet<String> {
+        let names = list.iter().map(|capability| format!("CAP_{capability}"));
+        if all { BTreeSet::from(["ALL".to_owned()]) } else { names.collect() }
+    };
+    let adds = full(read("CapAdd", host.cap_add.as_deref(), machine)?);
+    let drops = full(read("CapDrop", host.cap_drop.as_deref(), machine)?);
+    let drops = drops.into_iter().filter(|name| !adds.contains(name)).collect::<Vec<_>>();
+    host.cap_add = (!adds.is_empty()).then(|| adds.into_iter().collect());
+    host.cap_drop = (!drops.is_empty()).then_some(drops);
+    Ok(())
 }
 
 /// Reads a list: whether it names `ALL`, and the others.

@@ -14,6 +14,8 @@ pub struct Machine {
     pub kernel: (u32, u32),
     /// How processes can be limited.
     pub cgroups: Cgroups,
+    /// What of them can be limited.
+    pub controls: Controls,
     /// Whether we live in a user namespace that is not the host's.
     pub rootless: bool,
     /// Whether the group 5 (`tty`) exists in our user namespace.
@@ -36,6 +38,8 @@ pub struct Machine {
     pub cpus: u32,
     /// The processors that may be named with `--cpuset-cpus`, such as `0-1`.
     pub cpus_list: String,
+    /// The memory nodes that may be named with `--cpuset-mems`, such as `0`.
+    pub nodes_list: String,
     /// Every device of the host, for `--privileged`.
     pub devices: Vec<HostDevice>,
 }
@@ -49,6 +53,50 @@ pub enum Cgroups {
     V1,
     /// Through version 2.
     V2,
+}
+
+/// What cgroups of a machine can limit. What they cannot is left out with a warning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Controls {
+    /// Memory.
+    pub memory: bool,
+    /// Memory together with what is swapped out.
+    pub swap: bool,
+    /// How readily memory is swapped out.
+    pub swappiness: bool,
+    /// What is kept when the machine is short of memory.
+    pub reservation: bool,
+    /// Whether a group out of memory can be made to wait instead of being killed.
+    pub oom_kill_disable: bool,
+    /// Weights of processors.
+    pub cpu_shares: bool,
+    /// Times of processors.
+    pub cpu_quota: bool,
+    /// Which processors and memory nodes.
+    pub cpuset: bool,
+    /// The number of processes.
+    pub pids: bool,
+    /// Weights of block devices.
+    pub block_weight: bool,
+    /// Rates of block devices.
+    pub block_rates: bool,
+}
+
+impl Controls {
+    /// Everything.
+    pub const ALL: Self = Self {
+        memory: true,
+        swap: true,
+        swappiness: true,
+        reservation: true,
+        oom_kill_disable: true,
+        cpu_shares: true,
+        cpu_quota: true,
+        cpuset: true,
+        pids: true,
+        block_weight: true,
+        block_rates: true,
+    };
 }
 
 /// A limit on processes; `u64::MAX` is no limit.

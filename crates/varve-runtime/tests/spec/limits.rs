@@ -1,7 +1,7 @@
 //! Limits: what is asked for, what follows, what the machine refuses.
 
 use serde_json::json;
-use varve_runtime::spec::{Cgroups, Paths, ResourceLimit, settle_limits};
+use varve_runtime::spec::{Cgroups, Controls, Paths, ResourceLimit, settle_limits};
 use varve_types::container::HostConfig;
 
 use crate::made::{container, machine, made, with};
@@ -44,6 +44,54 @@ fn limits_that_make_no_sense_are_refused_in_dockers_words() {
     refused("Conflicting options: Nano CPUs and CPU Period cannot both be set", |h| {
         (h.nano_cpus, h.cpu_period) = (1_000_000_000, 100_000);
     });
+}
+
+#[test]
+fn memory_nodes_and_weights_are_checked_as_processors_are() {
+    refused("Requested memory nodes are not available - requested 7, available: 0", |h| {
+        h.cpuset_mems = "7".to_owned();
+    });
+    refused("Invalid value y for cpuset mems", |h| h.cpuset_mems = "y".to_owned());
+    refused("Range of blkio weight is from 10 to 1000", |h| h.blkio_weight = 5);
+    refused("Invalid value: 200, valid memory swappiness range is 0-100", |h| {
+        h.memory_swappiness = Some(200);
+    });
+    assert_eq!(settled(|h| h.memory_swappiness = Some(-1)).unwrap().memory_swappiness, None);
+}
+
+#[test]
+fn what_a_machine_cannot_limit_is_left_out_with_dockers_warning() {
+    let mut bare = machine();
+    bare.controls = Controls::default();
+    let mut host = HostConfig {
+        memory: 64 << 20,
+        memory_reservation: 32 << 20,
+        oom_kill_disable: Some(true),
+        pids_limit: Some(5),
+        cpu_shares: 512,
+        cpu_quota: 5_000,
+        cpuset_cpus: "99".to_owned(),
+        blkio_weight: 5,
+        ..HostConfig::default()
+    };
+    let warnings = settle_limits(&mut host, &bare).unwrap();
+    assert_eq!(
+        warnings,
+        [
+            "Your kernel does not support memory limit capabilities or the cgroup is not mounted. Limitation discarded.",
+            "Your kernel does not support memory soft limit capabilities or the cgroup is not mounted. Limitation discarded.",
+            "Your kernel does not support OomKillDisable. OomKillDisable discarded.",
+            "Your kernel does not support PIDs limit capabilities or the cgroup is not mounted. PIDs limit discarded.",
+            "Your kernel does not support CPU shares or the cgroup is not mounted. Shares discarded.",
+            "Your kernel does not support CPU CFS scheduler. CPU period/quota discarded.",
+            "Your kernel does not support cpuset or the cgroup is not mounted. Cpuset discarded.",
+            "Your kernel does not support Block I/O weight or the cgroup is not mounted. Weight discarded.",
+        ]
+    );
+    assert_eq!((host.memory, host.memory_swap, host.oom_kill_disable), (0, -1, None));
+    assert_eq!((host.pids_limit, host.cpu_shares, host.blkio_weight), (None, 0, 0));
+    host.nano_cpus = 1;
+    assert!(settle_limits(&mut host, &bare).unwrap_err().to_string().starts_with("NanoCPUs can"));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use oci_spec::runtime::LinuxDeviceType;
 use serde_json::Value;
 use varve_runtime::{
-    spec::{Cgroups, HostDevice, Machine, Paths, Request, all_capabilities, spec},
+    spec::{Cgroups, Controls, HostDevice, Machine, Paths, Request, all_capabilities, spec},
     users::ResolvedUser,
 };
 use varve_types::{
@@ -19,6 +19,7 @@ pub(crate) fn machine() -> Machine {
         architecture: "amd64".to_owned(),
         kernel: (6, 1),
         cgroups: Cgroups::V1,
+        controls: Controls::ALL,
         rootless: false,
         has_tty_group: true,
         seccomp: true,
@@ -30,6 +31,7 @@ pub(crate) fn machine() -> Machine {
         may_raise_limits: true,
         cpus: 2,
         cpus_list: "0-1".to_owned(),
+        nodes_list: "0".to_owned(),
         devices: vec![null("/dev/autofs")],
     }
 }
