@@ -1,5 +1,7 @@
 //! A Dockerfile: global arguments, and stages with their instructions.
 
+use varve_types::limits;
+
 use crate::{
     error::{DockerfileError, Problem, Result},
     instruction::{Argument, Command, From, Instruction, read},
@@ -50,9 +52,13 @@ impl Dockerfile {
         for node in &nodes.nodes {
             let instruction = read(node, lint)?;
             let (lines, code) = (instruction.lines, instruction.code.clone());
+            let full = stages.len() == limits::DOCKERFILE_STAGES_MAX;
             match (instruction.command, stages.last_mut()) {
                 (Command::Arg(list), None) => {
                     arguments.extend(list.into_iter().map(|argument| (argument, lines)));
+                }
+                (Command::From(_), _) if full => {
+                    return Err(DockerfileError::from(Problem::TooManyStages).at(lines));
                 }
                 (Command::From(from), _) => stages.push(Stage {
                     from,

@@ -84,6 +84,15 @@ pub enum Problem {
     /// More than [`limits::DOCKERFILE_INSTRUCTIONS_MAX`].
     #[error("dockerfile has more than the limit of {limit} instructions", limit = limits::DOCKERFILE_INSTRUCTIONS_MAX)]
     TooManyInstructions,
+    /// More than [`limits::DOCKERFILE_STAGES_MAX`].
+    #[error("dockerfile has more than the limit of {limit} stages", limit = limits::DOCKERFILE_STAGES_MAX)]
+    TooManyStages,
+    /// More than [`limits::EXPOSED_PORTS_MAX`].
+    #[error("EXPOSE lists more than the limit of {limit} ports", limit = limits::EXPOSED_PORTS_MAX)]
+    TooManyPorts,
+    /// More than [`limits::CONFIG_SIZE_BYTES_MAX`].
+    #[error("history of the image is larger than the limit of {limit} bytes", limit = limits::CONFIG_SIZE_BYTES_MAX)]
+    HistoryTooLarge,
     /// More than [`limits::BUILD_ENVIRONMENT_SIZE_BYTES_MAX`].
     #[error("ENV and ARG make an environment larger than the limit of {limit} bytes", limit = limits::BUILD_ENVIRONMENT_SIZE_BYTES_MAX)]
     EnvironmentTooLarge,
@@ -277,6 +286,9 @@ pub enum Problem {
         Printable(.0)
     )]
     Chmod(String),
+    /// `RUN --mount=from` a stage that is defined later.
+    #[error("cannot mount from stage {} to {}, stage needs to be defined before current command", quote(.0), quote(.1))]
+    LaterMount(String, String),
     /// Neither a number nor `u+x`.
     #[error("invalid syntax")]
     ChmodSymbols,
@@ -328,6 +340,9 @@ impl Problem {
             Self::TooLarge(_)
             | Self::LineTooLong
             | Self::TooManyInstructions
+            | Self::TooManyStages
+            | Self::TooManyPorts
+            | Self::HistoryTooLarge
             | Self::EnvironmentTooLarge => Kind::Exhausted,
             Self::Expand(_, cause) | Self::HeredocWord(cause) => cause.kind(),
             Self::Target(_) => Kind::NotFound,

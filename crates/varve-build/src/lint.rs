@@ -9,6 +9,8 @@ pub use rule::Rule;
 
 use std::collections::BTreeSet;
 
+use varve_types::limits;
+
 use crate::{
     error::{Problem, Result},
     instruction::NAMES,
@@ -92,11 +94,15 @@ impl Lint {
         Err(Problem::Lint(rules.into_iter().map(str::to_owned).collect()).into())
     }
 
+    fn is_full(&self) -> bool {
+        self.warnings.len() >= limits::DOCKERFILE_WARNINGS_MAX
+    }
+
     fn warn(&mut self, rule: Rule, lines: Lines, text: String) {
         let name = rule.name();
         let wanted =
             !rule.is_experimental() || self.experimental_all || self.experimental.contains(name);
-        if wanted && !self.skip_all && !self.skip.contains(name) {
+        if wanted && !self.is_full() && !self.skip_all && !self.skip.contains(name) {
             self.warnings.push(Warning { rule, text, lines });
         }
     }

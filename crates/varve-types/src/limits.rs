@@ -107,6 +107,12 @@ pub const DOCKERFILE_SIZE_BYTES_MAX: usize = 16 << 20;
 pub const DOCKERFILE_LINE_SIZE_BYTES_MAX: usize = (64 << 10) - 1;
 /// Instructions of a Dockerfile, those of its base images' triggers included.
 pub const DOCKERFILE_INSTRUCTIONS_MAX: usize = 10_000;
+/// Stages of a Dockerfile.
+pub const DOCKERFILE_STAGES_MAX: usize = 500;
+/// Warnings about one Dockerfile that are kept; what more there are is not told.
+pub const DOCKERFILE_WARNINGS_MAX: usize = 10_000;
+/// Ports that one `EXPOSE` may list, ranges counted out: more than there are of all protocols.
+pub const EXPOSED_PORTS_MAX: usize = 200_000;
 /// Bytes that one word of a Dockerfile may expand to.
 pub const EXPANSION_SIZE_BYTES_MAX: usize = 1 << 20;
 /// Levels of `${a:-${b:-…}}` in a word.

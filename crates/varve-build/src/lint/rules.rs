@@ -137,6 +137,9 @@ impl Lint {
         known: impl Iterator<Item = &'a str>,
         lines: Lines,
     ) {
+        if self.is_full() {
+            return;
+        }
         let mut text = format!("Usage of undefined variable '${name}'");
         if let Some(near) = nearest(name, known) {
             let _ = write!(text, " (did you mean ${near}?)");

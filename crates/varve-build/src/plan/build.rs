@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 
-use varve_types::{Digest, ImageConfig, Platform};
+use varve_types::{Digest, ImageConfig, Platform, limits};
 
 use super::{
     BuildContext, Environment, GitStep, HttpStep, ImageStep, LocalStep, Op, Plan, PlannedImage,
@@ -56,6 +56,8 @@ pub(super) struct Current {
     pub(super) cmd: Option<Lines>,
     pub(super) entrypoint: Option<Lines>,
     pub(super) healthcheck: Option<Lines>,
+    /// Bytes of the history that this stage wrote.
+    pub(super) history_size_bytes: usize,
     /// Steps named so far.
     counted: usize,
 }
@@ -111,6 +113,10 @@ impl<'a> Builder<'a> {
         for step in &steps {
             let result = self.instruction(&mut current, step);
             result.map_err(|error| error.at(step.instruction.lines))?;
+            if current.history_size_bytes as u64 > limits::CONFIG_SIZE_BYTES_MAX {
+                let error = DockerfileError::from(Problem::HistoryTooLarge);
+                return Err(error.at(step.instruction.lines));
+            }
         }
         self.built[index] = Some(Built {
             root: current.root,
@@ -138,6 +144,7 @@ impl<'a> Builder<'a> {
             cmd: None,
             entrypoint: None,
             healthcheck: None,
+            history_size_bytes: 0,
             counted: 0,
         };
         match state.base.clone() {
@@ -195,20 +202,18 @@ impl<'a> Builder<'a> {
         found.map(|image| image.config.clone()).ok_or_else(|| Problem::Unresolved(name()).into())
     }
 
-    /// The file system of a state that instructions of `current` take files from: of a stage, which
-    /// must be built by now, of an image or of a context. `None` is empty.
+    /// The file system of a state that an instruction takes files from: of a stage, which must be
+    /// built by now, of an image or of a context. `None` is empty.
     pub(super) fn root_of(
         &mut self,
         index: usize,
-        name: &str,
-        current: &Current,
+        later: impl FnOnce(&Self) -> Problem,
     ) -> Result<Option<VertexId>> {
         if let Some(built) = &self.built[index] {
             return Ok(built.root);
         }
         if !self.planner.states[index].foreign {
-            let here = self.planner.states[current.index].shown.clone();
-            return Err(Problem::LaterStage(name.to_owned(), here).into());
+            return Err(later(self).into());
         }
         self.source_root(index, None)
     }

@@ -44,7 +44,10 @@ impl Builder<'_> {
     ) -> Result<()> {
         let copy = &self.expanded(current, from, copy)?;
         let root = match (&copy.from, sources.first()) {
-            (Some(name), Some(Some(source))) => self.root_of(*source, name, current)?,
+            (Some(name), Some(Some(source))) => self.root_of(*source, |builder| {
+                let here = builder.planner.states[current.index].shown.clone();
+                Problem::LaterStage(name.clone(), here)
+            })?,
             _ => None,
         };
         let mode = mode(&copy.mode)?;

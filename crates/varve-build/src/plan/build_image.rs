@@ -6,6 +6,7 @@ use varve_types::{
     ImageConfig, Platform, RunConfig,
     config::{Empty, Healthcheck, History, RootFs},
     container::Signal,
+    limits,
 };
 
 use super::{
@@ -72,6 +73,7 @@ pub(super) fn base_config(image: ImageConfig) -> ImageConfig {
 impl Current {
     /// Writes an entry of the history; `layer` is the step that makes the entry's layer.
     pub(super) fn commit(&mut self, text: String, layer: Option<VertexId>) {
+        self.history_size_bytes += text.len();
         self.image.config.history.push(History {
             created_by: text,
             comment: HISTORY_COMMENT.to_owned(),
@@ -269,6 +271,9 @@ impl Builder<'_> {
                 super::arguments::expand(self.planner.expander, word, &current.environment)?;
             for port in expanded.words {
                 found.extend(ports::read(&port, self.planner.lint, lines)?);
+                if found.len() > limits::EXPOSED_PORTS_MAX {
+                    return Err(Problem::TooManyPorts.into());
+                }
             }
         }
         let exposed = current.image.config.config.exposed_ports.get_or_insert_default();

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use std::collections::HashSet;
+
 use super::{
     DocumentStep, Op, RunMount, RunStep, Vertex, VertexId,
     build::{Builder, Current},
@@ -126,8 +128,7 @@ impl Builder<'_> {
         mount: &Mount,
         source: Option<usize>,
     ) -> Result<RunMount> {
-        let from =
-            if takes_files(mount.kind) { self.mount_root(current, mount, source)? } else { None };
+        let from = if takes_files(mount.kind) { self.mount_root(mount, source)? } else { None };
         let target = || {
             let target = join(current.directory(), &mount.target);
             if target == "/" { Err(Problem::MountTarget(target)) } else { Ok(target) }
@@ -179,12 +180,7 @@ impl Builder<'_> {
     }
 
     /// What a mount takes its files from: another state, or the context where a bind names none.
-    fn mount_root(
-        &mut self,
-        current: &Current,
-        mount: &Mount,
-        source: Option<usize>,
-    ) -> Result<Option<VertexId>> {
+    fn mount_root(&mut self, mount: &Mount, source: Option<usize>) -> Result<Option<VertexId>> {
         if mount.from.is_empty() {
             if mount.kind == MountKind::Cache {
                 return Ok(None);
@@ -194,7 +190,8 @@ impl Builder<'_> {
             return Ok(root);
         }
         let Some(source) = source else { return Ok(None) };
-        let root = self.root_of(source, &mount.from, current)?;
+        let root = self
+            .root_of(source, |_| Problem::LaterMount(mount.from.clone(), mount.target.clone()))?;
         self.take_path(root, &mount.source);
         Ok(root)
     }
@@ -221,12 +218,8 @@ fn with_documents(mut line: String, heredocs: &[heredoc::Heredoc]) -> String {
 /// The entry of the history: build arguments in scope with their values, then the words.
 fn created_by(current: &Current, arguments: &[String]) -> String {
     let mut words: Vec<String> = Vec::new();
-    let mut seen: Vec<&str> = Vec::new();
-    for argument in &current.arguments {
-        if seen.contains(&argument.key.as_str()) {
-            continue;
-        }
-        seen.push(&argument.key);
+    let mut seen = HashSet::new();
+    for argument in current.arguments.iter().filter(|argument| seen.insert(&argument.key)) {
         let value = current.environment.get(&argument.key);
         words.push(format!("{}={}", argument.key, value.unwrap_or_default()));
     }

@@ -269,8 +269,9 @@ impl<'a> Planner<'a> {
 
     /// A stage, or a new state for an image or context.
     fn source(&mut self, name: &str, lines: Lines) -> Result<usize> {
-        if let Some(stage) = self.find_stage(name) {
-            return Ok(stage);
+        let known = |state: &State| state.foreign && state.base_name == name;
+        if let Some(found) = self.find_stage(name).or_else(|| self.states.iter().position(known)) {
+            return Ok(found);
         }
         let mut state = State {
             name: None,

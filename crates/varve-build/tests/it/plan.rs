@@ -99,6 +99,13 @@ fn stages_that_need_each_other_are_refused_and_later_ones_too() {
         &options(),
         expect!["error: circular dependency detected on stage: a [Lines { first: 2, last: 2 }]"],
     );
+    check_names(
+        "FROM scratch\nRUN --mount=from=b,target=/b x\nFROM scratch AS b\nFROM scratch\nCOPY --from=0 / /\n",
+        &options(),
+        expect![[
+            r#"error: cannot mount from stage "b" to "/b", stage needs to be defined before current command [Lines { first: 2, last: 2 }]"#
+        ]],
+    );
     let mut options = options();
     options.target = Some("a".to_owned());
     check_names(
@@ -546,4 +553,30 @@ fn contents_change_the_keys_of_what_takes_them_and_what_follows() {
     let (one, other) = (keys(b"1"), keys(b"2"));
     let changed: Vec<bool> = one.iter().zip(&other).map(|(a, b)| a != b).collect();
     assert_eq!(changed, [false, false, false, true, true]);
+}
+
+#[test]
+fn limits_are_named() {
+    for (text, message) in [
+        ("FROM a\n".repeat(501), "dockerfile has more than the limit of 500 stages"),
+        (
+            format!("FROM a\nEXPOSE {}\n", "0-65535 ".repeat(5)),
+            "EXPOSE lists more than the limit of 200000 ports",
+        ),
+        (
+            format!("FROM a\n{}", format!("ENV A={}\n", "x".repeat(60_000)).repeat(150)),
+            "history of the image is larger than the limit of 8388608 bytes",
+        ),
+        (
+            format!(
+                "FROM a\nENV A={}\nENV B=$A$A$A$A C=$A$A$A$A D=$A$A$A$A E=$A$A$A$A F=$A$A$A\n",
+                "x".repeat(60_000)
+            ),
+            "ENV and ARG make an environment larger than the limit of 1048576 bytes",
+        ),
+    ] {
+        let error = plan(&text, &options()).unwrap_err();
+        assert_eq!(error.to_string(), message);
+        assert_eq!((error.kind(), error.at.len()), (varve_types::Kind::Exhausted, 1));
+    }
 }
