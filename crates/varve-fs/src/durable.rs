@@ -207,6 +207,18 @@ pub fn create_directories(path: &Path, mode: u32) -> io::Result<()> {
     Ok(())
 }
 
+/// Like [`create_directories`] for what is gone after a restart anyway: nothing is synced.
+pub fn create_directories_unsynced(path: &Path, mode: u32) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let above = parent(path);
+    if above != path {
+        create_directories_unsynced(above, mode)?;
+    }
+    create_directory(path, mode).map(drop)
+}
+
 /// Replaces the file at `path` by `bytes`, or leaves it as it was: never a mixture.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let mut pending = Pending::create(path, mode)?;
@@ -227,11 +239,30 @@ pub fn replace_unsynced(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> 
 /// Like [`replace`], writing to `temporary` first. For callers that hold a lock: whoever holds it
 /// next reuses that name, so a crash leaves at most one file behind.
 pub fn replace_through(temporary: &Path, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    through(temporary, bytes, mode, |file| publish(file, temporary, path))
+}
+
+/// Like [`replace_through`] for what is gone after a restart anyway: nothing is synced.
+pub fn replace_through_unsynced(
+    temporary: &Path,
+    path: &Path,
+    bytes: &[u8],
+    mode: u32,
+) -> io::Result<()> {
+    through(temporary, bytes, mode, |_| rename(temporary, path))
+}
+
+fn through(
+    temporary: &Path,
+    bytes: &[u8],
+    mode: u32,
+    publish: impl FnOnce(&File) -> io::Result<()>,
+) -> io::Result<()> {
     let file = open_or_create(temporary, mode)?;
     let written = truncate(&file, 0)
         .and_then(|()| write_all(&file, bytes))
         .and_then(|()| set_mode(&file, mode))
-        .and_then(|()| publish(&file, temporary, path));
+        .and_then(|()| publish(&file));
     if written.is_err() {
         let _ = unlink(temporary);
     }

@@ -40,7 +40,7 @@ pub use config::{
     Throttle, User,
 };
 pub use embedded::Embedded;
-pub(crate) use embedded::serve;
+pub(crate) use embedded::{protected_command, serve};
 pub(crate) use error::errno_text;
 pub use error::{OciError, StartFailure, Status};
 pub use external::External;

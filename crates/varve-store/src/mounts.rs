@@ -169,7 +169,7 @@ impl Store {
         {
             lowers.insert(0, run.make_shown(name)?);
         }
-        durable::create_directories(place, crate::store::DIRECTORY_MODE)
+        durable::create_directories_unsynced(place, crate::store::DIRECTORY_MODE)
             .map_err(cannot("create", place))?;
         let enforce = fs::read_to_string("/sys/fs/selinux/enforce").ok();
         let context = selinux_context(enforce.as_deref()).map(str::to_owned);
@@ -362,7 +362,7 @@ fn attach_under_lock(
         if part.layer.is_some() && !ready.contains(&*part.place) {
             return Ok(None);
         }
-        durable::create_directories(&part.place, crate::store::DIRECTORY_MODE)
+        durable::create_directories_unsynced(&part.place, crate::store::DIRECTORY_MODE)
             .map_err(cannot("create", &part.place))?;
         let files = LayerFiles { index: &part.index, tar: part.tar.as_deref(), tree: &part.tree };
         lowers.push(backend.attach(&files, &part.place)?);

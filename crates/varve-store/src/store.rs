@@ -17,7 +17,7 @@ use varve_fs::{
 };
 use varve_types::{DiffId, Digest};
 
-use crate::{Error, Lease, Result, error::cannot};
+use crate::{Error, Lease, Result, error::cannot, mounts::Run};
 
 /// The newest format of what lies under `varve/` that this code knows.
 pub const FORMAT: u32 = 1;
@@ -61,6 +61,8 @@ struct Shared {
     /// Whether all directories are there. Only the first writing call makes them.
     made: AtomicBool,
     boot: Option<String>,
+    /// The run directory, once that was made.
+    run: OnceLock<Run>,
 }
 
 /// Proof that the store is held so that no sweep runs. Held for moments only.
@@ -100,13 +102,19 @@ impl Store {
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id");
         let boot = boot.ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
         let (made, backend) = (AtomicBool::new(made), OnceLock::new());
-        let shared = Shared { root: root.to_owned(), options, backend, made, boot };
+        let (root, run) = (root.to_owned(), OnceLock::new());
+        let shared = Shared { root, options, backend, made, boot, run };
         Ok(Self { shared: Arc::new(shared) })
     }
 
     /// The store's directory.
     pub fn root(&self) -> &Path {
         &self.shared.root
+    }
+
+    /// The run directory of this process, when it was asked for before.
+    pub(crate) fn known_run(&self) -> &OnceLock<Run> {
+        &self.shared.run
     }
 
     /// What was chosen when the store was opened.

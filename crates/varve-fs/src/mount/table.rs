@@ -3,11 +3,15 @@
 use std::{
     ffi::OsString,
     fs,
+    io::Read as _,
     os::unix::ffi::OsStringExt,
     path::{Path, PathBuf},
 };
 
 use super::MountError;
+
+/// Bytes of a table with some dozens of rows.
+const TEXT_SIZE_BYTES_USUAL: usize = 16 << 10;
 
 /// What is mounted in a mount namespace, as it was when it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,11 +49,11 @@ impl Table {
     /// Reads the table of this process's namespace.
     pub fn read() -> Result<Self, MountError> {
         let path = Path::new("/proc/self/mountinfo");
-        let text = fs::read(path).map_err(|source| MountError::Path {
-            action: "read",
-            path: path.to_owned(),
-            source,
-        })?;
+        // The kernel does not say how long the text is; many small reads cost more than this.
+        let mut text = Vec::with_capacity(TEXT_SIZE_BYTES_USUAL);
+        fs::File::open(path)
+            .and_then(|mut file| file.read_to_end(&mut text))
+            .map_err(|source| MountError::Path { action: "read", path: path.to_owned(), source })?;
         Self::parse(&text)
     }
 

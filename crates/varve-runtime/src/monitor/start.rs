@@ -17,15 +17,15 @@
 //! holds it, and a starter that is killed changes nothing.
 
 use std::{
-    ffi::OsString,
+    ffi::{CStr, OsString},
     fs::{self, File},
     io::{self, Read as _, Write as _},
     os::{
         fd::{AsRawFd as _, OwnedFd},
-        unix::net::UnixStream,
+        unix::{net::UnixStream, process::CommandExt as _},
     },
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
 };
 
 use rustix::stdio::{self, stdin as channel_left, stdout as lock_left};
@@ -38,9 +38,15 @@ use crate::{
         Answer, Attach, Client, ClientError, Granted, Refused,
         frame::{self, Decoder},
     },
+    oci::protected_command,
     state::{self, StateError},
     sys,
 };
+
+/// What a monitor's command line begins with.
+const NAME: &str = "varve";
+/// The name by which it is listed: 15 bytes at most.
+const NAME_SHOWN: &CStr = c"varve-monitor";
 
 /// What a monitor is told.
 #[derive(Debug, Serialize, Deserialize)]
@@ -117,7 +123,9 @@ fn launch(
     })?;
     let (ours, theirs) = UnixStream::pair().map_err(MonitorError::io("make a pair of sockets"))?;
     let locked = lock.file().try_clone().map_err(MonitorError::io("keep the lock"))?;
-    let monitor = Command::new(program)
+    let (mut monitor, _view) = protected_command(program);
+    let monitor = monitor
+        .arg0(NAME)
         .args(arguments)
         .current_dir("/")
         .stdin(OwnedFd::from(theirs))
@@ -156,6 +164,8 @@ pub fn accept() -> Result<(Config, StartChannel, FileLock), MonitorError> {
     let lock = FileLock::try_exclusive_on(File::from(locked))
         .map_err(inherit())?
         .ok_or(MonitorError::Watched)?;
+    // For those who list processes: the name would be a descriptor's number.
+    let _ = rustix::thread::set_name(NAME_SHOWN);
     let mut stream = UnixStream::from(channel);
     match receive(&mut stream).map_err(inherit())? {
         Some((frame::CONFIG, content)) => {

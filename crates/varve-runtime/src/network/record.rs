@@ -295,11 +295,12 @@ impl Records {
     }
 
     pub(crate) fn write_network(&self, network: &Network) -> Result<()> {
-        write(&self.networks, &network.id, network)
+        write(&self.networks, &network.id, network, durable::replace_through)
     }
 
     pub(crate) fn write_sandbox(&self, sandbox: &Sandbox) -> Result<()> {
-        write(&self.sandboxes, &sandbox.container.to_string(), sandbox)
+        let name = sandbox.container.to_string();
+        write(&self.sandboxes, &name, sandbox, durable::replace_through_unsynced)
     }
 
     pub(crate) fn write_zone(&self, network_id: &str, zone: &Zone) -> Result<()> {
@@ -312,7 +313,7 @@ impl Records {
         if there.as_ref() == Some(zone) {
             return Ok(());
         }
-        write(&self.names, network_id, zone)
+        write(&self.names, network_id, zone, durable::replace_through_unsynced)
     }
 
     pub(crate) fn remove_network(&self, id: &str) -> Result<()> {
@@ -324,13 +325,15 @@ impl Records {
     }
 }
 
-fn write(directory: &Path, name: &str, record: &impl Serialize) -> Result<()> {
+/// Puts bytes in the place of a file, by way of a temporary one; synced or not.
+type Replace = fn(&Path, &Path, &[u8], u32) -> io::Result<()>;
+
+fn write(directory: &Path, name: &str, record: &impl Serialize, replace: Replace) -> Result<()> {
     let path = directory.join(format!("{name}.json"));
     let bytes = serde_json::to_vec(record)
         .map_err(|source| Error::Damaged { path: path.clone(), source })?;
     // The lock is held: a temporary name that a killed process left is used again.
-    durable::replace_through(&directory.join("new"), &path, &bytes, 0o600)
-        .map_err(Error::file("write", path))
+    replace(&directory.join("new"), &path, &bytes, 0o600).map_err(Error::file("write", path))
 }
 
 fn remove(directory: &Path, name: &str) -> Result<()> {

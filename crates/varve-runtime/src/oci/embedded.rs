@@ -56,6 +56,7 @@ use crate::{
 };
 
 pub(crate) use order::serve;
+pub(crate) use program::protected_command;
 
 /// Seccomp filters in the order of their installation; the kernel asks all, the strictest wins.
 type Filters = Vec<Vec<Instruction>>;

@@ -32,6 +32,8 @@ pub(crate) struct Run {
     path: PathBuf,
     /// Whether the mount namespace is another than the one that made the store's directory.
     pub(crate) is_private: bool,
+    /// The mount namespace that it was found in.
+    mounts: String,
 }
 
 /// Proof that nobody else mounts, unmounts or judges holders. Whoever has it takes no lock of the
@@ -47,6 +49,12 @@ impl Run {
         let path = self.path.join("lock");
         let lock = FileLock::exclusive(&path).map_err(cannot("lock", &path))?;
         Ok(Mounting { _lock: lock })
+    }
+
+    /// Whether it is there, and this process still sees the mounts in it.
+    fn is_still_ours(&self) -> bool {
+        let here = read_link(Path::new("/proc/self/ns/mnt"));
+        here.is_some_and(|here| here == self.mounts) && self.path.join(RECORD).exists()
     }
 
     /// A path in the directory.
@@ -73,6 +81,18 @@ impl Run {
 impl Store {
     /// The run directory, made where it is missing.
     pub(crate) fn run(&self) -> Result<Run> {
+        if let Some(known) = self.known_run().get()
+            && known.is_still_ours()
+        {
+            return Ok(known.clone());
+        }
+        let run = self.make_run()?;
+        // The first stays: one process is in one mount namespace, but for tests.
+        let _ = self.known_run().set(run.clone());
+        Ok(run)
+    }
+
+    fn make_run(&self) -> Result<Run> {
         self.make()?;
         let top = self.run_root();
         make(top)?;
@@ -98,7 +118,7 @@ impl Store {
             here.write(&path)?;
         }
         keep_to_itself(&path)?;
-        Ok(Run { path, is_private })
+        Ok(Run { path, is_private, mounts: here.mounts })
     }
 
     /// A directory below the run directory for what is the machine's and of no mount namespace, such
@@ -270,7 +290,7 @@ fn make(path: &Path) -> Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    durable::create_directories(path, DIRECTORY_MODE).map_err(cannot("create", path))
+    durable::create_directories_unsynced(path, DIRECTORY_MODE).map_err(cannot("create", path))
 }
 
 /// What lies in a directory, which may be missing.

@@ -44,6 +44,16 @@ pub(super) fn command(program: &Path) -> io::Result<(Command, Option<OwnedFd>)> 
     Ok((command, handle))
 }
 
+/// A command that executes `program` from a place where nobody can write to it, if that can be had
+/// without a copy: then it may become containers' processes itself. The handle must live until it
+/// is spawned.
+pub(crate) fn protected_command(program: &Path) -> (Command, Option<OwnedFd>) {
+    let view = if is_read_only(program) { None } else { read_only_view(program).ok() };
+    use std::os::fd::AsRawFd as _;
+    let path = view.as_ref().map(|view| format!("/proc/self/fd/{}", view.as_raw_fd()));
+    (Command::new(path.map_or_else(|| program.to_owned(), PathBuf::from)), view)
+}
+
 fn read_only_view(program: &Path) -> io::Result<OwnedFd> {
     let view = mounts::copy(program, Bind::Alone)?;
     let read_only = MountAttributes { set: libc::MOUNT_ATTR_RDONLY, ..Default::default() };
