@@ -14,6 +14,7 @@
 //!    waits for them. [`External`] runtimes let go of them, so their caller is to be a child
 //!    subreaper (`PR_SET_CHILD_SUBREAPER`). The kernel ends a first process only after every other
 //!    process of its namespace was waited for: who waits for it waits for the others as well.
+//!    An [`Embedded`] first process is killed with the thread that called: nothing runs unwatched.
 //! 3. Only the bundle says what a container is; image data in it never names a path of the host.
 //! 4. [`delete`](Runtime::delete) succeeds only when nothing is left.
 //!

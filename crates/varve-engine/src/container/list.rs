@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use jiff::Timestamp;
+use varve_runtime::state;
 use varve_store::Names;
 use varve_types::{
     ImageId,
@@ -13,7 +14,7 @@ use varve_types::{
     },
 };
 
-use super::ContainerError;
+use super::{ContainerError, watch::Left};
 use crate::{Engine, Error, Filters, Result, find, network::NetworksNow};
 
 /// Which containers to list.
@@ -79,12 +80,27 @@ impl Engine {
         let mut found = Vec::new();
         for container in containers {
             match self.read_state(&container) {
+                Ok(state) if self.has_gone_with_its_end(&container, &state) => {}
                 Ok(state) => found.push((container, state)),
                 Err(Error::Container(ContainerError::NoSuch(_))) => {}
                 Err(error) => return Err(error),
             }
         }
         Ok(found)
+    }
+
+    /// Whether a container that was to be removed at its end has ended without, because its
+    /// monitor was killed, and is removed now.
+    fn has_gone_with_its_end(&self, container: &Container, state: &State) -> bool {
+        if !container.host_config.auto_remove || state.status != Status::Exited {
+            return false;
+        }
+        let directory = self.store.container_path(&container.id);
+        let mut left = Left { engine: self, container };
+        let ended = state.finished_at.unwrap_or_default();
+        // Where it cannot be done, the container is listed, and can be removed by hand.
+        let _ = state::recover(&directory, &mut left, ended);
+        !directory.exists()
     }
 }
 

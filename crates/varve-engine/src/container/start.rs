@@ -25,6 +25,8 @@ const STOP_TIMEOUT_S: i64 = 10;
 const KILLED_TIME_MAX: Duration = Duration::from_secs(10);
 /// This program, which watches.
 const PROGRAM: &str = "/proc/self/exe";
+/// How long a container may be in the hands of others who start or remove it.
+const BUSY_TIME_MAX: Duration = Duration::from_secs(30);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How a container is to be stopped.
@@ -63,18 +65,19 @@ impl Engine {
     /// Starts a container. One that runs stays as it is. `Err` is
     /// [`ContainerError::NotStarted`] when it could not be started.
     pub fn start_container(&self, ctx: &Ctx<'_>, container: &Container) -> Result<()> {
-        if !self.is_to_be_started(ctx, container)? {
-            return Ok(());
-        }
         let config = self.monitor_config(container)?;
         let arguments = role::monitor_arguments(self, container);
-        match monitor::start(Path::new(PROGRAM), &arguments, &config) {
-            Ok(Started { answer: Ok(_), .. }) => Ok(()),
-            Ok(Started { answer: Err(refused), monitor }) => Err(not_run(refused, monitor)),
-            // Another command starts it: as good.
-            Err(MonitorError::Watched) => self.wait_until_started(container),
-            Err(error) => Err(ContainerError::Monitor(error).into()),
+        let until = Instant::now() + BUSY_TIME_MAX;
+        while self.is_to_be_started(ctx, container)? {
+            return match monitor::start(Path::new(PROGRAM), &arguments, &config) {
+                Ok(Started { answer: Ok(_), .. }) => Ok(()),
+                Ok(Started { answer: Err(refused), monitor }) => Err(not_run(refused, monitor)),
+                // Another command starts or removes it: what becomes of that, counts.
+                Err(MonitorError::Watched) if Instant::now() < until => continue,
+                Err(error) => Err(ContainerError::Monitor(error).into()),
+            };
         }
+        Ok(())
     }
 
     /// [`start_container`](Self::start_container), attached from before its command runs. One that
@@ -85,20 +88,21 @@ impl Engine {
         container: &Container,
         attach: Attach,
     ) -> Result<Client> {
-        if !self.is_to_be_started(ctx, container)? {
-            return self.attach_container(ctx, container, attach);
-        }
         let config = self.monitor_config(container)?;
         let arguments = role::monitor_arguments(self, container);
-        match monitor::start_attached(Path::new(PROGRAM), &arguments, &config, attach) {
-            Ok(StartedAttached { answer: Ok(client), .. }) => Ok(client),
-            Ok(StartedAttached { answer: Err(refused), monitor }) => Err(not_run(refused, monitor)),
-            Err(MonitorError::Watched) => {
-                self.wait_until_started(container)?;
-                self.attach_container(ctx, container, attach)
-            }
-            Err(error) => Err(ContainerError::Monitor(error).into()),
+        let until = Instant::now() + BUSY_TIME_MAX;
+        while self.is_to_be_started(ctx, container)? {
+            let program = Path::new(PROGRAM);
+            return match monitor::start_attached(program, &arguments, &config, attach) {
+                Ok(StartedAttached { answer: Ok(client), .. }) => Ok(client),
+                Ok(StartedAttached { answer: Err(refused), monitor }) => {
+                    Err(not_run(refused, monitor))
+                }
+                Err(MonitorError::Watched) if Instant::now() < until => continue,
+                Err(error) => Err(ContainerError::Monitor(error).into()),
+            };
         }
+        self.attach_container(ctx, container, attach)
     }
 
     /// Whether a container is to be started: one that runs, or soon does again, is not.
@@ -109,19 +113,6 @@ impl Engine {
             Status::Removing => Err(ContainerError::StartRemoving.into()),
             _ => Ok(true),
         }
-    }
-
-    fn wait_until_started(&self, container: &Container) -> Result<()> {
-        let directory = self.store.container_path(&container.id);
-        let until = Instant::now() + KILLED_TIME_MAX;
-        while Instant::now() < until {
-            let state = state::read(&directory).map_err(ContainerError::State)?;
-            if state.status != Status::Created || state.monitor.is_none() {
-                return Ok(());
-            }
-            std::thread::sleep(POLL_INTERVAL);
-        }
-        Err(ContainerError::Monitor(MonitorError::Watched).into())
     }
 
     fn monitor_config(&self, container: &Container) -> Result<monitor::Config> {

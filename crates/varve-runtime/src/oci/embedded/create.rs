@@ -8,9 +8,10 @@ use std::{
 };
 
 use rustix::{
+    event::{PollFd, PollFlags, Timespec},
     fs::{Mode, OFlags},
     io::Errno,
-    process::{DumpableBehavior, Pid, Signal, kill_process},
+    process::{DumpableBehavior, Pid, PidfdFlags, Signal, kill_process, pidfd_open},
     thread::{Gid, Uid},
 };
 
@@ -45,6 +46,8 @@ struct Birth {
     cgroup: Cgroup,
     filters: Filters,
     stdio: Stdio,
+    /// The process whose child it is.
+    guardian: OwnedFd,
 }
 
 /// Whether a container of this bundle can be made in this very process.
@@ -95,8 +98,9 @@ fn make(
         .map_err(Failed::from)
         .and_then(|gate| {
             let bundle = bundle.to_owned();
-            let birth = Birth { config, bundle, cgroup: cgroup.clone(), filters, stdio };
-            bear(birth, gate, sibling)
+            let guardian = guardian(sibling)?;
+            let cgroup = cgroup.clone();
+            bear(Birth { config, bundle, cgroup, filters, stdio, guardian }, gate, sibling)
         });
     let stored = born.and_then(|(pid, terminal)| {
         let failed = |error| {
@@ -185,6 +189,27 @@ fn group(id: &str, config: &Config) -> Result<(Cgroup, Vec<Unenforced>), OciErro
     Ok((group, unenforced))
 }
 
+/// A handle to the process whose child the first process becomes.
+fn guardian(sibling: bool) -> Result<OwnedFd, Failed> {
+    let me = rustix::process::getpid();
+    let process = if sibling { rustix::process::getppid().unwrap_or(me) } else { me };
+    let handle = pidfd_open(process, PidfdFlags::empty());
+    handle.map_err(|error| io_error("reach", "the container's monitor")(error).into())
+}
+
+/// Has the kernel kill this process when the one that watches it is gone: what nobody watches is
+/// not to run on. A change of user undoes it.
+fn die_with(guardian: &OwnedFd) -> Step<()> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+        .map_err(init("ask to be killed with the monitor"))?;
+    // It may have gone before.
+    let mut gone = PollFd::new(guardian, PollFlags::IN);
+    match rustix::event::poll(std::slice::from_mut(&mut gone), Some(&Timespec::default())) {
+        Ok(0) | Err(Errno::INTR) => Ok(()),
+        _ => Err(StartFailure::Init("the monitor is gone".to_owned())),
+    }
+}
+
 /// Makes the first process, which is to wait at the gate, and waits until it is ready. Returns it
 /// with its terminal.
 fn bear(birth: Birth, gate: OwnedFd, sibling: bool) -> Result<(i32, Option<OwnedFd>), Failed> {
@@ -265,8 +290,9 @@ fn prepare(birth: Birth, channel: &OwnedFd, gate: &OwnedFd) -> Step<Prepared> {
         return Err(StartFailure::Init("the parent is gone".to_owned()));
     }
     sys::reset_signals();
+    let Birth { config, bundle, cgroup, filters, stdio, guardian } = birth;
+    die_with(&guardian)?;
     rustix::process::setsid().map_err(init("setsid"))?;
-    let Birth { config, bundle, cgroup, filters, stdio } = birth;
     namespaces::enter_inside(&config).map_err(init("join namespaces"))?;
     if config.is_new(NamespaceKind::User) {
         become_root().map_err(init("become root of the user namespace"))?;
@@ -284,10 +310,11 @@ fn prepare(birth: Birth, channel: &OwnedFd, gate: &OwnedFd) -> Step<Prepared> {
     let pair = rootfs::enter(&rootfs::Plan { config: &config, bundle: &bundle, cgroup: &cgroup })?;
     namespaces::set_up(&config)?;
     let master = streams::take(stdio, pair, process.user.uid)?;
-    let mut kept = vec![channel.as_raw_fd(), gate.as_raw_fd()];
+    let mut kept = vec![channel.as_raw_fd(), gate.as_raw_fd(), guardian.as_raw_fd()];
     kept.extend(master.as_ref().map(AsRawFd::as_raw_fd));
     sys::close_all_but(&mut kept).map_err(init("close what is open"))?;
     let ready = identity::assume(&process, &filters)?;
+    die_with(&guardian)?;
     Ok((ready, master))
 }
 
