@@ -34,6 +34,12 @@ impl IgnoreError {
     }
 }
 
+/// The files that may hold the patterns for a Dockerfile, in the order in which they are looked for:
+/// the first one that is there counts alone.
+pub fn file_names(dockerfile: &str) -> [String; 2] {
+    [format!("{dockerfile}.dockerignore"), ".dockerignore".to_owned()]
+}
+
 /// Patterns of paths, in order.
 #[derive(Debug, Clone, Default)]
 pub struct Ignore {

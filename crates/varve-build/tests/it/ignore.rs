@@ -91,6 +91,12 @@ fn comments_blanks_and_marks_do_not_count() {
 }
 
 #[test]
+fn a_file_beside_the_dockerfile_counts_before_the_common_one() {
+    let names = varve_build::ignore::file_names("docker/D3");
+    assert_eq!(names, ["docker/D3.dockerignore", ".dockerignore"]);
+}
+
+#[test]
 fn patterns_that_are_none_are_refused() {
     check_ignore("[a", expect!["error: syntax error in pattern: [a"]);
     check_ignore("!", expect![[r#"error: illegal exclusion pattern: "!""#]]);
