@@ -26,12 +26,17 @@ pub mod facts;
 mod fill;
 pub mod find;
 pub mod list;
+pub mod pause;
+mod processes;
 pub mod remove;
 pub mod rename;
 pub mod role;
 pub mod session;
 mod settle;
 pub mod start;
+pub mod stats;
+pub mod top;
+pub mod update;
 pub mod volume_list;
 pub mod volumes;
 mod watch;
@@ -45,6 +50,7 @@ pub use list::ListContainers;
 pub use remove::RemoveContainer;
 pub use role::Role;
 pub use start::{Stop, not_started};
+pub use update::UpdateContainer;
 pub use volumes::{CreateVolume, RemoveVolume};
 
 pub use varve_runtime::{

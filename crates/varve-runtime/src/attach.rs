@@ -23,6 +23,7 @@ pub use keys::{DetachKeys, KeysError, Typed};
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use varve_types::container::RestartPolicy;
 
 /// The socket's name in a container's run directory.
 pub const SOCKET_FILE: &str = "monitor.sock";
@@ -39,6 +40,8 @@ pub enum Request {
     Signal(Signal),
     /// To say that its processes were frozen, or thawed: health checks then pause.
     Paused(bool),
+    /// To have another policy for its end from now on.
+    Restarts(RestartPolicy),
     /// To run another process in it.
     Exec(Exec),
     /// To give its terminal another size.

@@ -38,6 +38,7 @@ pub use exec::{ExecRequest, exec_process};
 pub use limits::{LimitError, settle_limits};
 pub use machine::{Cgroups, Controls, HostDevice, Machine, ResourceLimit};
 pub use process::replace_or_append;
+pub use resources::cgroup_limits;
 pub use security::{SecurityError, SecurityOptions};
 
 use crate::{seccomp, users::ResolvedUser};

@@ -121,9 +121,9 @@ pub enum ContainerError {
     /// A process was to be run in a container whose processes are frozen. Holds what it was called.
     #[error("Container {} is paused, unpause the container before exec", Printable(.0))]
     ExecPaused(String),
-    /// A process was to be run in a container that waits to be started again.
+    /// A container was to run that waits to be started again.
     #[error("Container {0} is restarting, wait until the container is running")]
-    ExecRestarting(ContainerId),
+    Restarting(ContainerId),
     /// The process could not be run in the container.
     #[error("{}", .0.message)]
     Exec(Refused),
@@ -203,7 +203,7 @@ impl ContainerError {
             | Self::AttachPaused
             | Self::AttachRestarting
             | Self::ExecPaused(_)
-            | Self::ExecRestarting(_)
+            | Self::Restarting(_)
             | Self::AlreadyPaused(_)
             | Self::NotPaused(_) => Kind::Conflict,
             Self::BindSource { .. } => Kind::Denied,

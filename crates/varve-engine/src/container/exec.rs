@@ -59,7 +59,7 @@ impl Engine {
                 return Err(ContainerError::ExecPaused(request.called.to_owned()).into());
             }
             (Status::Restarting, _) => {
-                return Err(ContainerError::ExecRestarting(container.id).into());
+                return Err(ContainerError::Restarting(container.id).into());
             }
             (Status::Running, Some(first)) => first,
             _ => return Err(ContainerError::NotRunning(container.id).into()),

@@ -12,7 +12,7 @@ use std::{
 };
 
 use serde::de::DeserializeOwned;
-use varve_types::Kind;
+use varve_types::{Kind, container::RestartPolicy};
 
 use super::{
     Answer, Attach, Condition, Exec, Exit, Granted, Refused, Request, SOCKET_FILE, Signal, Size,
@@ -117,6 +117,11 @@ impl Client {
     /// Tells that the container's processes were frozen or thawed.
     pub fn paused(run_dir: &Path, paused: bool) -> Result<(), ClientError> {
         Self::ask(run_dir, &Request::Paused(paused)).map(drop)
+    }
+
+    /// Has the container started again by another policy from now on.
+    pub fn restarts(run_dir: &Path, policy: RestartPolicy) -> Result<(), ClientError> {
+        Self::ask(run_dir, &Request::Restarts(policy)).map(drop)
     }
 
     /// Gives the container's terminal another size.

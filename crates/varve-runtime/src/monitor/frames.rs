@@ -82,6 +82,10 @@ impl Life<'_> {
                 let purpose = exec.attach.map_or(Purpose::Closing, Purpose::Exec);
                 (purpose, self.exec(client, exec))
             }
+            Request::Restarts(policy) => {
+                self.config.restart = policy;
+                (Purpose::Closing, Ok(plain))
+            }
             Request::Resize(size) => {
                 self.streams.resize(size);
                 (Purpose::Closing, Ok(plain))

@@ -18,11 +18,17 @@ pub(super) fn resources(request: &Request) -> Result<Option<LinuxResources>, Spe
     if machine.cgroups == Cgroups::None {
         return Ok(None);
     }
-    let mut resources = LinuxResources::default();
+    let mut resources = cgroup_limits(host, machine);
     // Device rules cannot be set from within a user namespace.
     if !machine.rootless {
         resources.set_devices(Some(device_rules(request)?));
     }
+    Ok(Some(resources))
+}
+
+/// The limits alone, as `update` sets them.
+pub fn cgroup_limits(host: &HostConfig, machine: &Machine) -> LinuxResources {
+    let mut resources = LinuxResources::default();
     resources.set_memory(Some(memory(host, machine)));
     resources.set_cpu(cpu(host));
     let pids = host.pids_limit.filter(|limit| *limit != 0);
@@ -32,7 +38,7 @@ pub(super) fn resources(request: &Request) -> Result<Option<LinuxResources>, Spe
         pids
     }));
     resources.set_block_io(Some(block_io(host)));
-    Ok(Some(resources))
+    resources
 }
 
 fn memory(host: &HostConfig, machine: &Machine) -> LinuxMemory {

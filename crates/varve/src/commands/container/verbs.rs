@@ -160,7 +160,6 @@ pub(crate) struct Commit<'a> {
 
 /// What containers to count.
 #[derive(Debug, Clone, Copy)]
-#[allow(dead_code, reason = "read by the engine's verbs, which come next")]
 pub(crate) struct Stats<'a> {
     /// None for all that run.
     pub(crate) containers: &'a [String],
@@ -170,7 +169,6 @@ pub(crate) struct Stats<'a> {
 
 /// Limits to be changed; none stays as it is.
 #[derive(Debug, Clone, Default, PartialEq)]
-#[allow(dead_code, reason = "read by the engine's verbs, which come next")]
 pub(crate) struct Update {
     pub(crate) blkio_weight: Option<u16>,
     pub(crate) cpu_period: Option<i64>,

@@ -1,31 +1,51 @@
 //! Containers that run: frozen, limited anew, looked at.
 
+use varve_engine::container::UpdateContainer;
 use varve_types::container::listing::{ProcessTable, Usage};
 
-use super::{Result, Stats, Update, unready};
+use super::{Result, Stats, Update};
 use crate::ui::Ui;
 
 /// Freezes all processes of a container.
-pub(crate) fn pause(_ui: &Ui, _name: &str) -> Result<()> {
-    unready("pause")
+pub(crate) fn pause(ui: &Ui, name: &str) -> Result<()> {
+    let engine = ui.engine()?;
+    Ok(engine.pause_container(&ui.silent(), &engine.container(name)?)?)
 }
 
 /// Lets the processes of a container go on.
-pub(crate) fn unpause(_ui: &Ui, _name: &str) -> Result<()> {
-    unready("unpause")
+pub(crate) fn unpause(ui: &Ui, name: &str) -> Result<()> {
+    let engine = ui.engine()?;
+    Ok(engine.unpause_container(&ui.silent(), &engine.container(name)?)?)
 }
 
 /// Changes limits of a container.
-pub(crate) fn update(_ui: &Ui, _name: &str, _request: &Update) -> Result<()> {
-    unready("update")
+pub(crate) fn update(ui: &Ui, name: &str, request: &Update) -> Result<()> {
+    let request = UpdateContainer {
+        blkio_weight: request.blkio_weight,
+        cpu_period: request.cpu_period,
+        cpu_quota: request.cpu_quota,
+        cpu_realtime_period: request.cpu_realtime_period,
+        cpu_realtime_runtime: request.cpu_realtime_runtime,
+        cpu_shares: request.cpu_shares,
+        nano_cpus: request.nano_cpus,
+        cpuset_cpus: request.cpuset_cpus.clone(),
+        cpuset_mems: request.cpuset_mems.clone(),
+        memory_bytes: request.memory_bytes,
+        memory_reservation_bytes: request.memory_reservation_bytes,
+        memory_swap_bytes: request.memory_swap_bytes,
+        pids_limit: request.pids_limit,
+        restart: request.restart,
+    };
+    Ok(ui.engine()?.update_container(&ui.silent(), name, &request)?)
 }
 
 /// Lists the processes of a container with `ps` and the options given.
-pub(crate) fn top(_ui: &Ui, _name: &str, _options: &[String]) -> Result<ProcessTable> {
-    unready("top")
+pub(crate) fn top(ui: &Ui, name: &str, options: &[String]) -> Result<ProcessTable> {
+    let engine = ui.engine()?;
+    Ok(engine.top_container(&ui.silent(), &engine.container(name)?, options)?)
 }
 
 /// Counts what containers use.
-pub(crate) fn stats(_ui: &Ui, _request: &Stats<'_>) -> Result<Vec<Usage>> {
-    unready("stats")
+pub(crate) fn stats(ui: &Ui, request: &Stats<'_>) -> Result<Vec<Usage>> {
+    Ok(ui.engine()?.container_usage(&ui.silent(), request.containers, request.all)?)
 }

@@ -1,0 +1,51 @@
+//! `pause` and `unpause`: all processes of a container frozen where they are, and let go on.
+
+use varve_runtime::attach::{Client, ClientError};
+use varve_types::{
+    Ctx,
+    container::{Container, State, Status},
+};
+
+use super::ContainerError;
+use crate::{Engine, Result};
+
+impl Engine {
+    /// The state of a container that runs, frozen or not; an error of one that does not.
+    pub(crate) fn running_state(&self, ctx: &Ctx<'_>, container: &Container) -> Result<State> {
+        let state = self.container_state(ctx, container)?;
+        match state.status {
+            Status::Running | Status::Paused => Ok(state),
+            Status::Restarting => Err(ContainerError::Restarting(container.id).into()),
+            _ => Err(ContainerError::NotRunning(container.id).into()),
+        }
+    }
+
+    /// Freezes all processes of a container.
+    pub fn pause_container(&self, ctx: &Ctx<'_>, container: &Container) -> Result<()> {
+        if self.running_state(ctx, container)?.status == Status::Paused {
+            return Err(ContainerError::AlreadyPaused(container.id).into());
+        }
+        let runtime = self.runtime(container)?;
+        runtime.pause(&container.id.to_string()).map_err(|error| {
+            let reason = error.docker_text();
+            ContainerError::Invalid(format!("Cannot pause container {}: {reason}", container.id))
+        })?;
+        // Health checks wait from here on. One that ended just now has nothing to tell.
+        match Client::paused(&self.bundle_path(&container.id)?, true) {
+            Ok(()) | Err(ClientError::NotRunning | ClientError::Gone) => Ok(()),
+            Err(error) => {
+                // Frozen, and nobody would know.
+                let _ = runtime.resume(&container.id.to_string());
+                Err(ContainerError::Client(error).into())
+            }
+        }
+    }
+
+    /// Lets the processes of a container go on.
+    pub fn unpause_container(&self, ctx: &Ctx<'_>, container: &Container) -> Result<()> {
+        if self.running_state(ctx, container)?.status != Status::Paused {
+            return Err(ContainerError::NotPaused(container.id).into());
+        }
+        self.resume_container(container)
+    }
+}
