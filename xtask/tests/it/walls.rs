@@ -11,11 +11,12 @@ use crate::source::{none, workspace};
 const MAY_USE: &[(&str, &[&str])] = &[
     ("varve-types", &[]),
     ("varve-fs", &["types"]),
+    ("varve-init", &[]),
     ("varve-store", &["types", "fs"]),
     ("varve-distribution", &["types", "fs", "store"]),
     ("varve-build", &["types", "fs", "store"]),
     ("varve-runtime", &["types", "fs"]),
-    ("varve-engine", &["types", "fs", "store", "distribution", "build", "runtime"]),
+    ("varve-engine", &["types", "fs", "store", "distribution", "build", "runtime", "init"]),
     ("varve-serve", &["types", "distribution", "engine"]),
     ("varve", &["types", "engine", "serve"]),
     ("varve-testkit", &["types", "fs", "store", "distribution"]),

@@ -4,7 +4,7 @@
 //! ```text
 //! <run directory>/containers/<id>/rootfs     layers, base and upper, mounted
 //! <run directory>/bundles/<id>/config.json   for the runtime; beside it the monitor's socket
-//! varve/containers/<id>/{hosts,hostname,resolv.conf}
+//! varve/containers/<id>/{hosts,hostname,resolv.conf,docker-init}
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -145,14 +145,29 @@ impl Engine {
         let parent = host.cgroup_parent.trim_matches('/');
         let parent = if parent.is_empty() { "varve" } else { parent };
         paths.cgroup = format!("/{parent}/{}", container.id);
-        paths.init = host.init.unwrap_or(false).then(find_init).flatten();
+        if host.init == Some(true) {
+            paths.init = init(&self.store.container_path(&container.id))?;
+        }
         let uname = rustix::system::uname();
         paths.host_name = uname.nodename().to_string_lossy().into_owned();
         Ok(paths)
     }
 }
 
-/// A program that reaps what nobody waits for, as Docker brings along.
+/// The program for `--init`: ours, written beside the container's other files.
+fn init(directory: &Path) -> Result<Option<PathBuf>> {
+    if varve_init::PROGRAM.is_empty() {
+        return Ok(find_init());
+    }
+    let path = directory.join("docker-init");
+    durable::replace_unsynced(&path, varve_init::PROGRAM, 0o755).map_err(|source| {
+        varve_store::Error::Io { action: "write", path: path.clone(), source }
+    })?;
+    Ok(Some(path))
+}
+
+/// An installed program that reaps what nobody waits for, for architectures that ours is not
+/// written for.
 fn find_init() -> Option<PathBuf> {
     const PLACES: [&str; 6] = [
         "/usr/bin/docker-init",
@@ -172,7 +187,7 @@ fn make_spec(
 ) -> Result<Spec, Refused> {
     let host = &container.host_config;
     if host.init == Some(true) && paths.init.is_none() {
-        let text = "docker-init, tini or catatonit is needed for --init, and none is installed";
+        let text = "docker-init, tini or catatonit is needed for --init here, and none is installed";
         return Err(start_refused(text.to_owned(), 125));
     }
     let machine = probe::machine(cgroups(), host.privileged);
