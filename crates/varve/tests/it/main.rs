@@ -2,5 +2,8 @@
 
 mod cli;
 mod files;
+mod guest;
 mod mounts;
+mod pty;
 mod sandbox;
+mod sessions;
