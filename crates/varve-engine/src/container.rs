@@ -2,8 +2,10 @@
 //!
 //! ```text
 //! commit   what a container changed ─▶ a new image
+//! copy     files put into a container and taken out of it
 //! create   image + what was asked for ─▶ record in the store
 //! diff     what a container did to its image's files
+//! export   a container's files as a tar
 //! facts    what became of a container, and all that is known of it
 //! find     a name, an ID or a prefix of one ─▶ record
 //! list     the containers that are here
@@ -17,11 +19,13 @@
 
 mod bundle;
 pub mod commit;
+pub mod copy;
 pub mod create;
 pub mod diff;
 mod error;
 pub mod exec;
 mod executor;
+pub mod export;
 pub mod facts;
 mod fill;
 pub mod find;
@@ -37,12 +41,14 @@ pub mod start;
 pub mod stats;
 pub mod top;
 pub mod update;
+mod view;
 pub mod volume_list;
 pub mod volumes;
 mod watch;
 mod workdir;
 
 pub use commit::Commit;
+pub use copy::{Copied, CopyIn, CopyOut};
 pub use create::{CreateContainer, CreatedContainer};
 pub use error::ContainerError;
 pub use exec::ExecContainer;

@@ -118,6 +118,12 @@ pub enum Error {
     /// A verb of networks.
     #[error(transparent)]
     Network(Box<crate::network::NetworkError>),
+    /// A copy that makes no sense, in the words of Docker's client.
+    #[error("{}", Printable(.0))]
+    Copy(String),
+    /// What was to be copied was not unpacked.
+    #[error(transparent)]
+    Unpack(#[from] varve_fs::unpack::UnpackError),
     /// Pulling or pushing failed.
     #[error(transparent)]
     Transfer(varve_distribution::copy::Error),
@@ -308,6 +314,7 @@ impl Error {
             Self::TagTarget { .. }
             | Self::TagDigest
             | Self::PushDigest
+            | Self::Copy(_)
             | Self::File { .. }
             | Self::Credentials(_)
             | Self::Container(
@@ -324,6 +331,7 @@ impl Error {
             | Self::Output(_)
             | Self::Layers { .. }
             | Self::Upper { .. }
+            | Self::Unpack(varve_fs::unpack::UnpackError::Io { .. })
             | Self::NeedsRoot
             | Self::NotMounted(_)
             | Self::Unreadable { .. }
@@ -353,12 +361,14 @@ impl Error {
             | Self::Pattern
             | Self::PushDigest
             | Self::ImportDigest
+            | Self::Copy(_)
             | Self::Reserved => Kind::Invalid,
             Self::Conflict { .. } | Self::NameInUse { .. } | Self::OnePlatformOfMany(_) => {
                 Kind::Conflict
             }
             Self::Container(error) => error.kind(),
             Self::Network(error) => error.kind(),
+            Self::Unpack(error) => error.kind(),
             Self::NeedsRoot => Kind::Denied,
             Self::Transfer(error) => error.kind(),
             Self::Archive(error) => error.kind(),

@@ -27,7 +27,7 @@ impl Engine {
 
     /// Writes the tar: what a container of the image would find, without whiteouts.
     pub fn export(&self, exporting: &Exporting, output: &mut dyn Write) -> Result<()> {
-        let mut output = Watched { inner: output, has_failed: false };
+        let mut output = Watched::new(output);
         let Err(error) = exporting.contents.stack.write_tar(&exporting.tars, &mut output) else {
             return Ok(());
         };
@@ -40,9 +40,20 @@ impl Engine {
 }
 
 /// Tells errors of writing from those of reading.
-struct Watched<'a> {
+pub(crate) struct Watched<'a> {
     inner: &'a mut dyn Write,
     has_failed: bool,
+}
+
+impl<'a> Watched<'a> {
+    pub(crate) fn new(inner: &'a mut dyn Write) -> Self {
+        Self { inner, has_failed: false }
+    }
+
+    /// Whether what failed was the writing.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.has_failed
+    }
 }
 
 impl Write for Watched<'_> {

@@ -41,8 +41,8 @@ pub mod tree;
 
 pub use compare::Difference;
 pub use container::{
-    Commit, ContainerError, CreateContainer, CreateVolume, CreatedContainer, ListContainers,
-    RemoveContainer, RemoveVolume,
+    Commit, ContainerError, Copied, CopyIn, CopyOut, CreateContainer, CreateVolume,
+    CreatedContainer, ListContainers, RemoveContainer, RemoveVolume,
 };
 pub use contents::Contents;
 pub use df::{DiskUsage, ImageUsage};

@@ -19,4 +19,5 @@ pub mod stack;
 mod sys;
 pub mod tar;
 pub mod tree;
+pub mod unpack;
 pub mod upper;

@@ -155,6 +155,22 @@ pub fn make_private(directory: &Path, is_mount: bool) -> Result<(), MountError> 
         .map_err(MountError::at("make private", directory))
 }
 
+/// Runs `work` on a thread of its own in which everything may be mounted over without anybody
+/// seeing it: what it mounts is gone when it returns. Root only.
+pub fn aside<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, MountError> {
+    let apart = || -> Result<T, MountError> {
+        let root = Path::new("/");
+        crate::sys::unshare_mounts().map_err(MountError::at("leave the mounts of", root))?;
+        let flags = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
+        rustix::mount::mount_change(root, flags).map_err(MountError::at("keep apart", root))?;
+        Ok(work())
+    };
+    std::thread::scope(|scope| match scope.spawn(apart).join() {
+        Ok(done) => done,
+        Err(panic) => std::panic::resume_unwind(panic),
+    })
+}
+
 /// Mounts are steps between which a process may die, as durable writes are.
 fn point(call: Call, path: &Path) -> Result<(), MountError> {
     let failed = |source| MountError::Path { action: "mount", path: path.to_owned(), source };

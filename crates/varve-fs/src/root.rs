@@ -10,15 +10,16 @@ use std::{
     fs::File,
     io,
     os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
         unix::ffi::OsStringExt,
     },
     path::{Component, Path, PathBuf},
 };
 
 use rustix::{
-    fs::{Dir, FileType, Mode, OFlags, ResolveFlags},
+    fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat},
     io::Errno,
+    mount::MountFlags,
 };
 
 /// Times that a resolution is tried again when somebody renamed something on its way.
@@ -79,6 +80,47 @@ impl Root {
                 }
                 opened => drop(opened?),
             }
+        }
+        Ok(())
+    }
+
+    /// What lies at a path, without following it when it is a symbolic link itself. A slash at its
+    /// end follows it and wants a directory.
+    pub fn stat(&self, path: &Path) -> io::Result<Stat> {
+        let node = self.resolve(path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC)?;
+        Ok(rustix::fs::statat(&node, c"", AtFlags::EMPTY_PATH)?)
+    }
+
+    /// What lies at a path, through all symbolic links.
+    pub fn stat_followed(&self, path: &Path) -> io::Result<Stat> {
+        let node = self.resolve(path, OFlags::PATH | OFlags::CLOEXEC)?;
+        Ok(rustix::fs::statat(&node, c"", AtFlags::EMPTY_PATH)?)
+    }
+
+    /// The text of the symbolic link at a path.
+    pub fn read_link(&self, path: &Path) -> io::Result<OsString> {
+        let node = self.resolve(path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC)?;
+        let text = rustix::fs::readlinkat(&node, c"", Vec::new())?;
+        Ok(OsString::from_vec(text.into_bytes()))
+    }
+
+    /// Opens a directory inside, to be listed and changed.
+    pub fn open_to_change(&self, path: &Path) -> io::Result<OwnedFd> {
+        self.resolve(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC)
+    }
+
+    /// Mounts a file or directory of the host over what lies at a path, in the mount table of the
+    /// thread that calls.
+    pub fn mount_over(&self, source: &Path, path: &Path, is_read_only: bool) -> io::Result<()> {
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let place = |node: &OwnedFd| format!("/proc/self/fd/{}", node.as_raw_fd());
+        let below = self.resolve(path, flags)?;
+        rustix::mount::mount_bind_recursive(source, place(&below).as_str())?;
+        if is_read_only {
+            // What is there now is another directory than before.
+            let mounted = self.resolve(path, flags)?;
+            let read_only = MountFlags::BIND | MountFlags::RDONLY;
+            rustix::mount::mount_remount(place(&mounted).as_str(), read_only, c"")?;
         }
         Ok(())
     }

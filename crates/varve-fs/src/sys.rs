@@ -1,4 +1,5 @@
-//! The system calls for which there is no safe function: those of loop devices.
+//! The system calls for which there is no safe function: those of loop devices, and leaving
+//! the common mount table.
 #![allow(unsafe_code)]
 
 use std::{ffi::c_void, os::fd::BorrowedFd, ptr};
@@ -82,6 +83,14 @@ pub(crate) fn configure_loop_device(device: BorrowedFd, config: LoopConfig) -> R
     let call = unsafe { ioctl::Setter::<LOOP_CONFIGURE, LoopConfig>::new(config) };
     // SAFETY: as above; on any other file the kernel refuses the number of the call.
     unsafe { ioctl::ioctl(device, call) }
+}
+
+/// Gives the thread that calls a copy of the mount table, of its own.
+pub(crate) fn unshare_mounts() -> Result<(), Errno> {
+    use rustix::thread::{UnshareFlags, unshare_unsafe};
+    // SAFETY: no memory and no descriptor stops being shared. Of the thread's own are from now on
+    // its mounts, its working directory, its root and its umask, on which nothing of ours relies.
+    unsafe { unshare_unsafe(UnshareFlags::NEWNS | UnshareFlags::FS) }
 }
 
 #[cfg(test)]

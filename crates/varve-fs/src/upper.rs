@@ -6,6 +6,7 @@
 //! read by the same handle by which it was looked at.
 
 mod changes;
+mod copy;
 mod error;
 mod size;
 mod xattrs;
@@ -26,6 +27,7 @@ use crate::{
 };
 
 pub use changes::{UpperChange, changes};
+pub use copy::write_copy;
 pub use error::UpperError;
 pub use size::size;
 use xattrs::Xattrs;
@@ -43,6 +45,8 @@ pub fn write_layer<W: Write>(
 ) -> Result<(W, u64), UpperError> {
     let mut layer = Layer {
         upper,
+        prefix: Vec::new(),
+        what: What::Changes,
         xattrs: Xattrs::new(marks),
         writer: Writer::new(target),
         links: HashMap::new(),
@@ -53,8 +57,20 @@ pub fn write_layer<W: Write>(
     Ok((target, layer.sockets))
 }
 
+/// What a directory is to be taken for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
+    /// An overlay's upper one, of one file system.
+    Changes,
+    /// Files like any others, with what is mounted among them.
+    Files,
+}
+
 struct Layer<'a, W> {
     upper: BorrowedFd<'a>,
+    /// What all names in the tar begin with.
+    prefix: Vec<u8>,
+    what: What,
     xattrs: Xattrs,
     writer: Writer<W>,
     /// Of files with several names, device and number, with the name that was written.
@@ -75,7 +91,7 @@ struct Node<'a> {
 impl<W: Write> Layer<'_, W> {
     fn walk(&mut self) -> Result<(), UpperError> {
         let mut path = Vec::new();
-        let root = open_directory(self.upper, &path)?;
+        let root = open_within(self.upper, &path, self.what)?;
         let mut frames: Vec<Frame> = vec![(0, names(&root, &path)?)];
         // Only the handle of where we are is kept: ways may be longer than handles are many.
         let mut here = Some(root);
@@ -88,7 +104,7 @@ impl<W: Write> Layer<'_, W> {
             };
             let directory = match here.take() {
                 Some(directory) => directory,
-                None => open_directory(self.upper, &path)?,
+                None => open_within(self.upper, &path, self.what)?,
             };
             if !path.is_empty() {
                 path.push(b'/');
@@ -99,7 +115,7 @@ impl<W: Write> Layer<'_, W> {
                 return Err(UpperError::Limit { what: "bytes of a path", limit });
             }
             if self.entry(directory.as_fd(), &name, &path)? {
-                let inner = open_directory(self.upper, &path)?;
+                let inner = open_within(self.upper, &path, self.what)?;
                 frames.push((path.len(), names(&inner, &path)?));
                 here = Some(inner);
             } else {
@@ -122,20 +138,23 @@ impl<W: Write> Layer<'_, W> {
         let stat = rustix::fs::statat(&node, "", AtFlags::EMPTY_PATH).map_err(failed)?;
         let kind = FileType::from_raw_mode(stat.st_mode);
         let is_device = kind == FileType::CharacterDevice;
-        if is_device && stat.st_rdev == 0 {
+        let has_whiteouts = self.what == What::Changes;
+        if has_whiteouts && is_device && stat.st_rdev == 0 {
             self.whiteout(path, name, &stat)?;
             return Ok(false);
         }
         // The one way by which these calls reach a handle that is open for nothing.
         let handle = format!("/proc/self/fd/{}", node.as_raw_fd());
         let found = self.xattrs.read(&handle, path)?;
-        if found.is_whiteout && kind == FileType::RegularFile && stat.st_size == 0 {
+        if has_whiteouts && found.is_whiteout && kind == FileType::RegularFile && stat.st_size == 0
+        {
             self.whiteout(path, name, &stat)?;
             return Ok(false);
         }
-        if name.starts_with(WHITEOUT_PREFIX) {
+        if has_whiteouts && name.starts_with(WHITEOUT_PREFIX) {
             return Err(UpperError::NamedLikeWhiteout { path: path.to_vec() });
         }
+        let path = &*[&*self.prefix, path].concat();
         let node_of = Node { path, stat: &stat, xattrs: &found.kept };
         if kind == FileType::Directory {
             self.directory(&node_of, found.is_opaque)?;
@@ -238,11 +257,15 @@ impl<'a> Node<'a> {
 
 /// Opens a directory below the upper one, through no symbolic link.
 fn open_directory(upper: BorrowedFd, path: &[u8]) -> Result<OwnedFd, UpperError> {
+    open_within(upper, path, What::Changes)
+}
+
+fn open_within(upper: BorrowedFd, path: &[u8], what: What) -> Result<OwnedFd, UpperError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let how = ResolveFlags::BENEATH
-        | ResolveFlags::NO_SYMLINKS
-        | ResolveFlags::NO_MAGICLINKS
-        | ResolveFlags::NO_XDEV;
+    let mut how = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    if what == What::Changes {
+        how |= ResolveFlags::NO_XDEV;
+    }
     let name = if path.is_empty() { b"." } else { path };
     rustix::fs::openat2(upper, name, flags, Mode::empty(), how)
         .map_err(UpperError::io("open", path))

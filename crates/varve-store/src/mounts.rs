@@ -177,6 +177,14 @@ impl Store {
         Ok(Mount::Overlay(overlay).mount(place)?)
     }
 
+    /// Where a holder's overlay is, if it is mounted in this mount namespace.
+    pub fn mounted(&self, holder: &Holder) -> Result<Option<PathBuf>> {
+        let Some(run) = self.run_if_there()? else { return Ok(None) };
+        let place = run.path(holder.place());
+        let is_mounted = Table::read()?.at(&place).next().is_some();
+        Ok(is_mounted.then_some(place))
+    }
+
     /// Takes away what is mounted for a holder, and then its layers, unless others use them. Where
     /// its overlay is in use, that is an error and all stays, or it is detached: its place is free
     /// at once, and those who use it may go on. Nothing mounted is no error.

@@ -173,6 +173,14 @@ pub enum ContainerError {
         /// What it is in the middle of.
         status: Status,
     },
+    /// A path that a container has not got.
+    #[error("Could not find the file {} in container {}", Printable(path), Printable(container))]
+    NoFile {
+        /// The path.
+        path: String,
+        /// The container, as it was typed.
+        container: String,
+    },
     /// A driver's option that is not there. Nothing is mounted for a volume here.
     #[error("create {}: {reason}", Printable(volume))]
     VolumeOption {
@@ -190,7 +198,7 @@ impl ContainerError {
     /// Classifies the error.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::NoSuch(_) | Self::NoSuchVolume(_) => Kind::NotFound,
+            Self::NoSuch(_) | Self::NoSuchVolume(_) | Self::NoFile { .. } => Kind::NotFound,
             Self::NameInUse { .. }
             | Self::Running { .. }
             | Self::VolumeInUse { .. }

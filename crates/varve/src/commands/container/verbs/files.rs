@@ -1,9 +1,12 @@
 //! What is in containers: files copied, compared, written out and made into images.
 
-use varve_types::{Reference, container::listing::Change};
+use std::io;
 
-use super::{Commit, Copy, Result, unready};
-use crate::{commands::output::Output, error::CommandError, ui::Ui};
+use varve_engine::{Copied, CopyIn, CopyOut, Error as EngineError};
+use varve_types::{Printable, Reference, container::listing::Change};
+
+use super::{Commit, Copy, Result};
+use crate::{commands::output::Output, error::CommandError, format::units, ui::Ui};
 
 /// Lists what a container has changed.
 pub(crate) fn diff(ui: &Ui, name: &str) -> Result<Vec<Change>> {
@@ -11,8 +14,12 @@ pub(crate) fn diff(ui: &Ui, name: &str) -> Result<Vec<Change>> {
 }
 
 /// Writes a container's files as a tar.
-pub(crate) fn export(_ui: &Ui, _name: &str, _output: Output<'_>) -> Result<()> {
-    unready("export")
+pub(crate) fn export(ui: &Ui, name: &str, output: Output<'_>) -> Result<()> {
+    output.write(
+        ui,
+        |engine| engine.prepare_container_export(name),
+        |engine, container, output| engine.export_container(&ui.silent(), container, output),
+    )
 }
 
 /// Makes an image of a container; gives its ID.
@@ -33,11 +40,46 @@ pub(crate) fn commit(ui: &Ui, request: &Commit<'_>) -> Result<String> {
 }
 
 /// Copies out of a container, to a path here or `-` for a tar on standard output.
-pub(crate) fn copy_from(_ui: &Ui, _name: &str, _path: &str, _to: &str, _how: Copy) -> Result<()> {
-    unready("cp")
+pub(crate) fn copy_from(ui: &Ui, name: &str, path: &str, to: &str, how: Copy) -> Result<()> {
+    let request = CopyOut { container: name, path, follow_link: how.follow_link };
+    let engine = ui.engine()?;
+    if to == "-" {
+        return match engine.copy_out_as_tar(&ui.silent(), request, &mut io::stdout()) {
+            Err(EngineError::Output(error)) => Err(CommandError::Output(error)),
+            copied => Ok(copied.map(drop)?),
+        };
+    }
+    let copied = engine.copy_out(&ui.silent(), request, &from_here(to)?, how.archive)?;
+    say(ui, copied, how, &from_here(to)?);
+    Ok(())
 }
 
 /// Copies into a container, from a path here or `-` for a tar on standard input.
-pub(crate) fn copy_to(_ui: &Ui, _from: &str, _name: &str, _path: &str, _how: Copy) -> Result<()> {
-    unready("cp")
+pub(crate) fn copy_to(ui: &Ui, from: &str, name: &str, path: &str, how: Copy) -> Result<()> {
+    let request = CopyIn { container: name, path };
+    let engine = ui.engine()?;
+    let copied = if from == "-" {
+        engine.copy_in_tar(&ui.silent(), &mut io::stdin(), request)?
+    } else {
+        engine.copy_in(&ui.silent(), &from_here(from)?, how.follow_link, request)?
+    };
+    say(ui, copied, how, &format!("{name}:{path}"));
+    Ok(())
+}
+
+/// A path from the root, with the slash or dot at its end.
+fn from_here(path: &str) -> Result<String> {
+    if path.starts_with('/') {
+        return Ok(path.to_owned());
+    }
+    let here = std::env::current_dir();
+    let here = here.map_err(|error| CommandError::plain(format!("getwd: {error}"), 1))?;
+    Ok(format!("{}/{path}", here.display()))
+}
+
+fn say(ui: &Ui, copied: Copied, how: Copy, to: &str) {
+    if how.progress {
+        let size = units::size(copied.size_bytes, 3);
+        ui.complain(format_args!("Successfully copied {size} to {}", Printable(to)));
+    }
 }
