@@ -1,7 +1,6 @@
 //! What the commands on containers ask of the engine: one function for each verb.
 //!
-//! These are the only files in which these commands meet the engine. A verb that it has not got yet
-//! says so ([`unready`]) after everything on the line was read and checked.
+//! These are the only files in which these commands meet the engine.
 
 mod files;
 mod life;
@@ -30,12 +29,6 @@ use varve_types::container::RestartPolicy;
 use crate::error::CommandError;
 
 type Result<T> = std::result::Result<T, CommandError>;
-
-/// What a command says whose verb the engine has not got.
-fn unready<T>(verb: &str) -> Result<T> {
-    let text = format!("'{verb}' is not there yet: this version does not run containers");
-    Err(CommandError::plain(text, 1))
-}
 
 /// Whether an error says that there is no such container, volume or network.
 pub(crate) fn is_missing(error: &CommandError) -> bool {
