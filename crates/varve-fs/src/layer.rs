@@ -14,6 +14,10 @@ use crate::{
 
 pub use error::{HeaderFault, LayerError};
 
+const BLOCK_SIZE_BYTES: u64 = 512;
+/// Of a path, in errors.
+const SHOWN_SIZE_BYTES: usize = 256;
+
 /// What is known of a layer once its tar has gone by. Written into the store's layer record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -51,6 +55,8 @@ pub struct TreeParser {
     size_bytes: u64,
     parser: Parser,
     builder: Builder,
+    /// The path of the entry that was read last.
+    last: Option<Vec<u8>>,
     /// The file whose end is still to come.
     file: Option<InodeId>,
     warnings: Vec<String>,
@@ -84,6 +90,7 @@ impl TreeParser {
             size_bytes: 0,
             parser: Parser::new(),
             builder: Builder::new(),
+            last: None,
             file: None,
             warnings: Vec::new(),
             warnings_left_out: 0,
@@ -97,16 +104,36 @@ impl TreeParser {
             let limit = limits::LAYER_INFLATED_SIZE_BYTES_MAX;
             return Err(LayerError::Limit { what: "bytes of a layer", limit });
         }
-        while let Some(event) = self.parser.next(&mut bytes)? {
-            self.take(event)?;
+        loop {
+            match self.parser.next(&mut bytes) {
+                Ok(None) => return Ok(()),
+                Ok(Some(event)) => self.take(event)?,
+                Err(error) => return Err(self.at(error)),
+            }
         }
-        Ok(())
+    }
+
+    /// Says where an error is, once there was an entry.
+    fn at(&self, error: LayerError) -> LayerError {
+        let Some(last) = &self.last else { return error };
+        let offset = match error {
+            LayerError::InvalidHeader { offset, .. } => offset,
+            LayerError::UnexpectedEof => self.size_bytes,
+            // The header is the block that was read last.
+            _ => self.parser.offset().saturating_sub(BLOCK_SIZE_BYTES),
+        };
+        let last: &[u8] = if last.is_empty() { b"/" } else { last };
+        let shown = &last[..last.len().min(SHOWN_SIZE_BYTES)];
+        let more = if shown.len() < last.len() { "…" } else { "" };
+        LayerError::At { entry: lossy(shown) + more, offset, source: Box::new(error) }
     }
 
     /// Ends: the tar must be whole. `diff_id` is what its bytes hash to.
     pub fn finish(mut self, diff_id: DiffId) -> Result<(LayerSummary, Tree), LayerError> {
-        if let Some(event) = self.parser.finish()? {
-            self.take(event)?;
+        match self.parser.finish() {
+            Ok(None) => {}
+            Ok(Some(event)) => self.take(event)?,
+            Err(error) => return Err(self.at(error)),
         }
         let tree = self.builder.finish();
         if self.warnings_left_out > 0 {
@@ -129,9 +156,13 @@ impl TreeParser {
         match event {
             Event::Entry(mut entry) => {
                 self.warn_of(&entry);
-                self.file = match self.builder.apply(&mut entry)? {
-                    Applied::File(id) => Some(id),
-                    Applied::Other | Applied::Skipped => None,
+                let last = self.last.get_or_insert_default();
+                last.clear();
+                last.extend_from_slice(&entry.path);
+                self.file = match self.builder.apply(&mut entry) {
+                    Ok(Applied::File(id)) => Some(id),
+                    Ok(Applied::Other | Applied::Skipped) => None,
+                    Err(error) => return Err(self.at(error)),
                 };
             }
             Event::Data(_) => {}

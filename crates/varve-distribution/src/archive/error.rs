@@ -179,8 +179,9 @@ impl Error {
 impl From<LayerError> for Error {
     fn from(error: LayerError) -> Self {
         match error {
-            LayerError::UnexpectedEof => Self::Truncated,
             LayerError::Read(source) => Self::reading(source),
+            // Docker says no more.
+            error if matches!(error.what(), LayerError::UnexpectedEof) => Self::Truncated,
             other => Self::Tar(other),
         }
     }

@@ -62,6 +62,16 @@ pub enum LayerError {
         /// By how much.
         limit: u64,
     },
+    /// Any other of these, behind the first entry of a layer.
+    #[error("{source} ({}at byte {offset}, last entry `{}`)", source.detail(), Printable(entry))]
+    At {
+        /// The entry itself, if its header could be read, else the one before it.
+        entry: String,
+        /// Where in the uncompressed tar the block begins, or the bytes end.
+        offset: u64,
+        /// What is wrong.
+        source: Box<LayerError>,
+    },
     /// The source of the bytes failed.
     #[error("the archive cannot be read")]
     Read(#[source] io::Error),
@@ -113,18 +123,34 @@ impl LayerError {
             | LayerError::LinkLoop { .. }
             | LayerError::HardLinkToDirectory { .. } => Kind::Invalid,
             LayerError::Limit { .. } => Kind::Exhausted,
+            LayerError::At { source, .. } => source.kind(),
             LayerError::Read(_) => Kind::Internal,
+        }
+    }
+
+    /// The error without its place.
+    pub fn what(&self) -> &Self {
+        if let LayerError::At { source, .. } = self { source.what() } else { self }
+    }
+
+    /// What Docker's words leave out.
+    fn detail(&self) -> String {
+        match self {
+            LayerError::InvalidHeader { fault, .. } => format!("{fault}, "),
+            _ => String::new(),
         }
     }
 }
 
 impl From<LayerError> for io::Error {
     fn from(error: LayerError) -> Self {
-        let kind = match error {
+        let kind = match error.what() {
             LayerError::UnexpectedEof => io::ErrorKind::UnexpectedEof,
-            LayerError::Read(error) => return error,
             _ => io::ErrorKind::InvalidData,
         };
+        if let LayerError::Read(error) = error {
+            return error;
+        }
         io::Error::new(kind, error)
     }
 }

@@ -201,6 +201,11 @@ impl Parser {
         }
     }
 
+    /// Bytes taken so far.
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
     /// Whether the end marker has gone by; whatever follows is not looked at.
     pub fn is_ended(&self) -> bool {
         matches!(self.state, State::Ended)
