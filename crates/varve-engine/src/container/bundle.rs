@@ -160,9 +160,8 @@ fn init(directory: &Path) -> Result<Option<PathBuf>> {
         return Ok(find_init());
     }
     let path = directory.join("docker-init");
-    durable::replace_unsynced(&path, varve_init::PROGRAM, 0o755).map_err(|source| {
-        varve_store::Error::Io { action: "write", path: path.clone(), source }
-    })?;
+    durable::replace_unsynced(&path, varve_init::PROGRAM, 0o755)
+        .map_err(|source| varve_store::Error::Io { action: "write", path: path.clone(), source })?;
     Ok(Some(path))
 }
 
@@ -187,7 +186,8 @@ fn make_spec(
 ) -> Result<Spec, Refused> {
     let host = &container.host_config;
     if host.init == Some(true) && paths.init.is_none() {
-        let text = "docker-init, tini or catatonit is needed for --init here, and none is installed";
+        let text =
+            "docker-init, tini or catatonit is needed for --init here, and none is installed";
         return Err(start_refused(text.to_owned(), 125));
     }
     let machine = probe::machine(cgroups(), host.privileged);

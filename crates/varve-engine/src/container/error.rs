@@ -217,11 +217,11 @@ impl ContainerError {
             Self::BindSource { .. } => Kind::Denied,
             Self::Exec(_) | Self::NotStarted(_) => Kind::Internal,
             Self::Log(error) => error.kind(),
-            Self::Update { .. } => Kind::Invalid,
             Self::Monitor(error) => error.kind(),
             Self::Client(error) => error.kind(),
             Self::State(error) => error.kind(),
-            Self::Ambiguous(_)
+            Self::Update { .. }
+            | Self::Ambiguous(_)
             | Self::Name(_)
             | Self::NewName(_)
             | Self::SameName

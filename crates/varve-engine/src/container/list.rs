@@ -62,10 +62,7 @@ impl Engine {
             if !sieve.passes(&container, &state, &network) {
                 continue;
             }
-            let size = match request.size {
-                true => Some(self.container_size(&container)?),
-                false => None,
-            };
+            let size = request.size.then(|| self.container_size(&container)).transpose()?;
             let image = shown_image(&names, &container);
             listed.push(Summary { size, ..summary(container, image, state, &network) });
         }

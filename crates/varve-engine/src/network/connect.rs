@@ -99,11 +99,9 @@ fn write_out(container: &mut Container) {
 fn check_modes(container: &Container, network: &Network) -> Result<(), NetworkError> {
     let mode = NetworkMode::of(&container.host_config.network_mode);
     match (mode, network.driver) {
-        (NetworkMode::Container(_), _) => Err(NetworkError::Shared),
-        (NetworkMode::Host, Driver::Host) => Ok(()),
-        (NetworkMode::Host, _) => Err(NetworkError::Shared),
+        (NetworkMode::Host, Driver::Host) | (NetworkMode::None, Driver::Null) => Ok(()),
+        (NetworkMode::Container(_) | NetworkMode::Host, _) => Err(NetworkError::Shared),
         (_, Driver::Host) => Err(Refused::HostNetwork.into()),
-        (NetworkMode::None, Driver::Null) => Ok(()),
         (NetworkMode::None, _) | (_, Driver::Null) => Err(Refused::PrivateNetwork.into()),
         _ => Ok(()),
     }

@@ -66,7 +66,8 @@ impl Engine {
     pub fn list_networks(&self, ctx: &Ctx<'_>, filters: &Filters) -> Result<Vec<listing::Network>> {
         filters.only(FILTERS)?;
         let dangling = filters.flag("dangling")?;
-        for kind in filters.get("type").filter(|kind| !matches!(*kind, "builtin" | "custom")) {
+        let is_type = |kind: &&str| matches!(*kind, "builtin" | "custom");
+        if let Some(kind) = filters.get("type").find(|kind| !is_type(kind)) {
             return Err(NetworkError::Filter { name: "type", value: kind.to_owned() }.into());
         }
         self.networks(ctx.now())?;
@@ -105,6 +106,10 @@ impl Engine {
     pub fn prune_networks(&self, ctx: &Ctx<'_>, filters: &Filters) -> Result<PruneReport> {
         filters.only(PRUNE_FILTERS)?;
         let until = filters.until(ctx.now())?;
+        if !self.store().root().join("varve/networks").exists() {
+            // There never was one. Nothing is made to find that out: the disk may be full.
+            return Ok(PruneReport::default());
+        }
         let networks = self.networks(ctx.now())?;
         self.reconcile(&networks)?;
         let is_unused = |network: &Network| {

@@ -54,11 +54,8 @@ fn what_cannot_be_run_is_told_with_dockers_codes() {
 fn signals_reach_the_command_and_stop_nothing_else() {
     let (_directory, path) = program();
     let script = "trap 'echo got; exit 5' USR1; echo ready; while :; do sleep 0.05; done";
-    let mut child = Command::new(path)
-        .args(["--", "sh", "-c", script])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child =
+        Command::new(path).args(["--", "sh", "-c", script]).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     assert_eq!(lines.next().unwrap().unwrap(), "ready");
     let sent = Command::new("kill").args(["-USR1", &child.id().to_string()]).status().unwrap();

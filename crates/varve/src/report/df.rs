@@ -172,10 +172,10 @@ pub(crate) fn details(
         format: "table {{.ID}}\t{{.Image}}\t{{.Command}}\t{{.LocalVolumes}}\t{{.Size}}\t{{.RunningFor}}\t{{.Status}}\t{{.Names}}",
         headers: containers::HEADERS,
     }
-    .render(containers.into_iter())?;
+    .render(containers)?;
     let volumes =
         Listing { format: "table {{.Name}}\t{{.Links}}\t{{.Size}}", headers: volumes::HEADERS }
-            .render(volumes.into_iter())?;
+            .render(volumes)?;
     let cache = "CACHE ID\tCACHE TYPE\tSIZE\tCREATED\tLAST USED\tUSAGE\tSHARED\n";
     let cache = crate::format::table::align(cache);
     Ok(format!(

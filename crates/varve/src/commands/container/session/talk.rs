@@ -237,7 +237,7 @@ impl Talk<'_> {
     /// Takes input; true when the keys that leave were typed.
     fn read_input(&mut self) -> Result<bool, CommandError> {
         let Some(stdin) = self.stdin else { return Ok(false) };
-        let mut buffer = [0; READ_SIZE_BYTES];
+        let mut buffer = vec![0; READ_SIZE_BYTES];
         match rustix::io::read(stdin, &mut buffer) {
             Ok(0) | Err(Errno::IO) => {
                 // EIO is how a terminal says that it hung up.
