@@ -72,12 +72,18 @@ impl Engine {
     /// go with its end.
     pub(crate) fn release_container(&self, container: &Container, state: &State) {
         // Whatever stays is taken away by the next verb that looks.
-        let _ = self.detach_networks(&container.id);
+        let detach = || self.detach_networks(&container.id);
         if state.status == Status::Restarting {
             // Its root stays mounted: what it wrote is there a moment later.
+            let _ = detach();
             return;
         }
-        let _ = self.store.release(&Self::holder(&container.id), InUse::Detached);
+        // In both the kernel waits until nobody looks any more; it may as well wait once.
+        std::thread::scope(|scope| {
+            let detaching = scope.spawn(detach);
+            let _ = self.store.release(&Self::holder(&container.id), InUse::Detached);
+            let _ = detaching.join();
+        });
         if let Ok(path) = self.bundle_path(&container.id) {
             let _ = durable::unlink(&path.join("config.json"));
         }

@@ -3,4 +3,5 @@
 mod containers;
 mod contents;
 mod images;
+mod networks;
 mod removal;

@@ -109,7 +109,8 @@ impl Networks {
         warnings: &mut Vec<Warning>,
     ) -> Result<()> {
         let failed = || Error::kernel("bring up", "lo");
-        Links::of(attach.netns).and_then(|mut links| links.set_up("lo")).map_err(failed())?;
+        let mut inside = Links::of(attach.netns).map_err(failed())?;
+        inside.set_up("lo").map_err(failed())?;
         for (name, request) in attach.networks {
             let network = self.ready(name, warnings)?;
             if networks::is_in(sandbox, &network.id) {
@@ -128,9 +129,9 @@ impl Networks {
             // Where bridged packets are filtered too (br_netfilter), a container that asks for its
             // own published port is redirected within the bridge.
             let hairpin = publishes.is_some_and(|other| other.id == endpoint.id);
-            self.plug(endpoint, attach.netns, hairpin)?;
+            self.plug(endpoint, attach.netns, &mut inside, hairpin)?;
         }
-        set_default_routes(sandbox, attach.netns)?;
+        set_default_routes(sandbox, &mut inside)?;
         if !sandbox.ports.is_empty() {
             self.publish(sandbox)?;
         }
@@ -167,12 +168,14 @@ impl Networks {
         let (name, container) = (sandbox.name.clone(), sandbox.container);
         let names = all_names(&name, hostname, &container, request);
         let endpoint = self.plan(&network, &sandbox, request, names)?;
+        let failed = Error::kernel("enter the namespace of", container.to_string());
+        let mut inside = Links::of(netns).map_err(failed)?;
         let before = sandbox.clone();
         sandbox.endpoints.push(endpoint.clone());
         self.records.write_sandbox(&sandbox)?;
         let done = self
-            .plug(&endpoint, netns, false)
-            .and_then(|()| set_default_routes(&sandbox, netns))
+            .plug(&endpoint, netns, &mut inside, false)
+            .and_then(|()| set_default_routes(&sandbox, &mut inside))
             .and_then(|()| self.help(&mut sandbox, netns, Vec::new(), &mut warnings))
             .and_then(|()| self.write_zones(&sandbox.endpoints, None));
         if let Err(error) = done {
@@ -208,7 +211,8 @@ impl Networks {
         self.records.write_sandbox(&sandbox)?;
         self.write_zones(&gone, None)?;
         self.settle(&gone, &ports)?;
-        set_default_routes(&sandbox, netns)
+        let failed = Error::kernel("enter the namespace of", container.to_string());
+        set_default_routes(&sandbox, &mut Links::of(netns).map_err(failed)?)
     }
 
     /// Takes a container out of its networks and frees its addresses and ports. One that is in

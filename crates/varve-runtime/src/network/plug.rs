@@ -105,7 +105,13 @@ impl Networks {
     }
 
     /// Makes an endpoint's interfaces.
-    pub(super) fn plug(&self, endpoint: &Endpoint, netns: &Netns, hairpin: bool) -> Result<()> {
+    pub(super) fn plug(
+        &self,
+        endpoint: &Endpoint,
+        netns: &Netns,
+        inside: &mut Links,
+        hairpin: bool,
+    ) -> Result<()> {
         let (Some(there), Some(here), Some(mac)) =
             (&endpoint.interface, &endpoint.host_interface, endpoint.mac)
         else {
@@ -118,7 +124,6 @@ impl Networks {
         let (mac, mtu) = (mac.0, network.mtu());
         let veth = Veth { here, bridge, there, mac, mtu, isolated, hairpin };
         Links::here().and_then(|mut links| links.add_veth(&veth, netns)).map_err(failed())?;
-        let mut inside = Links::of(netns).map_err(failed())?;
         if endpoint.ipv6.is_none() {
             // A kernel without IPv6 makes no such addresses anyway.
             let _ = inside.without_link_local(there);
@@ -179,7 +184,7 @@ fn check_addresses(network: &Network, request: &NetworkRequest) -> Result<()> {
     Err(Error::InvalidEndpoint { network: network.name.clone(), reasons: reasons.join("\n") })
 }
 
-pub(super) fn set_default_routes(sandbox: &Sandbox, netns: &Netns) -> Result<()> {
+pub(super) fn set_default_routes(sandbox: &Sandbox, links: &mut Links) -> Result<()> {
     let failed = || Error::kernel("set the default route of", sandbox.container.to_string());
     let mut routes: BTreeMap<&str, Vec<IpAddr>> = BTreeMap::new();
     if let Some(endpoint) = sandbox.gateway_endpoint()
@@ -193,10 +198,6 @@ pub(super) fn set_default_routes(sandbox: &Sandbox, netns: &Netns) -> Result<()>
     {
         routes.entry(interface).or_default().push(lease.gateway.into());
     }
-    if routes.is_empty() {
-        return Ok(());
-    }
-    let mut links = Links::of(netns).map_err(failed())?;
     for (interface, gateways) in routes {
         for gateway in gateways {
             links.set_default_route(interface, gateway).map_err(failed())?;
