@@ -2,6 +2,7 @@
 
 mod containers;
 mod contents;
+mod copies;
 mod images;
 mod networks;
 mod removal;

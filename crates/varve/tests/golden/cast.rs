@@ -63,26 +63,62 @@ impl Cast {
     }
 }
 
-/// One program under many names: 1,984,299 bytes of content in a tar of 2,128,384.
+/// Bytes of Debian's static busybox, which the recorded image was made of.
+const BUSYBOX_SIZE_BYTES: usize = 1_982_256;
+/// Its other names there.
+const LINKS: usize = 268;
+
+/// One program under many names, as it was recorded: 1,984,299 bytes in a tar of 2,128,384. Where
+/// the machine has a static busybox that fits, the image runs.
 fn busybox_tar(architecture: &str) -> Blob {
-    const LINKS: usize = 270;
-    const DIRECTORIES: usize = 12;
     let mut program = b"\x7fELF a program for ".to_vec();
     program.extend_from_slice(architecture.as_bytes());
     program.extend(noise(1_000_000));
-    program.resize(1_984_299 - LINKS * "busybox".len(), b'b');
+    let mut names: Vec<String> = (0..LINKS).map(|at| format!("applet{at:03}")).collect();
+    if let Some((real, known)) = real_busybox().filter(|_| architecture == "amd64") {
+        (program, names) = (real, known);
+    }
+    // What follows a program's last segment is not looked at.
+    program.resize(BUSYBOX_SIZE_BYTES, b'b');
     let mut tar = Tar::default();
     tar.directory("bin/");
-    tar.file("bin/busybox", 0o755, &program);
-    for at in 0..LINKS {
-        tar.symlink(&format!("bin/applet{at:03}"), "busybox");
+    names.push("busybox".to_owned());
+    names.sort();
+    for name in names {
+        match name.as_str() {
+            "busybox" => tar.file("bin/busybox", 0o755, &program),
+            name => tar.symlink(&format!("bin/{name}"), "busybox"),
+        }
     }
-    for at in 1..DIRECTORIES {
-        tar.directory(&format!("dir{at:02}/"));
+    tar.directory("etc/");
+    tar.file("etc/group", 0o644, b"root:x:0:\ndaemon:x:1:\nusers:x:100:\nnobody:x:65534:\n");
+    let users = "root:x:0:0:root:/root:/bin/sh\ndaemon:x:1:1:daemon:/usr/sbin:/bin/false\n\
+                 nobody:x:65534:65534:nobody:/home:/bin/false\n";
+    tar.file("etc/passwd", 0o644, users.as_bytes());
+    for name in ["home/", "root/", "sbin/", "tmp/", "usr/", "usr/bin/", "usr/sbin/", "var/"] {
+        match name {
+            "tmp/" => tar.directory_of_all(name),
+            name => tar.directory(name),
+        }
     }
     let tar = tar.finish();
     assert_eq!(tar.bytes.len(), 2_128_384);
     tar
+}
+
+/// The machine's busybox and its other names, if it needs no libraries and fits.
+fn real_busybox() -> Option<(Vec<u8>, Vec<String>)> {
+    let path = varve_testkit::guard::tool("busybox")?;
+    let program = std::fs::read(&path).ok()?;
+    let is_static =
+        !program.windows(10).any(|bytes| bytes == b"/ld-linux-" || bytes == b"/ld-musl-x");
+    let listed = std::process::Command::new(path).arg("--list").output().ok()?;
+    let listed = String::from_utf8(listed.stdout).ok()?;
+    let mut names: Vec<String> =
+        listed.lines().filter(|name| *name != "busybox").map(str::to_owned).collect();
+    names.truncate(LINKS);
+    let fits = is_static && program.len() <= BUSYBOX_SIZE_BYTES && names.len() == LINKS;
+    fits.then_some((program, names))
 }
 
 /// Bytes that do not compress, the same every time.

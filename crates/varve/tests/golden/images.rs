@@ -222,6 +222,11 @@ impl Tar {
         self.header(name, b'5', 0o755, 0, "");
     }
 
+    /// One that all may write, like `/tmp`.
+    pub(crate) fn directory_of_all(&mut self, name: &str) {
+        self.header(name, b'5', 0o1777, 0, "");
+    }
+
     pub(crate) fn symlink(&mut self, name: &str, target: &str) {
         self.header(name, b'2', 0o777, 0, target);
     }
