@@ -9,7 +9,7 @@ use varve_runtime::{
 use varve_types::{
     Kind, Platform, Printable,
     container::{
-        ConfigError, ContainerId, ContainerName, NameError, Status, VolumeNameError,
+        ConfigError, Container, ContainerId, ContainerName, NameError, Status, VolumeNameError,
         parse::FlagError,
     },
 };
@@ -195,6 +195,14 @@ pub enum ContainerError {
 }
 
 impl ContainerError {
+    /// Why the state of a container cannot be told; one whose directory is gone is no more.
+    pub(crate) fn state(container: &Container, error: StateError) -> Self {
+        match error.kind() {
+            Kind::NotFound => Self::NoSuch(container.id.to_string()),
+            _ => Self::State(error),
+        }
+    }
+
     /// Classifies the error.
     pub fn kind(&self) -> Kind {
         match self {

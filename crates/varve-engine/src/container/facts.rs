@@ -2,13 +2,10 @@
 
 use std::{fs::File, os::fd::AsFd as _, path::Path};
 
-use varve_runtime::state::{self, StateError};
-use varve_types::{
-    Kind,
-    container::{
-        Container, State,
-        listing::{ContainerSize, FactPaths, Facts},
-    },
+use varve_runtime::state;
+use varve_types::container::{
+    Container, State,
+    listing::{ContainerSize, FactPaths, Facts},
 };
 
 use super::ContainerError;
@@ -17,11 +14,8 @@ use crate::{Engine, Error, Result};
 impl Engine {
     /// What is true of a container now; nothing is put in order.
     pub(crate) fn read_state(&self, container: &Container) -> Result<State> {
-        let missing = || ContainerError::NoSuch(container.id.to_string()).into();
-        state::read(&self.store.container_path(&container.id)).map_err(|error| match error {
-            StateError::Io { .. } if error.kind() == Kind::NotFound => missing(),
-            error => ContainerError::State(error).into(),
-        })
+        let state = state::read(&self.store.container_path(&container.id));
+        Ok(state.map_err(|error| ContainerError::state(container, error))?)
     }
 
     /// Everything about a container, with its sizes where they are asked for.

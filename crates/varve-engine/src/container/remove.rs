@@ -1,12 +1,14 @@
 //! `rm` and `container prune`: containers taken away with what is theirs.
 
+use std::time::Instant;
+
 use varve_runtime::state::{self, StateError};
 use varve_types::{
     Ctx, Kind, Printable,
     container::{Container, ContainerName, State, Status, listing::PruneReport},
 };
 
-use super::ContainerError;
+use super::{ContainerError, start::BUSY_TIME_MAX};
 use crate::{Engine, Error, Filters, Result};
 
 /// What goes with a container that is removed.
@@ -27,19 +29,38 @@ impl Engine {
         request: RemoveContainer,
     ) -> Result<()> {
         let container = self.container(name)?;
-        let state = self.container_state(ctx, &container)?;
+        let until = Instant::now() + BUSY_TIME_MAX;
+        let mut was_running = false;
+        loop {
+            let removed = self.remove_once(ctx, &container, request, &mut was_running);
+            match removed {
+                // It went with its end.
+                Err(Error::Container(ContainerError::NoSuch(_))) if was_running => return Ok(()),
+                // Another command just starts it.
+                Err(Error::Container(ContainerError::State(StateError::Watched)))
+                    if request.force && Instant::now() < until => {}
+                removed => return removed,
+            }
+        }
+    }
+
+    fn remove_once(
+        &self,
+        ctx: &Ctx<'_>,
+        container: &Container,
+        request: RemoveContainer,
+        was_running: &mut bool,
+    ) -> Result<()> {
+        let state = self.container_state(ctx, container)?;
         if is_running(&state) {
             let name = container.name.clone();
             if !request.force {
                 return Err(ContainerError::Running { name, status: state.status }.into());
             }
-            self.kill_and_wait(ctx, &container)?;
+            *was_running = true;
+            self.kill_and_wait(ctx, container)?;
         }
-        match self.remove_stopped(&container, request.volumes) {
-            // It went with its end.
-            Err(Error::Container(ContainerError::NoSuch(_))) if is_running(&state) => Ok(()),
-            removed => removed,
-        }
+        self.remove_stopped(container, request.volumes)
     }
 
     /// Removes a container that does not run.

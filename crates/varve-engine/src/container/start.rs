@@ -26,7 +26,7 @@ const KILLED_TIME_MAX: Duration = Duration::from_secs(10);
 /// This program, which watches.
 const PROGRAM: &str = "/proc/self/exe";
 /// How long a container may be in the hands of others who start or remove it.
-const BUSY_TIME_MAX: Duration = Duration::from_secs(30);
+pub(super) const BUSY_TIME_MAX: Duration = Duration::from_secs(30);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How a container is to be stopped.
@@ -46,8 +46,8 @@ impl Engine {
         match state::recover(&directory, &mut left, ctx.now()) {
             Ok(Recovered::Sound(state) | Recovered::Mended(state)) => Ok(state),
             // Somebody begins to watch it.
-            Err(StateError::Watched) => Ok(state::read(&directory).map_err(ContainerError::State)?),
-            Err(error) => Err(ContainerError::State(error).into()),
+            Err(StateError::Watched) => self.read_state(container),
+            Err(error) => Err(ContainerError::state(container, error).into()),
         }
     }
 
@@ -74,6 +74,9 @@ impl Engine {
                 Ok(Started { answer: Err(refused), monitor }) => Err(not_run(refused, monitor)),
                 // Another command starts or removes it: what becomes of that, counts.
                 Err(MonitorError::Watched) if Instant::now() < until => continue,
+                Err(MonitorError::State(error)) => {
+                    Err(ContainerError::state(container, error).into())
+                }
                 Err(error) => Err(ContainerError::Monitor(error).into()),
             };
         }
@@ -99,6 +102,9 @@ impl Engine {
                     Err(not_run(refused, monitor))
                 }
                 Err(MonitorError::Watched) if Instant::now() < until => continue,
+                Err(MonitorError::State(error)) => {
+                    Err(ContainerError::state(container, error).into())
+                }
                 Err(error) => Err(ContainerError::Monitor(error).into()),
             };
         }

@@ -1,0 +1,178 @@
+//! Processes killed at random moments.
+
+use std::{env, thread, time::Duration};
+
+use varve_testkit::namespace::alone;
+
+use crate::world::{World, cut_off, kill, monitors, processes, said};
+
+const ROUNDS: u64 = 24;
+
+/// Numbers that look random and are the same every time.
+struct Seeded(u64);
+
+impl Seeded {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+
+    fn wait_ms(&mut self, bound: u64) {
+        thread::sleep(Duration::from_millis(self.below(bound)));
+    }
+}
+
+fn rounds() -> u64 {
+    env::var("VARVE_TORTURE_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(ROUNDS)
+}
+
+/// What is killed in a round. Returns its name.
+fn torture(world: &World, random: &mut Seeded) -> &'static str {
+    let start = |line: &[&str], command: &[&str]| {
+        world.container(line, command).spawn().expect("varve starts")
+    };
+    let sleeping = |line: &[&str]| {
+        let output = world.container(line, &["sleep", "1000"]).output().expect("varve ends");
+        assert!(output.status.success(), "{}", said(&output));
+        String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned()
+    };
+    match random.below(10) {
+        0 => {
+            let child = start(&["run", "--rm"], &["sleep", "1000"]);
+            random.wait_ms(250);
+            cut_off(child);
+            "the command of run --rm"
+        }
+        1 => {
+            let child = start(&["run", "--detach"], &["true"]);
+            random.wait_ms(150);
+            cut_off(child);
+            "the command of run --detach"
+        }
+        2 => {
+            let child = start(&["create"], &["true"]);
+            random.wait_ms(40);
+            cut_off(child);
+            "the command of create"
+        }
+        3 | 4 => {
+            let child = start(&["run", "--rm"], &["sh", "-c", "sleep 1000 & sleep 1000"]);
+            random.wait_ms(200);
+            monitors().into_iter().for_each(kill);
+            cut_off(child);
+            "the monitor that starts"
+        }
+        5 => {
+            let id = sleeping(&["run", "--detach"]);
+            monitors().into_iter().for_each(kill);
+            let gone =
+                world.lines(&["ps", "--all", "--format", "{{.ID}} {{.State}}", "--no-trunc"]);
+            assert_eq!(gone, [format!("{id} exited")]);
+            "the monitor"
+        }
+        6 => {
+            let id = sleeping(&["run", "--detach", "--restart", "on-failure:2"]);
+            let init = processes().into_iter().find(|(_, line)| line == "sleep 1000 ");
+            init.into_iter().for_each(|(pid, _)| kill(pid));
+            random.wait_ms(200);
+            let states = world.lines(&["ps", "--all", "--format", "{{.ID}}", "--no-trunc"]);
+            assert_eq!(states, [id], "{:?}", world.states());
+            "the first process"
+        }
+        7 => {
+            let id = sleeping(&["run", "--detach"]);
+            let child = world.command(&["rm", "--force", &id]).spawn().expect("varve starts");
+            random.wait_ms(120);
+            cut_off(child);
+            "the command of rm --force"
+        }
+        8 => {
+            let id = sleeping(&["run", "--detach", "--rm"]);
+            let child =
+                world.command(&["stop", "--timeout", "0", &id]).spawn().expect("varve starts");
+            random.wait_ms(60);
+            monitors().into_iter().for_each(kill);
+            let _ = child.wait_with_output();
+            "the monitor that stops"
+        }
+        _ => {
+            let id = sleeping(&["run", "--detach"]);
+            monitors().into_iter().for_each(kill);
+            let child = world.command(&["start", &id]).spawn().expect("varve starts");
+            random.wait_ms(120);
+            monitors().into_iter().for_each(kill);
+            let _ = child.wait_with_output();
+            "the monitor, twice"
+        }
+    }
+}
+
+#[test]
+fn whatever_is_killed_is_put_in_order_by_the_next_commands() {
+    alone("kills::whatever_is_killed_is_put_in_order_by_the_next_commands", || {
+        let Some(world) = World::new() else { return };
+        let mut random = Seeded(4711);
+        for round in 0..rounds() {
+            let killed = torture(&world, &mut random);
+            world.remove_all();
+            world.lines(&["system", "prune", "--force"]);
+            world.assert_nothing_left(&format!("round {round}, killed: {killed}"));
+        }
+        world.assert_sound();
+    });
+}
+
+#[test]
+fn a_container_does_not_outlive_its_monitor() {
+    alone("kills::a_container_does_not_outlive_its_monitor", || {
+        let Some(world) = World::new() else { return };
+        for user in ["0", "1000"] {
+            let line = ["run", "--detach", "--user", user];
+            let mut run = world.container(&line, &["sh", "-c", "sleep 1000 & sleep 1000"]);
+            assert!(run.status().expect("varve ends").success());
+            monitors().into_iter().for_each(kill);
+            // Without any further command.
+            while processes().iter().any(|(_, line)| line.contains("sleep")) {
+                thread::sleep(Duration::from_millis(5));
+            }
+            world.remove_all();
+        }
+        world.assert_nothing_left("after the monitors were killed");
+    });
+}
+
+/// Starts and removals of one container at once, in any order.
+#[test]
+fn a_container_is_started_stopped_and_removed_by_several_commands_at_once() {
+    alone("kills::a_container_is_started_stopped_and_removed_by_several_commands_at_once", || {
+        let Some(world) = &World::new() else { return };
+        for round in 0..4 {
+            let created =
+                world.container(&["create", "--name", "one"], &["sleep", "1000"]).output();
+            assert!(created.expect("varve ends").status.success());
+            let start: &[&str] = &["start", "one"];
+            let verbs: &[&[&str]] = match round % 2 {
+                0 => &[start; 4],
+                _ => &[start, &["rm", "-f", "one"], start, &["stop", "-t0", "one"]],
+            };
+            let outputs: Vec<_> = thread::scope(|scope| {
+                let ran = verbs.iter().map(|line| scope.spawn(move || (line, world.run(line))));
+                let ran: Vec<_> = ran.collect();
+                ran.into_iter().map(|one| one.join().expect("no panic")).collect()
+            });
+            for (line, output) in &outputs {
+                let text = said(output);
+                let missing = text.contains("No such container") && round % 2 == 1;
+                assert!(output.status.success() || missing, "{line:?}: {text}");
+            }
+            if round % 2 == 0 {
+                let states = world.lines(&["ps", "--format", "{{.Names}} {{.State}}"]);
+                assert_eq!(states, ["one running"]);
+                assert_eq!(monitors().len(), 1);
+            }
+            world.remove_all();
+            world.assert_nothing_left("after starts and removals at once");
+        }
+    });
+}
