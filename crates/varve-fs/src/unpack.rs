@@ -118,7 +118,7 @@ impl Unpack<'_> {
             return Err(UnpackError::Sparse { path: entry.path.clone() });
         }
         let directory = self.parent(parent)?;
-        let is_there = self.make_room(directory.as_fd(), name, entry)?;
+        let is_there = Self::make_room(directory.as_fd(), name, entry)?;
         let failed = |action| at(action, &entry.path);
         match entry.kind {
             EntryKind::Directory => {
@@ -141,12 +141,12 @@ impl Unpack<'_> {
             EntryKind::Symlink => rustix::fs::symlinkat(&*entry.link_target, &directory, name)
                 .map_err(failed("create"))?,
             EntryKind::CharacterDevice => {
-                self.node(directory.as_fd(), name, entry, FileType::CharacterDevice)?;
+                Self::node(directory.as_fd(), name, entry, FileType::CharacterDevice)?;
             }
             EntryKind::BlockDevice => {
-                self.node(directory.as_fd(), name, entry, FileType::BlockDevice)?;
+                Self::node(directory.as_fd(), name, entry, FileType::BlockDevice)?;
             }
-            EntryKind::Fifo => self.node(directory.as_fd(), name, entry, FileType::Fifo)?,
+            EntryKind::Fifo => Self::node(directory.as_fd(), name, entry, FileType::Fifo)?,
             EntryKind::Socket => return Ok(()),
         }
         self.attributes_of_node(directory.as_fd(), name, entry)
@@ -182,12 +182,7 @@ impl Unpack<'_> {
     }
 
     /// Removes what is in the way. Returns whether a directory is there that is to be one.
-    fn make_room(
-        &self,
-        directory: BorrowedFd,
-        name: &[u8],
-        entry: &Entry,
-    ) -> Result<bool, UnpackError> {
+    fn make_room(directory: BorrowedFd, name: &[u8], entry: &Entry) -> Result<bool, UnpackError> {
         let failed = at("replace", &entry.path);
         let stat = match rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
             Err(Errno::NOENT) => return Ok(false),
@@ -226,7 +221,6 @@ impl Unpack<'_> {
     }
 
     fn node(
-        &self,
         directory: BorrowedFd,
         name: &[u8],
         entry: &Entry,

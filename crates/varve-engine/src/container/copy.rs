@@ -101,7 +101,7 @@ impl Engine {
         let container = self.container(request.container)?;
         let view = self.view(ctx, &container)?;
         view.inside(|root| {
-            let destination = Destination::in_container(root, request.path)?;
+            let destination = Destination::in_container(root, request.path);
             let name = destination.name_of(&source)?;
             let target = open_in_container(root, &container, request, destination.directory())?;
             transfer(&source, &name, target, Unpacking { keep_owners: true })
@@ -118,7 +118,7 @@ impl Engine {
         let container = self.container(request.container)?;
         let view: View<'_> = self.view(ctx, &container)?;
         view.inside(|root| {
-            let destination = Destination::in_container(root, request.path)?;
+            let destination = Destination::in_container(root, request.path);
             if !destination.is_directory() {
                 let CopyIn { container, path } = request;
                 let text = format!("destination \"{container}:{path}\" must be a directory");

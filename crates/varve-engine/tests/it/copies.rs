@@ -35,16 +35,11 @@ fn bench(binds: &[&str]) -> Bench {
     let mut tar = Cursor::new(tar.finish().unwrap());
     let source = ImportSource::Stream(&mut tar);
     let reference = "app:1".parse().unwrap();
-    let import = Import {
-        source,
-        reference: Some(&reference),
-        changes: &[],
-        message: None,
-        platform: None,
-    };
+    let import =
+        Import { source, reference: Some(&reference), changes: &[], message: None, platform: None };
     bench.engine.import(&Ctx::for_test(), import).unwrap();
-    let mut host_config = HostConfig::default();
-    host_config.binds = Some(binds.iter().map(ToString::to_string).collect());
+    let binds = Some(binds.iter().map(ToString::to_string).collect());
+    let host_config = HostConfig { binds, ..HostConfig::default() };
     let request = CreateContainer {
         image: "app:1",
         name: Some("ctr"),
@@ -263,14 +258,11 @@ fn containers_are_listed_by_filters_counted_and_removed() {
     let usage = bench.engine.disk_usage().unwrap();
     assert_eq!((usage.images[0].containers, usage.containers.len()), (1, 1));
     assert_eq!(usage.volumes[0].usage.unwrap().links, 1);
-    let request = varve_engine::Remove {
-        image: "app:1",
-        force: false,
-        keep_parents: false,
-        platforms: &[],
-    };
+    let request =
+        varve_engine::Remove { image: "app:1", force: false, keep_parents: false, platforms: &[] };
     let refused = bench.engine.remove(&request).unwrap_err().to_string();
-    let expected = "conflict: unable to remove repository reference \"app:1\" (must force) - container ";
+    let expected =
+        "conflict: unable to remove repository reference \"app:1\" (must force) - container ";
     assert!(refused.starts_with(expected), "{refused}");
     let forced = varve_engine::Remove { force: true, ..request };
     assert_eq!(bench.engine.remove(&forced).unwrap().len(), 2, "its layers stay");

@@ -160,13 +160,13 @@ impl Destination {
     }
 
     /// A path of a container.
-    pub(super) fn in_container(root: &Root, path: &str) -> Result<Self> {
+    pub(super) fn in_container(root: &Root, path: &str) -> Self {
         let place = followed(root, absolute(path));
         let there = match root.stat(Path::new(&place)) {
             Ok(stat) => Some(FileType::from_raw_mode(stat.st_mode) == FileType::Directory),
             Err(_) => None,
         };
-        Ok(Self::new(&place, there))
+        Self::new(&place, there)
     }
 
     fn new(path: &str, there: Option<bool>) -> Self {
