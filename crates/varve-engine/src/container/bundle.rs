@@ -232,7 +232,10 @@ fn refused_text(error: &dyn std::error::Error) -> Refused {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        let more = error.to_string();
+        let more = match error.downcast_ref::<std::io::Error>() {
+            Some(error) => crate::error::go_io_text(error),
+            None => error.to_string(),
+        };
         if !text.contains(&more) {
             text = format!("{text}: {more}");
         }

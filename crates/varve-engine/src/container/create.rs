@@ -10,7 +10,7 @@ use std::{
 use varve_fs::durable;
 use varve_store::{Named, RootOwner};
 use varve_types::{
-    Ctx, ImageId, Platform,
+    Ctx, ImageId, Platform, Printable,
     container::{
         Container, ContainerConfig, ContainerId, ContainerName, HostConfig, NetworkRequest,
     },
@@ -65,6 +65,7 @@ impl Engine {
         config.merge_image(&opened.config.config).map_err(ContainerError::Config)?;
         request.image.clone_into(&mut config.image);
         let mut host_config = request.host_config.clone();
+        self.check_links(&host_config)?;
         let settled = self.settle(&config, &mut host_config)?;
         let name = request.name.map(str::parse::<ContainerName>).transpose();
         let name = name.map_err(ContainerError::Name)?;
@@ -113,6 +114,18 @@ impl Engine {
             Named::Taken(id) => Err(ContainerError::NameInUse { name: container.name, id }.into()),
             Named::NoImage(_) => Err(Error::NoSuchImage(found.shown)),
         }
+    }
+
+    /// Refuses links to containers that are not there. Names of containers are resolved without.
+    fn check_links(&self, host: &HostConfig) -> Result<()> {
+        for link in host.links.iter().flatten() {
+            let name = link.split(':').next().unwrap_or_default();
+            if let Err(error) = self.container(name) {
+                let text = format!("could not get container for {}: {error}", Printable(name));
+                return Err(ContainerError::Invalid(text).into());
+            }
+        }
+        Ok(())
     }
 
     /// A name that no container has.

@@ -23,10 +23,22 @@ pub(crate) struct Cast {
 impl Cast {
     /// `times` are those of debian, hello-world and busybox, without a fraction.
     pub(crate) fn new(recent: [&str; 3], times: [&str; 3]) -> Self {
+        let busybox = [busybox_tar("amd64", true), busybox_tar("arm64", false)];
+        Self::with(recent, times, busybox, hello_tar())
+    }
+
+    /// The same with images that run, hello-world and the other platform's busybox too; `None`
+    /// where the machine has nothing to run in them.
+    pub(crate) fn alive(recent: [&str; 3], times: [&str; 3]) -> Option<Self> {
+        let (program, _) = real_busybox()?;
+        let busybox = [busybox_tar("amd64", true), busybox_tar("arm64", true)];
+        Some(Self::with(recent, times, busybox, living_hello(&program)))
+    }
+
+    fn with(recent: [&str; 3], times: [&str; 3], [bb, arm]: [Blob; 2], hello: Blob) -> Self {
         let ([now, _, _], [late, middle, early]) = (recent, times);
         // Of the same second as its sibling, but listed after it.
         let before = format!("{early}.100000000");
-        let bb = busybox_tar("amd64");
         let shell = "\"Cmd\":[\"sh\"],\"WorkingDir\":\"/\",\"ArgsEscaped\":true";
         let shell = format!("{PATH},{shell}");
         let steps = |tar| {
@@ -35,8 +47,6 @@ impl Cast {
                 Step { by: "CMD [\"sh\"]", tar: None },
             ]
         };
-        let arm = busybox_tar("arm64");
-        let hello = hello_tar();
         let run = format!("{PATH},\"Cmd\":[\"/hello\"],\"WorkingDir\":\"/\",\"ArgsEscaped\":true");
         let hello_steps = [
             Step { by: "COPY hello / # buildkit", tar: Some(&hello) },
@@ -70,12 +80,12 @@ const LINKS: usize = 268;
 
 /// One program under many names, as it was recorded: 1,984,299 bytes in a tar of 2,128,384. Where
 /// the machine has a static busybox that fits, the image runs.
-fn busybox_tar(architecture: &str) -> Blob {
+fn busybox_tar(architecture: &str, runs: bool) -> Blob {
     let mut program = b"\x7fELF a program for ".to_vec();
     program.extend_from_slice(architecture.as_bytes());
     program.extend(noise(1_000_000));
     let mut names: Vec<String> = (0..LINKS).map(|at| format!("applet{at:03}")).collect();
-    if let Some((real, known)) = real_busybox().filter(|_| architecture == "amd64") {
+    if let Some((real, known)) = real_busybox().filter(|_| runs) {
         (program, names) = (real, known);
     }
     // What follows a program's last segment is not looked at.
@@ -119,6 +129,16 @@ fn real_busybox() -> Option<(Vec<u8>, Vec<String>)> {
     names.truncate(LINKS);
     let fits = is_static && program.len() <= BUSYBOX_SIZE_BYTES && names.len() == LINKS;
     fits.then_some((program, names))
+}
+
+/// A script and the shell that it needs.
+fn living_hello(program: &[u8]) -> Blob {
+    const HELLO: &str = "#!/busybox sh\necho; echo Hello from Docker!; echo This message shows \
+                         that your installation appears to be working correctly.; echo\n";
+    let mut tar = Tar::default();
+    tar.file("busybox", 0o755, program);
+    tar.file("hello", 0o755, HELLO.as_bytes());
+    tar.finish()
 }
 
 /// Bytes that do not compress, the same every time.

@@ -323,7 +323,11 @@ fn volatile(text: &str) -> String {
     let mut rest = text;
     while !rest.is_empty() {
         let at_word = !out.ends_with(|c: char| c.is_alphanumeric());
-        let found = if at_word { age(rest).or_else(|| time(rest)) } else { None };
+        let found = match at_word {
+            true if out.ends_with("Up ") => duration(rest),
+            true => age(rest).or_else(|| time(rest)).or_else(|| listed_time(rest)),
+            false => None,
+        };
         if let Some((length, placeholder)) = found {
             out.push_str(placeholder);
             rest = &rest[length..];
@@ -334,6 +338,28 @@ fn volatile(text: &str) -> String {
         }
     }
     out
+}
+
+/// How long something has been up: what an age is without its last word.
+fn duration(text: &str) -> Option<(usize, &'static str)> {
+    let end = text.find(['\n', '"']).unwrap_or(text.len());
+    let end = text[..end].find("  ").or_else(|| text[..end].find(" (")).unwrap_or(end);
+    let whole = format!("{} ago", &text[..end]);
+    age(&whole).filter(|(length, _)| *length == whole.len()).map(|_| (end, "<DUR>"))
+}
+
+/// `Nov 20 20:21`, as `ls` lists a time of this year.
+fn listed_time(text: &str) -> Option<(usize, &'static str)> {
+    const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    let month = text.get(..3).and_then(|month| MONTHS.find(month))?;
+    let rest = text.get(3..12)?;
+    let shape = |(at, byte): (usize, u8)| match at {
+        0 | 3 => byte == b' ',
+        1 => byte == b' ' || byte.is_ascii_digit(),
+        6 => byte == b':',
+        _ => byte.is_ascii_digit(),
+    };
+    (month % 3 == 0 && rest.bytes().enumerate().all(shape)).then_some((12, "<DATE>"))
 }
 
 fn age(text: &str) -> Option<(usize, &'static str)> {
@@ -378,7 +404,7 @@ fn time(text: &str) -> Option<(usize, &'static str)> {
 /// Columns of ages take the width of the widest age: their padding says nothing.
 fn level(text: &str) -> String {
     let mut out = text.to_owned();
-    for before in ["<AGO>", "CREATED", "CREATED AT", "<TIME>"] {
+    for before in ["<AGO>", "CREATED", "CREATED AT", "<TIME>", "<DUR>", "STATUS"] {
         let wide = format!("{before}    ");
         while out.contains(&wide) {
             out = out.replace(&wide, &format!("{before}   "));
@@ -413,6 +439,9 @@ mod tests {
         ));
         assert!(matches("\"<TIME>\"", "\"2026-11-20T13:17:23.123Z\"", &mut bindings));
         assert!(!matches("<TIME>", "0001-01-01T00:00:00Z", &mut bindings));
+        assert!(matches("Up <DUR>   web\n", "Up 1 second             web\n", &mut bindings));
+        assert!(!matches("Up <DUR>   web\n", "Up soon             web\n", &mut bindings));
+        assert!(matches("3 <DATE> /x\n", "3 Nov 20 20:21 /x\n", &mut bindings));
     }
 
     #[test]

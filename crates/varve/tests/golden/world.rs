@@ -55,7 +55,8 @@ impl World {
 
     /// A world with nothing but docker.io.
     pub(crate) fn without_registries(hub: Content) -> Self {
-        let directory = TempDir::new().expect("a temporary directory");
+        let directory =
+            TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary directory");
         let root = directory.path();
         for name in ["bin", "home/run", "home/app", "made", "tls"] {
             std::fs::create_dir_all(root.join(name)).expect("a directory");
@@ -171,7 +172,8 @@ impl World {
             let recorded = format!("127.0.0.1:{}", server.recorded);
             general = general.replace(&format!("127.0.0.1:{}", server.port), &recorded);
         }
-        common(&general)
+        // The default bridge of a machine that has nothing of 10.83.0.0/16.
+        common(&general.replace("10.83.", "172.17."))
     }
 
     fn port(&self, recorded: u16) -> u16 {

@@ -1,5 +1,6 @@
 //! The built program, run in directories of its own.
 
+mod bad_input;
 mod cli;
 mod files;
 mod guest;

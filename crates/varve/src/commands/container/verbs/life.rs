@@ -1,6 +1,8 @@
 //! Containers made, started, stopped and waited for.
 
-use varve_engine::{CreateContainer, Error as EngineError, Pull as PullImage, PullPlatform};
+use varve_engine::{
+    ContainerError, CreateContainer, Error as EngineError, Pull as PullImage, PullPlatform,
+};
 use varve_types::{Platform, Reference, container::CreateRequest};
 
 use super::{Created, Creation, Pull, Result, Stop};
@@ -24,7 +26,7 @@ pub(crate) fn create(ui: &Ui, request: &CreateRequest, creation: Creation<'_>) -
         networks: request.networks.clone(),
     };
     let created = match engine.create_container(&ui.silent(), &wanted) {
-        Err(EngineError::NoSuchImage(_)) if creation.pull == Pull::Missing => {
+        Err(error) if is_not_here(&error) && creation.pull == Pull::Missing => {
             if !creation.quiet {
                 let reference = image.parse::<Reference>().map(Reference::or_latest);
                 let shown = reference.map_or_else(|_| image.clone(), |it| it.familiar());
@@ -37,6 +39,14 @@ pub(crate) fn create(ui: &Ui, request: &CreateRequest, creation: Creation<'_>) -
     }?;
     let id = created.container.id.to_string();
     Ok(Created { id, warnings: created.warnings })
+}
+
+/// Whether a pull may help: the image is not here, or only for another platform.
+fn is_not_here(error: &EngineError) -> bool {
+    matches!(
+        error,
+        EngineError::NoSuchImage(_) | EngineError::Container(ContainerError::Platform(_))
+    )
 }
 
 /// Pulls an image; progress goes to standard error, standard output is the container's.
