@@ -1,8 +1,9 @@
 //! What Docker's daemon does to a container's settings when one is made: refuses what contradicts
 //! itself or the machine, in its words, and fills in what follows.
 
-use std::{fs, str::FromStr as _};
+use std::str::FromStr as _;
 
+use varve_fs::durable;
 use varve_runtime::{
     apparmor, probe, selinux,
     spec::{self, Cgroups, Machine, SecurityOptions},
@@ -69,7 +70,7 @@ impl Engine {
     /// Whether something was not said before since the machine started.
     fn is_first_time(&self, what: &str) -> Result<bool> {
         let path = self.store.run_directory("said")?.join(what);
-        Ok(fs::File::create_new(path).is_ok())
+        Ok(!path.exists() && durable::create_directory(&path, 0o700).is_ok())
     }
 }
 
