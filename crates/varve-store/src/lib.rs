@@ -75,7 +75,7 @@ pub use index::IndexRecord;
 pub use ingest::{BlobIngest, Keep, LayerIngest, LayerRequest, LayerState, StoredLayer};
 pub use layers::LayerRecord;
 pub use lease::Lease;
-pub use mounts::{HeldLowers, Holder, Lowers, Mounted, Snapshot};
+pub use mounts::{HeldLowers, Holder, Lowers, Mounted, Snapshot, Sync};
 pub use names::{Names, Row};
 pub use store::{Options, Store};
 pub use sweep::Swept;

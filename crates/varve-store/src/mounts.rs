@@ -70,6 +70,15 @@ pub struct Lowers {
     pub is_private: bool,
 }
 
+/// Whether to wait for the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sync {
+    /// Yes.
+    Yes,
+    /// No.
+    No,
+}
+
 /// An overlay to be mounted.
 #[derive(Debug, Clone)]
 pub struct Snapshot<'a> {
@@ -134,16 +143,18 @@ impl Store {
     }
 
     /// Frees what the kernel caches of the tars of a holder's layers beside the files that it
-    /// shows of them, for the time being: reading more fills it again. Waits for the disk where it
-    /// must, since only what is on disk can be freed: for those whom nobody waits for.
-    pub fn forget_tars(&self, holder: &Holder) -> Result<()> {
+    /// shows of them, for the time being: reading more fills it again. Only what is on disk can be
+    /// freed; with [`Sync::Yes`] it is brought there first, which takes its time.
+    pub fn forget_tars(&self, holder: &Holder, sync: Sync) -> Result<()> {
         let Some(run) = self.run_if_there()? else { return Ok(()) };
         for used in users::used_by(&run, holder)? {
             let Used::Layer(layer) = used else { continue };
             let path = self.layer_path(&layer).join("layer.tar");
             match File::open(&path) {
                 Ok(tar) => {
-                    durable::sync(&tar).map_err(cannot("sync", &path))?;
+                    if sync == Sync::Yes {
+                        durable::sync(&tar).map_err(cannot("sync", &path))?;
+                    }
                     forget_cached(&tar).map_err(cannot("read", &path))?;
                 }
                 // Its files were extracted.

@@ -12,6 +12,7 @@ use varve_runtime::{
     monitor::{self, MonitorError, Started, StartedAttached},
     state::{self, Recovered, StateError},
 };
+use varve_store::Sync;
 use varve_types::{
     Ctx,
     container::{Container, Signal, State, Status},
@@ -70,7 +71,10 @@ impl Engine {
         let until = Instant::now() + BUSY_TIME_MAX;
         while self.is_to_be_started(ctx, container)? {
             return match monitor::start(Path::new(PROGRAM), &arguments, &config) {
-                Ok(Started { answer: Ok(_), .. }) => Ok(()),
+                Ok(Started { answer: Ok(_), .. }) => {
+                    self.forget_read(container);
+                    Ok(())
+                }
                 Ok(Started { answer: Err(refused), monitor }) => Err(not_run(refused, monitor)),
                 // Another command starts or removes it: what becomes of that, counts.
                 Err(MonitorError::Watched) if Instant::now() < until => continue,
@@ -109,6 +113,14 @@ impl Engine {
             };
         }
         self.attach_container(ctx, container, attach)
+    }
+
+    /// What was read of the layers to start a container that goes on alone is cached as files; the
+    /// tars' own copy of it is let go, as far as it is on disk. That is only memory.
+    fn forget_read(&self, container: &Container) {
+        if !container.host_config.auto_remove {
+            let _ = self.store.forget_tars(&Self::holder(&container.id), Sync::No);
+        }
     }
 
     /// Whether a container is to be started: one that runs, or soon does again, is not.

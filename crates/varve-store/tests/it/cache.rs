@@ -12,7 +12,7 @@ use varve_fs::{
     mount::InUse,
     tar::{NewEntry, Writer},
 };
-use varve_store::{Holder, LayerState, Snapshot, Store};
+use varve_store::{Holder, LayerState, Snapshot, Store, Sync};
 use varve_types::DiffId;
 
 use crate::{
@@ -99,7 +99,7 @@ fn a_mounted_image_that_was_read_whole_is_in_memory_once() {
             let bytes = fs::read(tar).unwrap();
             File::options().write(true).open(tar).unwrap().write_all_at(&bytes, 0).unwrap();
         }
-        store.forget_tars(&holder).unwrap();
+        store.forget_tars(&holder, Sync::Yes).unwrap();
         assert!(cached_bytes(&names) >= 2 * TOTAL - FEW, "{}", cached_bytes(&names));
         assert!(cached_bytes(&tars) < FEW, "{}", cached_bytes(&tars));
         // Reading again takes them from there.
@@ -148,5 +148,5 @@ fn a_plain_layer_that_came_in_is_not_in_memory() {
 #[test]
 fn forgetting_for_a_holder_that_is_not_there_does_nothing() {
     let place = Place::new();
-    place.forget_tars(&Holder::Container("nobody".to_owned())).unwrap();
+    place.forget_tars(&Holder::Container("nobody".to_owned()), Sync::Yes).unwrap();
 }

@@ -199,15 +199,6 @@ fn a_layer_that_the_disk_does_not_hold_leaves_nothing_and_the_disk_is_named() {
     assert_eq!(store.check().unwrap(), []);
 }
 
-/// Says aloud what is skipped, also to whoever runs all tests.
-fn skip(what: &str, why: &str) {
-    eprintln!("SKIPPED: {what} is {why}");
-    if let Some(list) = std::env::var_os("VARVE_TEST_SKIPS") {
-        let mut list = File::options().append(true).create(true).open(list).unwrap();
-        writeln!(list, "{what}: {why}").unwrap();
-    }
-}
-
 /// Changes of every kind to the files of [`base`].
 const CHANGES: &str = r#"
     rm a; rm -r d; mkdir -m 711 d; echo new > d/n
