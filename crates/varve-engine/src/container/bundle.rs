@@ -44,9 +44,10 @@ impl Engine {
         Holder::Container(id.to_string())
     }
 
-    /// The directory of a container's runtime configuration and its monitor's socket.
+    /// The directory of a container's runtime configuration and its monitor's socket, which is made
+    /// with the bundle: who only looks for a container that goes leaves nothing behind.
     pub(crate) fn bundle_path(&self, id: &ContainerId) -> Result<PathBuf> {
-        Ok(self.store.run_directory(Path::new("bundles").join(id.to_string()))?)
+        Ok(self.store.run_directory("bundles")?.join(id.to_string()))
     }
 
     /// Mounts a container's root, or finds it mounted.
@@ -80,6 +81,7 @@ impl Engine {
         }
         self.fill_volumes(container, &rootfs).map_err(refused)?;
         let path = self.bundle_path(&container.id).map_err(refused)?;
+        durable::create_directory(&path, 0o700).map_err(|error| refused_text(&error))?;
         let paths = self.write_files(container, connected.as_ref()).map_err(refused)?;
         let paths = spec::Paths { rootfs, ..self.joined(container, paths).map_err(refused)? };
         let spec = make_spec(container, &user, &paths)?;

@@ -90,7 +90,8 @@ impl World {
         let all = self.lines(&["ps", "--all", "--quiet", "--no-trunc"]);
         if !all.is_empty() {
             let line = [&["rm", "--force"][..], &texts(&all)].concat();
-            assert_eq!(self.lines(&line), all);
+            // One that just goes with its end is not named.
+            assert!(self.lines(&line).iter().all(|id| all.contains(id)));
         }
         assert_eq!(self.lines(&["ps", "--all", "--quiet"]), [""; 0]);
     }
