@@ -123,8 +123,8 @@ fn launch(
     })?;
     let (ours, theirs) = UnixStream::pair().map_err(MonitorError::io("make a pair of sockets"))?;
     let locked = lock.file().try_clone().map_err(MonitorError::io("keep the lock"))?;
-    let (mut monitor, _view) = protected_command(program);
-    let monitor = monitor
+    let (mut command, view) = protected_command(program);
+    let monitor = command
         .arg0(NAME)
         .args(arguments)
         .current_dir("/")
@@ -133,8 +133,8 @@ fn launch(
         .stderr(Stdio::null())
         .spawn()
         .map_err(MonitorError::io("execute the container's monitor"))?;
-    // Ours would hold the lock after the monitor was killed.
-    drop(lock);
+    // Ours would hold the lock after the monitor was killed, and hide from us that it was.
+    drop((lock, command, view));
     let order = Order { config: config.clone(), attach };
     match Client::asked(ours, &frame::json(frame::CONFIG, &order)) {
         Ok(client) => Ok(StartedAttached { monitor, answer: Ok(client) }),

@@ -178,7 +178,7 @@ impl Runtime for Embedded {
         let record = match self.record(id) {
             // Nothing was written yet when its maker was killed, or nothing is there.
             Err(OciError::NotFound(_)) if how == Delete::Force => {
-                return Record::discard(&self.state_dir, id);
+                return Record::discard_half(&self.state_dir, id);
             }
             other => other?,
         };

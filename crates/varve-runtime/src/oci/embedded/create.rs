@@ -89,6 +89,7 @@ fn make(
     stdio: Stdio,
     sibling: bool,
 ) -> Result<Done, Failed> {
+    record::note_group(state_dir, id, &group_path(id, &config))?;
     let (cgroup, unenforced) = group(id, &config)?;
     let path = record::pipe(state_dir, id);
     // Open for both, so that opening waits for nobody and reading never sees an end.
@@ -171,12 +172,14 @@ pub(super) fn filters(config: &Config) -> Result<Filters, OciError> {
     }
 }
 
+fn group_path(id: &str, config: &Config) -> String {
+    let path = config.linux.cgroups_path.clone().filter(|path| !path.is_empty());
+    path.unwrap_or_else(|| format!("/varve/{id}"))
+}
+
 fn group(id: &str, config: &Config) -> Result<(Cgroup, Vec<Unenforced>), OciError> {
     let machine = Machine::detect().map_err(io_error("read", "/proc/self/mountinfo"))?;
-    let usual = format!("/varve/{id}");
-    let path = config.linux.cgroups_path.as_deref().filter(|path| !path.is_empty());
-    let path = path.unwrap_or(&usual);
-    let (group, mut unenforced) = Cgroup::create(&machine, path)
+    let (group, mut unenforced) = Cgroup::create(&machine, &group_path(id, config))
         .map_err(|error| OciError::Config(format!("cgroupsPath: {error}")))?;
     if let Some(resources) = &config.linux.resources {
         // When there is none at all, that was said already.

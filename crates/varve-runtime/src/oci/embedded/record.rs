@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! state.json   the record; written last, so a directory without it is half made
+//! group        the path of its cgroup, from before that is made
 //! start        a pipe that the first process reads from; gone once it was told to start
 //! ```
 //!
@@ -22,7 +23,7 @@ use rustix::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    cgroup::Cgroup,
+    cgroup::{Cgroup, Machine},
     oci::{OciError, Status, io_error},
 };
 
@@ -89,7 +90,7 @@ impl Record {
     /// Removes a container's directory, if it is there.
     pub(super) fn discard(state_dir: &Path, id: &str) -> Result<(), OciError> {
         let directory = state_dir.join(id);
-        for name in ["state.json", "state.new", "start"] {
+        for name in ["state.json", "state.new", "start", "group"] {
             match fs::remove_file(directory.join(name)) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 other => other.map_err(io_error("remove", directory.join(name)))?,
@@ -99,6 +100,27 @@ impl Record {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             other => other.map_err(io_error("remove", directory)),
         }
+    }
+
+    /// Removes what a maker that was killed left of a container, which has no record then.
+    pub(super) fn discard_half(state_dir: &Path, id: &str) -> Result<(), OciError> {
+        let path = state_dir.join(id).join("group");
+        let plain = |path: &String| path.split('/').all(|name| !matches!(name, "." | ".."));
+        if let Some(group) = fs::read_to_string(&path).ok().filter(plain) {
+            let machine = Machine::detect().map_err(io_error("read", "/proc/self/mountinfo"))?;
+            let group = Cgroup::find(&machine, &group);
+            let what = "the container's cgroup";
+            // Its first process, when there was one, dies with the maker, but not at once.
+            for _ in 0..TRIES_MAX {
+                group.kill(Signal::KILL).map_err(io_error("signal", what))?;
+                if group.pids().map_err(io_error("read", what))?.is_empty() {
+                    break;
+                }
+                thread::sleep(PAUSE);
+            }
+            group.delete().map_err(io_error("remove", what))?;
+        }
+        Self::discard(state_dir, id)
     }
 
     /// Tells the first process to go on.
@@ -189,6 +211,12 @@ impl Record {
         let error = io::Error::from(io::ErrorKind::TimedOut);
         Err(io_error("stop", "the container's first process")(error))
     }
+}
+
+/// Says where the cgroup of a container will be, whose directory is reserved.
+pub(super) fn note_group(state_dir: &Path, id: &str, group: &str) -> Result<(), OciError> {
+    let path = state_dir.join(id).join("group");
+    fs::write(&path, group).map_err(io_error("write", path))
 }
 
 /// Where a container's first process waits.
