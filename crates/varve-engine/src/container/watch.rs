@@ -8,7 +8,7 @@ use varve_runtime::{
     attach::Refused,
     monitor::{self, HealthCheck, Host, Mode, MonitorError},
     network::Netns,
-    state::Leftovers,
+    state::{self, Leftovers},
 };
 use varve_types::{
     Clock,
@@ -16,6 +16,7 @@ use varve_types::{
 };
 
 use super::{
+    ContainerError,
     bundle::{Bundle, refused},
     executor::Executes,
 };
@@ -94,9 +95,14 @@ impl Engine {
 
     /// Removes a container that was to go with its end and could not be started.
     pub fn discard_container(&self, container: &Container) -> Result<()> {
+        // Its monitor may have been killed on the way: what that left is known by the record only.
+        let directory = self.store.container_path(&container.id);
+        let mut left = Left { engine: self, container };
+        let recovered = state::recover(&directory, &mut left, container.created);
         if self.store.container(&container.id)?.is_none() {
             return Ok(());
         }
+        recovered.map_err(|error| ContainerError::state(container, error))?;
         self.forget_container(container, true)
     }
 
