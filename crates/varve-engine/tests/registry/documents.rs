@@ -322,7 +322,8 @@ fn a_tag_that_moves_during_a_pull_does_not_mix_two_images() {
     registry.fail(On::Blob, Fault::Delay(std::time::Duration::from_millis(300)));
     std::thread::scope(|scope| {
         let pull = scope.spawn(|| bench.pull(&registry.reference("app:1")));
-        while registry.log().is_empty() {
+        // The tag has been resolved when blobs are asked for.
+        while !registry.log().iter().any(varve_testkit::Entry::is_blob) {
             std::thread::yield_now();
         }
         registry.push("app:1", &two);

@@ -16,7 +16,8 @@ fn sandbox() -> Sandbox {
 }
 
 fn mounts_of(sandbox: &Sandbox, what: &str) -> Vec<String> {
-    let run = sandbox.path("../run").canonicalize().expect("a run directory");
+    // Made by the first command that mounts.
+    let Ok(run) = sandbox.path("../run").canonicalize() else { return Vec::new() };
     let table = fs::read_to_string("/proc/self/mountinfo").expect("the kernel's table");
     let places = table.lines().filter_map(|line| line.split(' ').nth(4));
     let ours = places.filter(|place| {
