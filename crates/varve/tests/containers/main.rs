@@ -1,0 +1,4 @@
+//! Containers as their users have them: the built program, real servers, changed images.
+
+mod real;
+mod world;
