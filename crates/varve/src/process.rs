@@ -47,13 +47,12 @@ pub(crate) fn config_dir(environment: &Environment, flag: Option<&str>) -> PathB
     home(environment).join(".docker")
 }
 
-/// The directory of the store: `--root`, `VARVE_ROOT`, else by who runs this.
+/// The directory of the store: `--root`, `VARVE_ROOT`, else by who runs this. Absolute: who watches
+/// a container has another working directory.
 pub(crate) fn store_root(environment: &Environment, flag: Option<&Path>) -> PathBuf {
-    if let Some(given) = flag {
-        return given.to_owned();
-    }
-    if let Some(given) = environment.get("VARVE_ROOT") {
-        return PathBuf::from(given);
+    let given = flag.or_else(|| environment.get("VARVE_ROOT").map(Path::new));
+    if let Some(given) = given {
+        return absolute(given);
     }
     if rustix::process::geteuid().is_root() {
         return PathBuf::from("/var/lib/varve");
@@ -64,10 +63,10 @@ pub(crate) fn store_root(environment: &Environment, flag: Option<&Path>) -> Path
     }
 }
 
-/// Where run directories are: what is mounted, until the machine is restarted.
+/// Where run directories are: what is mounted, until the machine is restarted. Absolute.
 pub(crate) fn run_root(environment: &Environment) -> PathBuf {
     if let Some(given) = environment.get("VARVE_RUN").filter(|given| !given.is_empty()) {
-        return PathBuf::from(given);
+        return absolute(Path::new(given));
     }
     let user = rustix::process::geteuid();
     if user.is_root() {
@@ -77,6 +76,11 @@ pub(crate) fn run_root(environment: &Environment) -> PathBuf {
         Some(dir) => Path::new(dir).join("varve"),
         None => PathBuf::from(format!("/run/user/{}/varve", user.as_raw())),
     }
+}
+
+/// An empty path stays one, for the store to refuse.
+fn absolute(given: &Path) -> PathBuf {
+    std::path::absolute(given).unwrap_or_else(|_| given.to_owned())
 }
 
 fn home(environment: &Environment) -> PathBuf {

@@ -124,7 +124,7 @@ fn launch(
     let (ours, theirs) = UnixStream::pair().map_err(MonitorError::io("make a pair of sockets"))?;
     let locked = lock.file().try_clone().map_err(MonitorError::io("keep the lock"))?;
     let (mut command, view) = protected_command(program);
-    let monitor = command
+    let mut monitor = command
         .arg0(NAME)
         .args(arguments)
         .current_dir("/")
@@ -140,6 +140,11 @@ fn launch(
         Ok(client) => Ok(StartedAttached { monitor, answer: Ok(client) }),
         Err(ClientError::Refused(refused)) => Ok(StartedAttached { monitor, answer: Err(refused) }),
         Err(ClientError::Protocol) => Err(MonitorError::Protocol),
+        Err(ClientError::Gone | ClientError::NotRunning) => {
+            // It closed the connection by its end, which is to be over for who tries again.
+            let _ = monitor.wait();
+            Err(MonitorError::Gone)
+        }
         Err(_) => Err(MonitorError::Gone),
     }
 }

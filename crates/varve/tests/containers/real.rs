@@ -134,3 +134,17 @@ fn installed_runtimes_run_what_ours_runs() {
         assert_eq!(world.mounts(), [""; 0]);
     });
 }
+
+/// Who watches a container works elsewhere than who started it.
+#[test]
+fn a_store_may_be_named_by_a_relative_path() {
+    alone("real::a_store_may_be_named_by_a_relative_path", || {
+        let Some(world) = World::new() else { return };
+        let line = ["run", "--network=none", "base:1", "cat", "/etc/old"];
+        let mut command = world.command(&line);
+        command.current_dir(world.path("")).env("VARVE_ROOT", "store").env("VARVE_RUN", "run");
+        let output = command.output().expect("varve ends");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "old\n", "{output:?}");
+        assert_eq!(world.ok(&["ps", "-a", "-q"]).lines().count(), 1, "from elsewhere it is there");
+    });
+}

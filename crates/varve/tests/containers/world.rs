@@ -48,6 +48,11 @@ impl World {
 
     /// Runs the program with nothing on its input.
     pub(crate) fn run(&self, line: &[&str]) -> Output {
+        self.command(line).output().expect("varve ends")
+    }
+
+    /// A command ready to run.
+    pub(crate) fn command(&self, line: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_varve"));
         command
             .args(line)
@@ -57,7 +62,7 @@ impl World {
             .env("VARVE_ROOT", self.path("store"))
             .env("VARVE_RUN", self.path("run"))
             .stdin(Stdio::null());
-        command.output().expect("varve ends")
+        command
     }
 
     /// Runs the program, which must end well. Returns its standard output without the last line's
