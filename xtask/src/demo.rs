@@ -1,6 +1,7 @@
 //! `cargo demo`: the whole way of a small image, without a network and without leaving anything.
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use crate::run::{cargo, varve_binary, workspace};
+use crate::run::{cargo, succeeds, varve_binary, workspace};
 
 const TEMPLATE: &str = "{{.Id}} {{json .RootFS.Layers}}";
 const CONFIG: &str = "--change=CMD [\"/hello\"]";
@@ -94,10 +95,51 @@ impl Demo {
             "what was loaded is another image"
         );
 
+        self.contain(&made)?;
+
         say("Check both stores");
         for store in ["store", "second"] {
             self.varve(&["--root", store, "system", "check"])?;
         }
+        Ok(())
+    }
+
+    /// Runs the image, changes a container and runs what was committed of it.
+    fn contain(&self, made: &Identity) -> Result<()> {
+        say("Run it");
+        if let Some(obstacle) = containers_obstacle() {
+            println!("  Left out: {obstacle}");
+            return Ok(());
+        }
+        let alone = "--network=none";
+        let said = self.varve(&["run", "--rm", alone, "hello:saved"])?;
+        ensure!(said.contains("Hello from an image"), "the container said something else");
+
+        say("Run it detached, look at it, run a second program in it");
+        let containers = Containers(self);
+        let line = ["run", "--detach", "--name=demo", alone, "hello:saved", "/hello", "wait"];
+        self.varve(&line)?;
+        ensure!(self.varve(&["ps"])?.contains("demo"), "ps does not list the container");
+        self.varve(&["exec", "demo", "/hello", "write", "/note"])?;
+        let seen = self.varve(&["exec", "demo", "/hello"])?;
+        ensure!(seen.contains(" note "), "what was written in the container is not seen in it");
+        let logged = self.varve(&["logs", "demo"])?;
+        ensure!(logged.contains("Hello from an image"), "the log has something else");
+        self.varve(&["stop", "--timeout=0", "demo"])?;
+
+        say("Commit what it changed, and run that");
+        let changed = self.varve(&["diff", "demo"])?;
+        ensure!(changed.trim() == "A /note", "the container changed something else");
+        self.varve(&["commit", "--message=A note", "demo", "hello:noted"])?;
+        self.varve(&["rm", "demo"])?;
+        let noted = self.identity("hello:noted")?;
+        let (_, below) = noted.layers.split_last().context("an image without a layer")?;
+        ensure!(below == made.layers, "commit changed the layers below its own");
+        let said = self.varve(&["run", "--rm", alone, "hello:noted", "/hello"])?;
+        ensure!(said.contains(" note "), "the note is not in the new image");
+        drop(containers);
+        let left = self.quietly(&["ps", "--all", "--quiet"])?;
+        ensure!(left.is_empty(), "there are still containers: {left}");
         Ok(())
     }
 
@@ -206,8 +248,28 @@ impl Demo {
         command.args(words).current_dir(&self.directory).stdin(Stdio::null());
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("HOME", &self.directory).env("VARVE_ROOT", Path::new("store"));
+        command.env("VARVE_RUN", self.directory.join("run"));
         command
     }
+}
+
+/// Removes the demo's container whatever becomes of the demo.
+struct Containers<'a>(&'a Demo);
+
+impl Drop for Containers<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.command(&["rm", "--force", "demo"]).output();
+    }
+}
+
+/// Why containers are not run here, if they are not.
+fn containers_obstacle() -> Option<&'static str> {
+    let is_root = std::fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0);
+    if !is_root {
+        return Some("containers want root");
+    }
+    let may_mount = succeeds(Command::new("unshare").args(["--mount", "true"]));
+    (!may_mount).then_some("this machine does not let root mount")
 }
 
 fn say(step: &str) {
