@@ -7,6 +7,7 @@ mod http;
 mod hub;
 mod images;
 mod matcher;
+mod meters;
 mod odd;
 mod record;
 mod world;

@@ -7,6 +7,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::meters::leveled;
+
 /// The values that placeholders of one file stand for so far.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Bindings(BTreeMap<u32, String>);
@@ -31,8 +33,8 @@ impl Bindings {
 
 /// Whether `actual` is what was recorded. What new placeholders stand for is kept.
 pub(crate) fn matches(recorded: &str, actual: &str, bindings: &mut Bindings) -> bool {
-    let recorded = level(recorded);
-    let actual = level(&volatile(actual));
+    let recorded = level(&leveled(recorded));
+    let actual = level(&volatile(&leveled(actual)));
     let mut tried = bindings.clone();
     let matched = match split_hole(&recorded) {
         None => whole(&recorded, &actual, &mut tried),
@@ -343,7 +345,8 @@ fn volatile(text: &str) -> String {
 /// How long something has been up: what an age is without its last word.
 fn duration(text: &str) -> Option<(usize, &'static str)> {
     let end = text.find(['\n', '"']).unwrap_or(text.len());
-    let end = text[..end].find("  ").or_else(|| text[..end].find(" (")).unwrap_or(end);
+    let end = text[..end].find("  ").unwrap_or(end);
+    let end = text[..end].find(" (").unwrap_or(end);
     let whole = format!("{} ago", &text[..end]);
     age(&whole).filter(|(length, _)| *length == whole.len()).map(|_| (end, "<DUR>"))
 }
@@ -403,8 +406,10 @@ fn time(text: &str) -> Option<(usize, &'static str)> {
 
 /// Columns of ages take the width of the widest age: their padding says nothing.
 fn level(text: &str) -> String {
+    const BEFORE: &[&str] = &["<AGO>", "CREATED", "CREATED AT", "<TIME>", "<DUR>", "STATUS"];
+    const STATES: &[&str] = &["Created", "(Paused)", "(healthy)", "(unhealthy)"];
     let mut out = text.to_owned();
-    for before in ["<AGO>", "CREATED", "CREATED AT", "<TIME>", "<DUR>", "STATUS"] {
+    for before in BEFORE.iter().chain(STATES) {
         let wide = format!("{before}    ");
         while out.contains(&wide) {
             out = out.replace(&wide, &format!("{before}   "));
@@ -441,6 +446,9 @@ mod tests {
         assert!(!matches("<TIME>", "0001-01-01T00:00:00Z", &mut bindings));
         assert!(matches("Up <DUR>   web\n", "Up 1 second             web\n", &mut bindings));
         assert!(!matches("Up <DUR>   web\n", "Up soon             web\n", &mut bindings));
+        let paused = "Up 9 seconds (Paused)             web\n";
+        assert!(matches("Up <DUR> (Paused)   web\n", paused, &mut bindings));
+        assert!(!matches("Up <DUR>   web\n", paused, &mut bindings));
         assert!(matches("3 <DATE> /x\n", "3 Nov 20 20:21 /x\n", &mut bindings));
     }
 

@@ -17,6 +17,8 @@ use crate::record::{Record, common};
 const HTPASSWD: &str = "alice:$2b$04$qcO0TU4Z7ganlumOAOHxm.bazbxY1K90yzv.PO.WauTmdA/YVAQwK\n";
 /// Where the recordings' home and working directory were.
 const RECORDED_HOME: &str = "/home/dev";
+/// Where the recorded daemon kept its volumes and containers.
+const RECORDED_STORE: &str = "/var/lib/docker";
 
 /// A recorded port, the real one, and the server behind it.
 struct Server {
@@ -164,6 +166,8 @@ impl World {
     fn generalise(&self, output: &str) -> String {
         let home = self.directory.path().join("home");
         let mut general = output.replace(&home.display().to_string(), RECORDED_HOME);
+        let store = self.directory.path().join("store/varve");
+        general = general.replace(&store.display().to_string(), RECORDED_STORE);
         for after in [" ", ":", "\n"] {
             general = general.replace(&format!("varve{after}"), &format!("docker{after}"));
         }
