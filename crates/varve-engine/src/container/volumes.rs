@@ -145,7 +145,8 @@ pub(super) fn resolve(
     config: &ContainerConfig,
     host: &mut HostConfig,
 ) -> Result<Vec<MountPoint>> {
-    let mut points = Points { store: engine.store(), locked, now: ctx, list: Vec::new() };
+    let driver = host.volume_driver.clone();
+    let mut points = Points { store: engine.store(), locked, now: ctx, driver, list: Vec::new() };
     for from in host.volumes_from.clone().into_iter().flatten() {
         points.of_other(engine, &from)?;
     }
@@ -225,6 +226,8 @@ struct Points<'a> {
     store: &'a Store,
     locked: &'a Containers<'a>,
     now: &'a Ctx<'a>,
+    /// `--volume-driver`; it is not for `--mount`.
+    driver: String,
     list: Vec<MountPoint>,
 }
 
@@ -266,7 +269,8 @@ impl Points<'_> {
         let bind = parse::volume::bind(text).map_err(ContainerError::Setting)?;
         let destination = clean(bind.destination);
         let made = if bind.kind == MountKind::Volume {
-            let made = self.volume(bind.source, destination, !bind.read_only)?;
+            self.verify_driver(bind.source)?;
+            let made = self.volume(bind.source, destination, !bind.read_only, None)?;
             // Docker's word for a volume without a mode of its own.
             let mode = if bind.mode.is_empty() { "z" } else { bind.mode };
             MountPoint { mode: mode.to_owned(), copy_image_content: !bind.no_copy, ..made }
@@ -316,7 +320,8 @@ impl Points<'_> {
             }
             _ => {
                 let options = mount.volume_options.clone().unwrap_or_default();
-                let made = self.volume(&mount.source, destination, rw)?;
+                let labels = Some(options.labels).filter(|labels| !labels.is_empty());
+                let made = self.volume(&mount.source, destination, rw, labels)?;
                 // Docker's word for a volume without a mode of its own.
                 let mode = "z".to_owned();
                 let (subpath, copy) = (options.subpath, !options.no_copy);
@@ -327,19 +332,36 @@ impl Points<'_> {
     }
 
     fn anonymous(&mut self, destination: &str, copy: bool) -> Result<()> {
-        let made = self.volume("", destination.to_owned(), true)?;
+        self.verify_driver("")?;
+        let made = self.volume("", destination.to_owned(), true, None)?;
         Ok(self.add(MountPoint { copy_image_content: copy, ..made })?)
     }
 
+    fn verify_driver(&self, volume: &str) -> Result<(), ContainerError> {
+        match self.driver.as_str() {
+            "" | "local" => Ok(()),
+            driver => {
+                let (name, driver) = (volume.to_owned(), driver.to_owned());
+                Err(ContainerError::VolumeDriver { name, driver })
+            }
+        }
+    }
+
     /// A volume, which is made where it is not there.
-    fn volume(&mut self, name: &str, destination: String, rw: bool) -> Result<MountPoint> {
+    fn volume(
+        &mut self,
+        name: &str,
+        destination: String,
+        rw: bool,
+        labels: Option<BTreeMap<String, String>>,
+    ) -> Result<MountPoint> {
         let anonymous = name.is_empty();
         let name = volume_name(name)?;
         let volume = Volume {
             name: name.clone(),
             driver: "local".to_owned(),
             created: self.now.now(),
-            labels: None,
+            labels,
             options: None,
             anonymous,
         };

@@ -5,7 +5,7 @@ use std::fs;
 use varve_engine::{CreateContainer, CreateVolume, RemoveVolume};
 use varve_types::{
     Ctx, Platform,
-    container::{Container, ContainerConfig, HostConfig, MountKind},
+    container::{Container, ContainerConfig, HostConfig, MountKind, parse},
 };
 
 use crate::images::Bench;
@@ -168,6 +168,29 @@ fn what_is_mounted_is_settled_when_the_container_is_made() {
     let shown: Vec<_> =
         heir.mounts.iter().map(|it| (it.destination.as_str(), it.name.as_str(), it.rw)).collect();
     assert_eq!(shown, [("/vol", "other", true), ("/host", "", false), ("/data", "named", false)]);
+}
+
+#[test]
+fn volumes_of_a_container_have_the_labels_and_the_driver_that_were_asked_for() {
+    let bench = Bench::new();
+    bench.import("content", Some("app:1"), &[]);
+    let mut wanted = request("app:1", "labelled");
+    let mount = parse::mount::mount("type=volume,src=data,dst=/data,volume-label=a=b");
+    wanted.host_config.mounts = vec![mount.unwrap()];
+    create(&bench, &wanted).unwrap();
+    let labels = bench.engine.volume("data").unwrap().labels.unwrap();
+    assert_eq!(labels["a"], "b");
+
+    let mut wanted = request("app:1", "driven");
+    wanted.host_config.volume_driver = "foo".to_owned();
+    wanted.host_config.binds = words("other:/d");
+    assert_eq!(
+        create(&bench, &wanted).unwrap_err().to_string(),
+        "create other: error looking up volume plugin foo: plugin \"foo\" not found"
+    );
+    assert!(bench.engine.volume("other").is_err());
+    wanted.host_config.volume_driver = "local".to_owned();
+    create(&bench, &wanted).unwrap();
 }
 
 #[test]
