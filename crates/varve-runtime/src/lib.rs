@@ -15,6 +15,7 @@
 pub mod apparmor;
 pub mod attach;
 pub mod cgroup;
+pub mod endings;
 pub mod files;
 pub mod logs;
 pub mod monitor;

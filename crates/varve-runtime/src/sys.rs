@@ -245,6 +245,30 @@ pub(crate) fn reset_signals() {
     }
 }
 
+/// Has this thread, and those that it starts from now on, hear of no wish to end. Gives what it
+/// heard of before, for [`hear_endings`].
+pub(crate) fn hold_endings() -> io::Result<libc::sigset_t> {
+    // SAFETY: both sets are plain numbers that outlive the calls; the first is emptied before use.
+    unsafe {
+        let mut held = std::mem::zeroed::<libc::sigset_t>();
+        let mut before = std::mem::zeroed::<libc::sigset_t>();
+        libc::sigemptyset(&raw mut held);
+        for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
+            libc::sigaddset(&raw mut held, signal);
+        }
+        match libc::pthread_sigmask(libc::SIG_BLOCK, &raw const held, &raw mut before) {
+            0 => Ok(before),
+            error => Err(io::Error::from_raw_os_error(error)),
+        }
+    }
+}
+
+/// Has this thread hear again of what it heard of before [`hold_endings`].
+pub(crate) fn hear_endings(before: &libc::sigset_t) {
+    // SAFETY: the set is one that the kernel gave, and outlives the call.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, ptr::from_ref(before), ptr::null_mut()) };
+}
+
 /// Puts a limit on a resource of this process.
 pub(crate) fn limit_resource(resource: u32, soft: u64, hard: u64) -> io::Result<()> {
     let limit = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };

@@ -25,13 +25,15 @@ pub struct Commit<'a> {
     pub message: &'a str,
     /// Dockerfile instructions that change the config.
     pub changes: &'a [String],
+    /// Whether a container that runs is paused while its changes are read.
+    pub pause: bool,
 }
 
 /// Bytes of a tar without entries, which Docker does not count as a layer.
 const EMPTY_TAR: [u8; 1024] = [0; 1024];
 
 impl Engine {
-    /// Makes an image of a container. Whoever wants it whole stops or pauses the container before.
+    /// Makes an image of a container.
     pub fn commit(&self, ctx: &Ctx<'_>, request: &Commit<'_>) -> Result<ImageId> {
         let container = self.container(request.container)?;
         let reference = match request.reference {
@@ -45,7 +47,10 @@ impl Engine {
             changes::apply(&container_config, request.changes).map_err(archive::Error::from)?;
         let lease = self.store.lease()?;
         let (manifest, parent) = self.parent_of(&container)?;
-        let layer = self.changes_layer(&lease, &container)?;
+        let frozen = if request.pause { self.freeze(ctx, &container)? } else { None };
+        let layer = self.changes_layer(&lease, &container);
+        drop(frozen);
+        let layer = layer?;
         let image = ChildImage {
             parent: &parent,
             author: request.author,

@@ -1,6 +1,9 @@
 //! `pause` and `unpause`: all processes of a container frozen where they are, and let go on.
 
-use varve_runtime::attach::{Client, ClientError};
+use varve_runtime::{
+    attach::{Client, ClientError},
+    endings::HeldEndings,
+};
 use varve_types::{
     Ctx,
     container::{Container, State, Status},
@@ -47,5 +50,37 @@ impl Engine {
             return Err(ContainerError::NotPaused(container.id).into());
         }
         self.resume_container(container)
+    }
+
+    /// Freezes a container that runs until what is given is thawed or dropped; `None` where there
+    /// is nothing to freeze, and, as with Docker, where that cannot be done.
+    pub(crate) fn freeze<'a>(
+        &'a self,
+        ctx: &Ctx<'_>,
+        container: &'a Container,
+    ) -> Result<Option<Frozen<'a>>> {
+        if self.container_state(ctx, container)?.status != Status::Running {
+            return Ok(None);
+        }
+        // Nobody would thaw it after an interrupt.
+        let Ok(endings) = HeldEndings::hold() else { return Ok(None) };
+        let frozen = self.pause_container(ctx, container).ok();
+        Ok(frozen.map(|()| Frozen { engine: self, container, _endings: endings }))
+    }
+}
+
+/// A container whose processes stand still as long as this lives. The signals that would end
+/// this process wait as long.
+#[derive(Debug)]
+pub(crate) struct Frozen<'a> {
+    engine: &'a Engine,
+    container: &'a Container,
+    _endings: HeldEndings,
+}
+
+impl Drop for Frozen<'_> {
+    fn drop(&mut self) {
+        // One that was killed or thawed meanwhile needs nothing more.
+        let _ = self.engine.resume_container(self.container);
     }
 }

@@ -4,6 +4,7 @@ mod bad_input;
 mod cli;
 mod files;
 mod guest;
+mod living;
 mod mounts;
 mod pty;
 mod sandbox;

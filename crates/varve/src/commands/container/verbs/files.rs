@@ -35,6 +35,7 @@ pub(crate) fn commit(ui: &Ui, request: &Commit<'_>) -> Result<String> {
         author: request.author,
         message: request.message,
         changes: request.changes,
+        pause: request.pause,
     };
     Ok(ui.engine()?.commit(&ui.silent(), &request)?.to_string())
 }
