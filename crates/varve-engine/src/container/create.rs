@@ -62,6 +62,7 @@ impl Engine {
         }
         let opened = self.open_row(&found.row, request.platform, &found.shown).map_err(platform)?;
         let mut config = request.config.clone();
+        volumes::check(&config)?;
         config.merge_image(&opened.config.config).map_err(ContainerError::Config)?;
         request.image.clone_into(&mut config.image);
         let mut host_config = request.host_config.clone();

@@ -135,6 +135,20 @@ pub(crate) fn random() -> Result<[u8; 32]> {
     Ok(bytes)
 }
 
+/// Refuses a volume at `/` that the user asks for. It is looked for before the image's volumes are
+/// added, which are left out there.
+pub(super) fn check(config: &ContainerConfig) -> Result<(), ContainerError> {
+    let mut asked = config.volumes.iter().flatten().map(|(path, _)| path);
+    match asked.find(|path| clean(path) == "/") {
+        Some(path) => Err(ContainerError::Invalid(format!(
+            "invalid volume specification: '{}': invalid mount config for type \"volume\": invalid \
+             specification: destination can't be '/'",
+            Printable(path)
+        ))),
+        None => Ok(()),
+    }
+}
+
 /// Settles what is mounted into a container that is being made, in Docker's order: volumes of
 /// other containers, `-v`, `--mount`, `--tmpfs`, the image's volumes. Volumes are made, and
 /// directories of the host that `-v` names.

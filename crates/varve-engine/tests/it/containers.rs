@@ -101,6 +101,11 @@ fn what_makes_no_container_is_refused_in_dockers_words_and_leaves_nothing() {
         error(&|it| it.host_config.binds = words("one:/d two:/d/")),
         "Duplicate mount point: /d"
     );
+    let at_root = |path: &str| [(path.to_owned(), Default::default())].into_iter().collect();
+    assert_eq!(
+        error(&|it| it.config.volumes = Some(at_root("/./"))),
+        "invalid volume specification: '/./': invalid mount config for type \"volume\": invalid specification: destination can't be '/'"
+    );
     let other: Platform = "linux/s390x".parse().unwrap();
     let mut elsewhere = request("app:1", "web");
     elsewhere.platform = Some(&other);

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
+use crate::machine::Rule;
+
 /// One command line and what docker answered.
 #[derive(Debug)]
 pub(crate) struct Record {
@@ -27,6 +29,8 @@ pub(crate) struct Plan {
     pub(crate) waiting: BTreeMap<String, String>,
     /// Docker's rows have no certain order here, with the reason.
     pub(crate) unordered: BTreeMap<String, String>,
+    /// Shows the machine or chance, which is taken out before it is compared.
+    pub(crate) levelled: BTreeMap<String, Rule>,
     /// Answers differently, with the reason.
     pub(crate) exceptions: BTreeMap<String, String>,
 }
@@ -40,7 +44,8 @@ impl Plan {
     /// Every record that the plan speaks about.
     pub(crate) fn ids(&self) -> impl Iterator<Item = &String> {
         let reasons = [&self.waiting, &self.unordered, &self.exceptions];
-        self.setup.keys().chain(reasons.into_iter().flat_map(BTreeMap::keys))
+        let rules = self.levelled.keys();
+        self.setup.keys().chain(rules).chain(reasons.into_iter().flat_map(BTreeMap::keys))
     }
 }
 
@@ -121,11 +126,16 @@ pub(crate) fn plan(name: &str) -> Plan {
         let lines = value.as_array().expect("a list of shell lines").iter();
         lines.map(|line| line.as_str().expect("a shell line").to_owned()).collect()
     };
+    let rule = |(id, word): (&String, &Value)| {
+        let word = word.as_str().expect("a rule's name");
+        (id.clone(), Rule::named(word).unwrap_or_else(|| panic!("{id}: no rule {word:?}")))
+    };
     let setup = plan["setup"].as_object().expect("setup").iter();
     Plan {
         setup: setup.map(|(id, value)| (id.clone(), lines(value))).collect(),
         waiting: reasons("waiting"),
         unordered: reasons("unordered"),
+        levelled: plan["levelled"].as_object().into_iter().flatten().map(rule).collect(),
         exceptions: reasons("exceptions"),
     }
 }
