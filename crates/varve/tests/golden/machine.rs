@@ -88,7 +88,8 @@ fn ephemeral_ports(text: &str) -> String {
                 known.push(word);
                 known.len() - 1
             });
-            out.push_str(&format!("PORT{at}"));
+            out.push_str("PORT");
+            out.push_str(&at.to_string());
         } else {
             out.push_str(word);
         }
