@@ -35,6 +35,8 @@ pub(crate) struct World {
 
 impl Drop for World {
     fn drop(&mut self) {
+        // A root of theirs that is mounted keeps the directory from going.
+        self.shell("docker ps -aq | xargs -r docker rm -fv", None);
         for process in self.servers.iter_mut().filter_map(|server| server.process.as_mut()) {
             let _ = process.kill();
             let _ = process.wait();
