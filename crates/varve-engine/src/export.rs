@@ -1,10 +1,16 @@
-//! `image export`: an image's root file system as one tar.
+//! `image export`: an image's root file system as one tar, or as files in a directory.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, Write},
+    os::fd::AsFd as _,
+    path::Path,
 };
 
+use varve_fs::{
+    durable,
+    extract::{self, ExtractError, Extracted, Extraction, Marks, Source},
+};
 use varve_types::Platform;
 
 use crate::{Contents, Engine, Error, Result};
@@ -38,6 +44,39 @@ impl Engine {
         })
     }
 }
+
+impl Engine {
+    /// Makes the files in a directory, which is made where it is missing and must be empty. They
+    /// get their owners, times and attributes, so that this wants the right to give them. After an
+    /// error what was made is left, for whoever looks why.
+    pub fn export_to(&self, exporting: &Exporting, directory: &Path) -> Result<Extracted> {
+        let failed = |action: &'static str| {
+            let path = directory.display().to_string();
+            move |source: io::Error| Error::File { action, path, source }
+        };
+        durable::create_directory(directory, 0o755).map_err(failed("mkdir"))?;
+        let is_empty = fs::read_dir(directory).map_err(failed("open"))?.next().is_none();
+        if !is_empty {
+            return Err(failed("open")(rustix::io::Errno::NOTEMPTY.into()));
+        }
+        let target = File::open(directory).map_err(failed("open"))?;
+        let source = Source::Stack(&exporting.contents.stack, &exporting.tars);
+        let request = Extraction { source, marks: Marks::None, threads: THREADS };
+        extract::extract(&request, target.as_fd()).map_err(|error| match error {
+            ExtractError::Io { path: below, source, .. } => {
+                let path = directory.join(String::from_utf8_lossy(&below).as_ref());
+                let path = path.display().to_string();
+                Error::File { action: "write", path, source }
+            }
+            other @ ExtractError::TarTooShort { .. } => {
+                exporting.contents.unreadable(io::Error::other(other))
+            }
+        })
+    }
+}
+
+/// Threads that make files.
+const THREADS: usize = 4;
 
 /// Tells errors of writing from those of reading.
 pub(crate) struct Watched<'a> {

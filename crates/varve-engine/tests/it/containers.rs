@@ -101,7 +101,9 @@ fn what_makes_no_container_is_refused_in_dockers_words_and_leaves_nothing() {
         error(&|it| it.host_config.binds = words("one:/d two:/d/")),
         "Duplicate mount point: /d"
     );
-    let at_root = |path: &str| [(path.to_owned(), Default::default())].into_iter().collect();
+    let at_root = |path: &str| {
+        [(path.to_owned(), varve_types::config::Empty::default())].into_iter().collect()
+    };
     assert_eq!(
         error(&|it| it.config.volumes = Some(at_root("/./"))),
         "invalid volume specification: '/./': invalid mount config for type \"volume\": invalid specification: destination can't be '/'"
@@ -190,7 +192,7 @@ fn volumes_of_a_container_have_the_labels_and_the_driver_that_were_asked_for() {
     wanted.host_config.volume_driver = "foo".to_owned();
     wanted.host_config.binds = words("other:/d");
     assert_eq!(
-        create(&bench, &wanted).unwrap_err().to_string(),
+        create(&bench, &wanted).unwrap_err(),
         "create other: error looking up volume plugin foo: plugin \"foo\" not found"
     );
     assert!(bench.engine.volume("other").is_err());

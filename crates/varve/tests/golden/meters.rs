@@ -21,7 +21,8 @@ fn processes(row: &str) -> String {
         number if is_number(number) => format!("{:<1$}", "#", word.len()),
         _ => word.to_owned(),
     });
-    words.collect()
+    // One that has just ended, and nobody has waited for yet, has no arguments any more.
+    words.collect::<String>().replace("[sleep]", "sleep 0.2")
 }
 
 /// A row of `stats` with shares as `#%` and amounts as `#B`; columns are as wide as the widest.

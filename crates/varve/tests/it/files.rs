@@ -104,6 +104,28 @@ fn an_export_can_be_imported_again() {
     let line = ["image", "diff", "--format", "json", "app:1", "flat:1"];
     assert_eq!(sandbox.run(&line), ran("", "", 0));
 
+    // The same as files, as GNU tar makes them of the tar.
+    let ours = ["image", "export", "--directory", "ours", "app:1"];
+    assert_eq!(sandbox.run(&ours), ran("", "", 0));
+    fs::create_dir(sandbox.path("theirs")).expect("a directory");
+    let tar = std::process::Command::new("tar")
+        .args(["-xpf", "root.tar", "-C", "theirs"])
+        .current_dir(sandbox.path("."))
+        .status();
+    assert!(tar.expect("GNU tar").success());
+    let facts = |directory: &str| {
+        let script = "find . -mindepth 1 -printf '%p %y %m %U:%G %Ts %s\\n' | sed 's/ d \\(.*\\) [0-9]*$/ d \\1/' | sort; find . -type f -exec sha256sum {} + | sort";
+        let listed = std::process::Command::new("sh")
+            .args(["-c", script])
+            .current_dir(sandbox.path(directory))
+            .output();
+        String::from_utf8(listed.expect("sh").stdout).expect("UTF-8")
+    };
+    assert!(facts("ours").lines().count() > 5);
+    assert_eq!(facts("ours"), facts("theirs"));
+    let full = "open ours: directory not empty\n";
+    assert_eq!(sandbox.run(&ours), ran("", full, 1));
+
     let refused = "failed to export image: cannot write to a directory\n";
     assert_eq!(sandbox.run(&["image", "export", "-o", ".", "app:1"]), ran("", refused, 1));
     let missing = "Error response from daemon: No such image: nosuch:latest\n";
