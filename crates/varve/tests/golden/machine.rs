@@ -43,11 +43,11 @@ impl Rule {
         match self {
             Self::EndpointName => endpoint_name(text),
             Self::EphemeralPorts => ephemeral_ports(text),
-            Self::ProcessNumbers => lines(text, process_number),
+            Self::ProcessNumbers => lines(text, number_of_process),
             Self::RootMount => root_mount(text),
             Self::Disk => lines(text, disk),
             Self::DirectorySizes => lines(text, directory_size),
-            Self::ProcessShare => lines(text, process_share),
+            Self::ProcessShare => lines(text, share_of_process),
             Self::Devices => devices(text),
         }
     }
@@ -98,7 +98,7 @@ fn ephemeral_ports(text: &str) -> String {
     out + rest
 }
 
-fn process_number(line: &str) -> String {
+fn number_of_process(line: &str) -> String {
     let number = line.split_whitespace().next().unwrap_or_default();
     match number.parse::<u32>() {
         Ok(number) if number > 1 => {
@@ -153,7 +153,7 @@ fn directory_size(line: &str) -> String {
 }
 
 /// The recording's own values in the length of the recording, which hides most of them.
-fn process_share(line: &str) -> String {
+fn share_of_process(line: &str) -> String {
     match line.split_once(":\t") {
         Some((name @ ("voluntary_ctxt_switches" | "nonvoluntary_ctxt_switches"), count))
             if count.parse::<u64>().is_ok() =>
