@@ -23,6 +23,7 @@ pub mod parse;
 mod pattern;
 pub mod plan;
 pub mod select;
+pub mod solve;
 pub mod source;
 mod suggest;
 
