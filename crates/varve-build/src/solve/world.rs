@@ -1,6 +1,10 @@
 //! What a build needs of the rest of the world.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use varve_fs::tar::Time;
 use varve_store::Lease;
@@ -71,6 +75,8 @@ pub struct RunRequest<'a> {
     pub lease: &'a Lease,
     /// The step as it is shown: what the program writes is told under it.
     pub id: StepId,
+    /// Becomes true when another step has failed: the program is then to be ended.
+    pub canceled: &'a AtomicBool,
 }
 
 /// What a build needs of the rest of the world. Called from several threads.
