@@ -115,6 +115,9 @@ pub enum Error {
     /// A verb of containers or volumes.
     #[error(transparent)]
     Container(#[from] ContainerError),
+    /// A build.
+    #[error(transparent)]
+    Build(#[from] Box<crate::build::BuildError>),
     /// A verb of networks.
     #[error(transparent)]
     Network(Box<crate::network::NetworkError>),
@@ -317,6 +320,7 @@ impl Error {
             | Self::Copy(_)
             | Self::File { .. }
             | Self::Credentials(_)
+            | Self::Build(_)
             | Self::Container(
                 ContainerError::AttachStopped
                 | ContainerError::AttachPaused
@@ -367,6 +371,7 @@ impl Error {
                 Kind::Conflict
             }
             Self::Container(error) => error.kind(),
+            Self::Build(error) => error.kind,
             Self::Network(error) => error.kind(),
             Self::Unpack(error) => error.kind(),
             Self::NeedsRoot => Kind::Denied,

@@ -11,6 +11,7 @@
 //! 3. Error texts are Docker's where Docker has one ([`Error`]); where they belong in the
 //!    conversation is told by [`Error::origin`].
 
+pub mod build;
 pub mod cat;
 pub mod check;
 pub mod compare;
