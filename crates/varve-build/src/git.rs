@@ -61,7 +61,7 @@ impl GitRef {
     fn set(&mut self, key: &str, value: &str) -> Result<(), GitRefError> {
         let switch = || match value {
             "" => Ok(Some(true)),
-            value => crate::instruction::boolean(value).map(Some).ok_or("invalid git source query"),
+            value => varve_types::go_bool(value).map(Some).ok_or("invalid git source query"),
         };
         match key {
             "ref" | "branch" | "tag" => {

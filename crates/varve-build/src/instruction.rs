@@ -4,7 +4,6 @@ mod flags;
 mod mount;
 mod read;
 
-pub(crate) use mount::boolean;
 pub use mount::{Mount, MountKind, Sharing, mount_source};
 pub use read::read;
 

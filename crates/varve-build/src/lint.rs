@@ -72,7 +72,7 @@ impl Lint {
                 "experimental" if value == "all" => self.experimental_all = true,
                 "experimental" => self.experimental.extend(rules),
                 "error" => {
-                    self.fail = crate::instruction::boolean(value).ok_or_else(bad)?;
+                    self.fail = varve_types::go_bool(value).ok_or_else(bad)?;
                 }
                 _ => return Err(bad().into()),
             }

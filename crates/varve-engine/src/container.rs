@@ -1,17 +1,29 @@
 //! The verbs of containers and volumes, one file each.
 //!
 //! ```text
+//! bundle   record ─▶ what the runtime needs: root, files, network, configuration
 //! commit   what a container changed ─▶ a new image
 //! copy     files put into a container and taken out of it
 //! create   image + what was asked for ─▶ record in the store
 //! diff     what a container did to its image's files
+//! exec     a further process in a container
+//! executor the monitor's view of a runtime
 //! export   a container's files as a tar
 //! facts    what became of a container, and all that is known of it
 //! find     a name, an ID or a prefix of one ─▶ record
+//! fill     an image's files put into an empty volume
 //! list     the containers that are here
+//! pause    processes frozen, and let go on
 //! remove   containers taken away with what is theirs
-//! volumes  what is mounted: volumes made, paths checked
+//! role     what this program does when the engine started it itself
+//! session  staying with a container: its streams and its log
 //! settle   settings refused or filled in, as the machine allows
+//! start    start, stop, kill, restart, wait
+//! stats    what containers use; top: their processes
+//! update   limits changed while it runs
+//! view     a container's files as it sees them
+//! volumes  what is mounted: volumes made, paths checked
+//! watch    the monitor's role, until the container's end
 //! ```
 //!
 //! A container is a record in the store (`varve_store::containers`); what runs of it is the

@@ -123,5 +123,18 @@ impl Container {
     }
 }
 
+/// The exit code of `run` for an error before the container's own program runs: docker's client
+/// goes by the words. 127: not found, 126: not executable, else 125.
+pub fn start_exit_code(error: &str) -> u8 {
+    const NOT_FOUND: [&str; 2] = ["executable file not found", "no such file or directory"];
+    const NOT_EXECUTABLE: [&str; 2] = ["permission denied", "is a directory"];
+    let has = |words: [&str; 2]| words.iter().any(|word| error.contains(word));
+    match () {
+        () if has(NOT_FOUND) => 127,
+        () if has(NOT_EXECUTABLE) => 126,
+        () => 125,
+    }
+}
+
 #[cfg(test)]
 mod tests;

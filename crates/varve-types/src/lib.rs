@@ -37,4 +37,4 @@ pub use manifest::{Index, Manifest, ManifestKind};
 pub use platform::Platform;
 pub use progress::{Event, LayerState, Progress, Silent};
 pub use reference::{Reference, Repository};
-pub use text::Printable;
+pub use text::{Printable, go_bool};

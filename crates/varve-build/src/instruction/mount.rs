@@ -140,7 +140,7 @@ impl Mount {
             };
             let switch = match &value {
                 None => Some(true),
-                Some(value) => boolean(value),
+                Some(value) => varve_types::go_bool(value),
             };
             match key.as_str() {
                 "readonly" | "ro" => read_only = Some(need(&key, value.as_ref(), switch)?),
@@ -227,15 +227,6 @@ impl Mount {
 fn need(key: &str, value: Option<&String>, switch: Option<bool>) -> Result<bool, Problem> {
     let value = || value.cloned().unwrap_or_default();
     switch.ok_or_else(|| Problem::MountValue(key.to_owned(), value()))
-}
-
-/// Go's words for true and false.
-pub(crate) fn boolean(text: &str) -> Option<bool> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-        _ => None,
-    }
 }
 
 fn word<T: Copy>(

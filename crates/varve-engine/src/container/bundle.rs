@@ -20,10 +20,7 @@ use varve_runtime::{
     users::{self, ResolvedUser},
 };
 use varve_store::{Holder, Snapshot};
-use varve_types::{
-    Platform,
-    container::{Container, ContainerId, NamespaceMode, NetworkMode},
-};
+use varve_types::container::{Container, ContainerId, NamespaceMode, NetworkMode, start_exit_code};
 
 use super::workdir;
 use crate::{Engine, Result, network::ConnectedContainer};
@@ -76,8 +73,7 @@ impl Engine {
         )
         .map_err(|error| refused_text(&error))?;
         if !container.config.working_dir.is_empty() {
-            workdir::make(&root, &container.config.working_dir)
-                .map_err(|text| start_refused(text, 125))?;
+            workdir::make(&root, &container.config.working_dir).map_err(start_refused)?;
         }
         self.fill_volumes(container, &rootfs).map_err(refused)?;
         let path = self.bundle_path(&container.id).map_err(refused)?;
@@ -190,7 +186,7 @@ fn make_spec(
     if host.init == Some(true) && paths.init.is_none() {
         let text =
             "docker-init, tini or catatonit is needed for --init here, and none is installed";
-        return Err(start_refused(text.to_owned(), 125));
+        return Err(start_refused(text.to_owned()));
     }
     let machine = probe::machine(cgroups(), host.privileged);
     let mut devices = Vec::new();
@@ -204,15 +200,11 @@ fn make_spec(
             let text = format!(
                 "AppArmor enabled on system but the {profile} profile could not be loaded: {error}"
             );
-            start_refused(text, 125)
+            start_refused(text)
         })?;
     }
     let request = spec::Request { container, machine: &machine, user, paths, devices: &devices };
-    let mut spec = spec::spec(&request).map_err(|error| refused_text(&error))?;
-    if Platform::host().os != "linux" {
-        spec.set_linux(None);
-    }
-    Ok(spec)
+    spec::spec(&request).map_err(|error| refused_text(&error))
 }
 
 /// What is usable of this machine's control groups.
@@ -243,18 +235,11 @@ fn refused_text(error: &dyn std::error::Error) -> Refused {
         }
         cause = error.source();
     }
-    start_refused(text, 125)
+    start_refused(text)
 }
 
-/// Docker's client finds its exit code in the text.
-pub(crate) fn start_refused(message: String, otherwise: i32) -> Refused {
-    let has = |part: &str| message.contains(part);
-    let exit_code = if has("executable file not found") || has("no such file or directory") {
-        127
-    } else if has("permission denied") || has("is a directory") {
-        126
-    } else {
-        otherwise
-    };
+/// A start that failed, with the exit code that Docker's client finds in the text.
+pub(crate) fn start_refused(message: String) -> Refused {
+    let exit_code = start_exit_code(&message).into();
     Refused { message, exit_code }
 }

@@ -19,7 +19,8 @@ use varve_fs::{
 };
 use varve_types::{Ctx, container::Container};
 
-use self::path::{Destination, Source, clean_absolute};
+pub(super) use self::path::clean_absolute;
+use self::path::{Destination, Source};
 use super::{ContainerError, view::View};
 use crate::{Engine, Error, Result};
 

@@ -70,7 +70,7 @@ impl Executor for Executes {
 
     fn exec(&mut self, process: &RawValue, stdio: ProcessStdio) -> Result<Created, Refused> {
         let mut process: Process = serde_json::from_str(process.get())
-            .map_err(|error| start_refused(error.to_string(), 125))?;
+            .map_err(|error| start_refused(error.to_string()))?;
         let (stdio, size) = of(stdio);
         if let Some(size) = size {
             process.console_size = Some(size);

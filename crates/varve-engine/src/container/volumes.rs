@@ -17,7 +17,7 @@ use varve_types::{
     },
 };
 
-use super::ContainerError;
+use super::{ContainerError, copy::clean_absolute};
 use crate::{Engine, Error, Result};
 
 /// A volume to be made.
@@ -139,7 +139,7 @@ pub(crate) fn random() -> Result<[u8; 32]> {
 /// added, which are left out there.
 pub(super) fn check(config: &ContainerConfig) -> Result<(), ContainerError> {
     let mut asked = config.volumes.iter().flatten().map(|(path, _)| path);
-    match asked.find(|path| clean(path) == "/") {
+    match asked.find(|path| clean_absolute(path) == "/") {
         Some(path) => Err(ContainerError::Invalid(format!(
             "invalid volume specification: '{}': invalid mount config for type \"volume\": invalid \
              specification: destination can't be '/'",
@@ -182,7 +182,7 @@ pub(super) fn resolve(
         }
     }
     for destination in config.volumes.iter().flatten().map(|(path, _)| path) {
-        let destination = clean(destination);
+        let destination = clean_absolute(destination);
         if destination != "/" && !points.has(&destination) {
             points.anonymous(&destination, true)?;
         }
@@ -197,7 +197,7 @@ pub(super) fn resolve(
 fn tmpfs(destination: &str, options: &str) -> MountPoint {
     MountPoint {
         tmpfs_options: options.to_owned(),
-        ..point(MountKind::Tmpfs, String::new(), clean(destination), true)
+        ..point(MountKind::Tmpfs, String::new(), clean_absolute(destination), true)
     }
 }
 
@@ -219,21 +219,6 @@ fn point(kind: MountKind, source: String, destination: String, rw: bool) -> Moun
         subpath: String::new(),
         copy_image_content: false,
     }
-}
-
-/// A path without double slashes, dots and a slash at its end. `..` goes up, and stays at the root.
-fn clean(path: &str) -> String {
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop();
-            }
-            part => parts.push(part),
-        }
-    }
-    format!("/{}", parts.join("/"))
 }
 
 struct Points<'a> {
@@ -281,7 +266,7 @@ impl Points<'_> {
     /// `-v SOURCE:DESTINATION[:MODE]`
     fn bind(&mut self, text: &str) -> Result<()> {
         let bind = parse::volume::bind(text).map_err(ContainerError::Setting)?;
-        let destination = clean(bind.destination);
+        let destination = clean_absolute(bind.destination);
         let made = if bind.kind == MountKind::Volume {
             self.verify_driver(bind.source)?;
             let made = self.volume(bind.source, destination, !bind.read_only, None)?;
@@ -291,7 +276,8 @@ impl Points<'_> {
         } else {
             make_directory(bind.source)?;
             let propagation = Some(bind.propagation.unwrap_or(Propagation::Rprivate));
-            let made = point(MountKind::Bind, clean(bind.source), destination, !bind.read_only);
+            let made =
+                point(MountKind::Bind, clean_absolute(bind.source), destination, !bind.read_only);
             MountPoint { mode: bind.mode.to_owned(), propagation, ..made }
         };
         Ok(self.add(made)?)
@@ -300,7 +286,7 @@ impl Points<'_> {
     /// `--mount`
     fn mount(&mut self, mount: &Mount) -> Result<()> {
         parse::mount::verify(mount).map_err(ContainerError::Setting)?;
-        let destination = clean(&mount.target);
+        let destination = clean_absolute(&mount.target);
         let rw = !mount.read_only;
         let made = match mount.kind.as_str() {
             "bind" => {
@@ -315,7 +301,7 @@ impl Points<'_> {
                     non_recursive: options.non_recursive,
                     read_only_non_recursive: options.read_only_non_recursive,
                     read_only_force_recursive: options.read_only_force_recursive,
-                    ..point(MountKind::Bind, clean(&mount.source), destination, rw)
+                    ..point(MountKind::Bind, clean_absolute(&mount.source), destination, rw)
                 }
             }
             "tmpfs" => {

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, io, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
-use varve_types::{Kind, Printable};
+use varve_types::{Kind, Printable, container::start_exit_code};
 
 /// Why a runtime did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -139,15 +139,7 @@ impl StartFailure {
     /// Exit code of `docker run`: 127 for a command that is not there, 126 for one that cannot be
     /// executed, else 125 … but docker goes by the text, so that any missing file gives 127.
     pub fn exit_code(&self) -> i32 {
-        let text = self.to_string();
-        if text.contains("executable file not found") || text.contains("no such file or directory")
-        {
-            127
-        } else if text.contains("permission denied") || text.contains("is a directory") {
-            126
-        } else {
-            125
-        }
+        start_exit_code(&self.to_string()).into()
     }
 
     /// What docker puts behind the reason.

@@ -1,6 +1,6 @@
 //! `--security-opt`
 
-use varve_types::{Kind, Printable};
+use varve_types::{Kind, Printable, go_bool};
 
 /// What `--security-opt` asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -65,15 +65,6 @@ impl SecurityOptions {
             }
         }
         Ok(parsed)
-    }
-}
-
-/// Reads a truth value as Go's `strconv.ParseBool` does.
-fn go_bool(text: &str) -> Option<bool> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-        _ => None,
     }
 }
 

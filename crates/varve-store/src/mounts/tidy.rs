@@ -1,14 +1,12 @@
 //! Taking away what nobody uses any more.
 
 use std::{
-    fs::File,
     io,
     path::{Path, PathBuf},
 };
 
 use varve_fs::{
     durable,
-    lock::FileLock,
     mount::{InUse, MountError, table::Table, unmount},
 };
 use varve_types::{ChainId, DiffId, Digest, ImageId, Kind};
@@ -64,12 +62,7 @@ pub(crate) fn forget_images(
         if is_kept(id) {
             continue;
         }
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(source) => return Err(cannot("open", &path)(source)),
-        };
-        if FileLock::try_exclusive_on(file).map_err(cannot("lock", &path))?.is_some() {
+        if users::lock_if_free(&path)?.is_some() {
             super::unmount_all(&run.path(holder.place()), InUse::Detached)?;
             remove_place(run, &holder)?;
             durable::unlink(&path).map_err(cannot("remove", &path))?;

@@ -176,16 +176,20 @@ pub(crate) fn forget_dead(
         if stays {
             continue;
         }
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(source) => return Err(cannot("open", &path)(source)),
-        };
-        if FileLock::try_exclusive_on(file).map_err(cannot("lock", &path))?.is_some() {
+        if lock_if_free(&path)?.is_some() {
             durable::unlink(&path).map_err(cannot("remove", &path))?;
         }
     }
     Ok(())
+}
+
+/// Locks a holder's file; `None` when somebody has it, or it is not there.
+pub(super) fn lock_if_free(path: &Path) -> Result<Option<FileLock>> {
+    match File::open(path) {
+        Ok(file) => FileLock::try_exclusive_on(file).map_err(cannot("lock", path)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(cannot("open", path)(source)),
+    }
 }
 
 fn parse(line: &str) -> Option<Used> {

@@ -90,15 +90,6 @@ pub(crate) fn fields(text: &str) -> Result<Vec<String>, FlagError> {
     }
 }
 
-/// The words that Go takes for a truth value.
-pub(crate) fn truth(text: &str) -> Option<bool> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,6 +6,7 @@
 //! unambiguous: global flags, the command's path, `--name=value` for each flag, `--`, the rest.
 
 use clap::{Arg, ArgAction, Command};
+use varve_types::go_bool;
 
 use super::Wrong;
 
@@ -136,7 +137,7 @@ impl<'a> Scan<'a> {
             None => (long, None),
         };
         if name == "help" {
-            self.help = value.is_none_or(|text| parse_bool(text) == Some(true));
+            self.help = value.is_none_or(|text| go_bool(text) == Some(true));
             return Ok(at);
         }
         let Some((flag, global)) = self.find(|flag| is_called(flag, name)) else {
@@ -221,7 +222,7 @@ impl<'a> Scan<'a> {
         let value = if takes_value(flag) {
             value.to_owned()
         } else {
-            let Some(on) = parse_bool(value) else {
+            let Some(on) = go_bool(value) else {
                 let reason = format!("strconv.ParseBool: parsing {value:?}: invalid syntax");
                 return Err(self.value_error(flag, value, &reason));
             };
@@ -293,13 +294,4 @@ fn takes_rest(command: &Command) -> bool {
 
 fn takes_value(flag: &Arg) -> bool {
     !matches!(flag.get_action(), ArgAction::SetTrue | ArgAction::SetFalse)
-}
-
-/// The words that Go takes for a truth value.
-fn parse_bool(text: &str) -> Option<bool> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-        _ => None,
-    }
 }

@@ -225,7 +225,7 @@ fn beside(path: &str, text: &OsStr) -> String {
 }
 
 /// An absolute path without double slashes and dots; `..` goes up, and stays at the root.
-pub(super) fn clean_absolute(path: &str) -> String {
+pub(in crate::container) fn clean_absolute(path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {
         match part {

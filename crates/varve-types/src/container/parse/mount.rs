@@ -1,9 +1,10 @@
 //! `--mount`: as the client reads it, and as its daemon checks it.
 
-use super::{FlagError, fields, truth};
+use super::{FlagError, fields};
 use crate::{
     Printable,
     container::{BindOptions, Mount, Propagation, TmpfsOptions, VolumeOptions, parse_size},
+    go_bool,
 };
 
 /// Reads `--mount`: `type=bind,source=/a,target=/b,readonly` and so on. A source that begins
@@ -51,16 +52,16 @@ fn named(mount: &mut Mount, name: &str, value: &str, field: &str) -> Result<(), 
         "type" => mount.kind = value.to_lowercase(),
         "source" | "src" => value.clone_into(&mut mount.source),
         "target" | "dst" | "destination" => value.clone_into(&mut mount.target),
-        "readonly" | "ro" => mount.read_only = truth(value).ok_or_else(refused)?,
+        "readonly" | "ro" => mount.read_only = go_bool(value).ok_or_else(refused)?,
         "consistency" => mount.consistency = value.to_lowercase(),
         "bind-propagation" => {
             let propagation = Propagation::parse(&value.to_lowercase());
             bind(mount).propagation = Some(propagation.ok_or_else(refused)?);
         }
-        "bind-nonrecursive" => bind(mount).non_recursive = truth(value).ok_or_else(refused)?,
+        "bind-nonrecursive" => bind(mount).non_recursive = go_bool(value).ok_or_else(refused)?,
         "bind-recursive" => recursive(bind(mount), value)?,
         "volume-subpath" => value.clone_into(&mut volume(mount).subpath),
-        "volume-nocopy" => volume(mount).no_copy = truth(value).ok_or_else(refused)?,
+        "volume-nocopy" => volume(mount).no_copy = go_bool(value).ok_or_else(refused)?,
         "volume-label" => {
             let (label, value) = value.split_once('=').unwrap_or((value, ""));
             volume(mount).labels.insert(label.to_owned(), value.to_owned());

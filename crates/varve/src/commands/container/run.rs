@@ -1,5 +1,7 @@
 //! `varve run`
 
+use varve_types::container::start_exit_code;
+
 use super::{
     create,
     options::{Creation, Options},
@@ -90,19 +92,11 @@ pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
 
 /// An error before the container's own program runs: docker chooses the code by the words.
 fn failed(error: CommandError) -> CommandError {
-    const NOT_FOUND: &[&str] = &["executable file not found", "no such file or directory"];
-    const NOT_EXECUTABLE: &[&str] = &["permission denied", "is a directory"];
     if matches!(error, CommandError::Output(_) | CommandError::Said { .. }) {
         return error;
     }
     let text = error.text().unwrap_or_default();
-    let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
-    let code = match () {
-        () if has(NOT_FOUND) => 127,
-        () if has(NOT_EXECUTABLE) => 126,
-        () => 125,
-    };
-    super::with_help(&text, "run", code)
+    super::with_help(&text, "run", start_exit_code(&text))
 }
 
 #[cfg(test)]
