@@ -41,6 +41,7 @@ impl Engine {
         filters.only(&["dangling", "label", "label!", "until"])?;
         let dangling_only = filters.flag("dangling")?.unwrap_or(true);
         let until = filters.until(ctx.now())?;
+        self.tidy_users()?;
         let (removed, _) = self.store.remove_names(|names| {
             let parents: HashSet<ImageId> = names.rows.iter().filter_map(|r| r.parent).collect();
             let mut images = list::summaries(names);

@@ -43,12 +43,20 @@ impl Engine {
                 return Err(Error::OnePlatformOfMany(found.shown));
             }
         }
+        self.tidy_users()?;
         let (removed, _) = self.store.remove_names(|names| {
             let mut removal = Removal::new(self, names)?;
             removal.remove(request)?;
             Ok::<_, Error>(removal.removed)
         })?;
         Ok(removed)
+    }
+
+    /// Lets containers go that were to go with their end, so that they use no image. To be called
+    /// before the store is held for a removal: who makes a container has the lock on containers
+    /// when it waits for the store.
+    pub(crate) fn tidy_users(&self) -> Result<()> {
+        self.containers_with_states().map(drop)
     }
 }
 
@@ -69,7 +77,7 @@ struct User {
 
 impl<'a> Removal<'a> {
     pub(crate) fn new(engine: &'a Engine, names: &'a mut Names) -> Result<Self> {
-        let containers = engine.containers_with_states()?.into_iter();
+        let containers = engine.recorded_containers()?.into_iter();
         let users = containers.map(|(container, state)| {
             let is_running = is_running(&state);
             User { container, is_running }

@@ -70,14 +70,21 @@ impl Engine {
     }
 
     /// All containers, the newest first, each with what became of it. Those that are removed
-    /// meanwhile are left out.
+    /// meanwhile are left out, and so are those that were to go with their end and go now: not to
+    /// be called with a lock of the store held.
     pub(crate) fn containers_with_states(&self) -> Result<Vec<(Container, State)>> {
+        let mut found = self.recorded_containers()?;
+        found.retain(|(container, state)| !self.has_gone_with_its_end(container, state));
+        Ok(found)
+    }
+
+    /// All containers, the newest first, each with what became of it. Changes nothing.
+    pub(crate) fn recorded_containers(&self) -> Result<Vec<(Container, State)>> {
         let (mut containers, _) = self.store.containers()?;
         containers.sort_by_key(|container| std::cmp::Reverse((container.created, container.id)));
         let mut found = Vec::new();
         for container in containers {
             match self.read_state(&container) {
-                Ok(state) if self.has_gone_with_its_end(&container, &state) => {}
                 Ok(state) => found.push((container, state)),
                 Err(Error::Container(ContainerError::NoSuch(_))) => {}
                 Err(error) => return Err(error),

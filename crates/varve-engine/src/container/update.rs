@@ -42,9 +42,13 @@ impl Engine {
         name: &str,
         update: &UpdateContainer,
     ) -> Result<()> {
+        let container = self.container(name)?;
+        // What a monitor that was killed left is put in order before the lock: that takes it too.
+        self.container_state(ctx, &container)?;
         let containers = self.store().lock_containers()?;
-        let mut container = self.container(name)?;
-        let status = self.container_state(ctx, &container)?.status;
+        let missing = || ContainerError::NoSuch(name.to_owned());
+        let mut container = self.store().container(&container.id)?.ok_or_else(missing)?;
+        let status = self.read_state(&container)?.status;
         let refused =
             |reason: &str| ContainerError::Update { id: container.id, reason: reason.to_owned() };
         if matches!(status, Status::Removing | Status::Dead) {
@@ -69,6 +73,8 @@ impl Engine {
         }
         container.host_config = host;
         containers.replace(&container)?;
+        // Its monitor may wait for the lock before it answers.
+        drop(containers);
         if let Some(policy) = update.restart.filter(|_| status != Status::Exited) {
             match Client::restarts(&self.bundle_path(&container.id)?, policy) {
                 Ok(()) | Err(ClientError::NotRunning | ClientError::Gone) => {}

@@ -4,5 +4,6 @@ mod containers;
 mod contents;
 mod copies;
 mod images;
+mod locks;
 mod networks;
 mod removal;
