@@ -88,14 +88,9 @@ impl Filters {
         self.get("label").all(fits) && !(self.has("label!") && self.get("label!").all(fits))
     }
 
-    /// Whether one of a filter's patterns fits a name, or is it, or there are none. A pattern that
-    /// cannot be read fits nothing, as in Docker.
-    pub(crate) fn name_passes(&self, filter: &str, names: &[&str]) -> bool {
-        let fits = |pattern: &Regex| names.iter().any(|name| pattern.is_match(name));
-        !self.has(filter)
-            || self.get(filter).any(|value| {
-                names.contains(&value) || Regex::new(value).is_ok_and(|pattern| fits(&pattern))
-            })
+    /// The patterns of a filter on names.
+    pub(crate) fn names(&self, filter: &str) -> NamePatterns<'_> {
+        NamePatterns(self.get(filter).map(|value| (value, Regex::new(value).ok())).collect())
     }
 
     /// Whether the filters look at labels.
@@ -115,6 +110,22 @@ impl Filters {
             }
         }
         Ok(false)
+    }
+}
+
+/// Patterns of names. One that cannot be read fits no name but itself, as in Docker.
+#[derive(Debug)]
+pub(crate) struct NamePatterns<'a>(Vec<(&'a str, Option<Regex>)>);
+
+impl NamePatterns<'_> {
+    /// Whether a pattern fits one of the names, or is it, or there are none.
+    pub(crate) fn pass(&self, names: &[&str]) -> bool {
+        let fits = |pattern: &Regex| names.iter().any(|name| pattern.is_match(name));
+        self.0.is_empty()
+            || self
+                .0
+                .iter()
+                .any(|(text, pattern)| names.contains(text) || pattern.as_ref().is_some_and(fits))
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use varve_store::{Names, Row};
 use varve_types::{ChainId, ImageId, Kind, Platform, Reference, container::Container, media_type};
 
-use crate::{Engine, Error, Result, container::remove::is_running, find};
+use crate::{Engine, Error, Result, find};
 
 /// What to remove.
 #[derive(Debug, Clone)]
@@ -78,10 +78,8 @@ struct User {
 impl<'a> Removal<'a> {
     pub(crate) fn new(engine: &'a Engine, names: &'a mut Names) -> Result<Self> {
         let containers = engine.recorded_containers()?.into_iter();
-        let users = containers.map(|(container, state)| {
-            let is_running = is_running(&state);
-            User { container, is_running }
-        });
+        let users = containers
+            .map(|(container, state)| User { container, is_running: state.status.is_running() });
         Ok(Self { engine, names, removed: Vec::new(), users: users.collect() })
     }
 

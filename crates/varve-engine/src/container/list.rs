@@ -15,7 +15,7 @@ use varve_types::{
 };
 
 use super::{ContainerError, watch::Left};
-use crate::{Engine, Error, Filters, Result, find, network::NetworksNow};
+use crate::{Engine, Error, Filters, Result, filters::NamePatterns, find, network::NetworksNow};
 
 /// Which containers to list.
 #[derive(Debug, Clone, Default)]
@@ -142,6 +142,8 @@ struct Sieve<'a> {
     since: Option<(Timestamp, ContainerId)>,
     /// The images of `ancestor` and those made from them.
     images: Option<HashSet<ImageId>>,
+    names: NamePatterns<'a>,
+    ids: NamePatterns<'a>,
     exit_codes: BTreeSet<i32>,
     is_task: Option<bool>,
     publish: BTreeSet<Port>,
@@ -177,6 +179,8 @@ impl<'a> Sieve<'a> {
             before: bound("before")?,
             since: bound("since")?,
             images: ancestors(engine, filters)?,
+            names: filters.names("name"),
+            ids: filters.names("id"),
             exit_codes,
             is_task,
             publish: ports(filters, "publish")?,
@@ -186,13 +190,13 @@ impl<'a> Sieve<'a> {
 
     fn passes(&self, container: &Container, state: &State, network: &NetworkFacts) -> bool {
         let made = (container.created, container.id);
-        let is_running = state.status.has_processes() || state.status == Status::Restarting;
+        let is_running = state.status.is_running();
         let has_ended = !is_running && state.started_at.is_some();
         (self.all || is_running)
             && self.before.is_none_or(|bound| made < bound)
             && self.since.is_none_or(|bound| made > bound)
-            && self.filters.name_passes("name", &[container.name.as_str(), &format!("/{}", container.name)])
-            && self.filters.name_passes("id", &[&container.id.to_string()])
+            && self.names.pass(&[container.name.as_str(), &format!("/{}", container.name)])
+            && self.ids.pass(&[&container.id.to_string()])
             && (self.exit_codes.is_empty()
                 || has_ended && self.exit_codes.contains(&state.exit_code))
             && self.has_one_of("status", |text| text == state.status.as_str())

@@ -5,7 +5,7 @@ use std::time::Instant;
 use varve_runtime::state::{self, StateError};
 use varve_types::{
     Ctx, Kind, Printable,
-    container::{Container, ContainerName, State, Status, listing::PruneReport},
+    container::{Container, ContainerName, listing::PruneReport},
 };
 
 use super::{ContainerError, start::BUSY_TIME_MAX};
@@ -52,7 +52,7 @@ impl Engine {
         was_running: &mut bool,
     ) -> Result<()> {
         let state = self.container_state(ctx, container)?;
-        if is_running(&state) {
+        if state.status.is_running() {
             let name = container.name.clone();
             if !request.force {
                 return Err(ContainerError::Running { name, status: state.status }.into());
@@ -64,7 +64,7 @@ impl Engine {
     }
 
     /// Removes a container that does not run.
-    fn remove_stopped(&self, container: &Container, with_volumes: bool) -> Result<()> {
+    pub(crate) fn remove_stopped(&self, container: &Container, with_volumes: bool) -> Result<()> {
         let missing = || ContainerError::NoSuch(container.name.to_string());
         let directory = self.store.container_path(&container.id);
         // While this is held nobody starts it.
@@ -103,7 +103,7 @@ impl Engine {
         let mut report = PruneReport::default();
         for (container, state) in self.containers_with_states()? {
             let is_young = until.is_some_and(|until| container.created > until);
-            if is_running(&state) || is_young {
+            if state.status.is_running() || is_young {
                 continue;
             }
             let labels = container.config.labels.iter().flatten();
@@ -118,9 +118,4 @@ impl Engine {
         }
         Ok(report)
     }
-}
-
-/// Whether Docker calls it running: also while it is paused or about to start again.
-pub(crate) fn is_running(state: &State) -> bool {
-    state.status.has_processes() || state.status == Status::Restarting
 }

@@ -16,12 +16,13 @@ impl Engine {
     pub fn list_volumes(&self, filters: &Filters) -> Result<Vec<listing::Volume>> {
         filters.only(&["dangling", "driver", "label", "name"])?;
         let dangling = filters.flag("dangling")?;
+        let (names, drivers) = (filters.names("name"), filters.names("driver"));
         let mut listed = Vec::new();
         for (volume, users) in self.volumes()? {
             let shown = self.shown_volume(&volume);
-            let passes = dangling.is_none_or(|dangling| dangling == users.is_empty())
-                && filters.name_passes("name", &[volume.name.as_str()])
-                && filters.name_passes("driver", &[&volume.driver])
+            let passes = dangling.is_none_or(|dangling| dangling == (users == 0))
+                && names.pass(&[volume.name.as_str()])
+                && drivers.pass(&[&volume.driver])
                 && labels_pass(filters, &shown);
             if passes {
                 listed.push(shown);
@@ -37,9 +38,8 @@ impl Engine {
 
     /// All volumes by name, with how they are used.
     pub(crate) fn used_volumes(&self) -> Result<Vec<listing::Volume>> {
-        let with_usage = |(volume, users): (Volume, Vec<_>)| -> Result<listing::Volume> {
-            let usage =
-                VolumeUsage { links: users.len() as u64, size_bytes: self.volume_size(&volume)? };
+        let with_usage = |(volume, users): (Volume, usize)| -> Result<listing::Volume> {
+            let usage = VolumeUsage { links: users as u64, size_bytes: self.volume_size(&volume)? };
             Ok(listing::Volume { usage: Some(usage), ..self.shown_volume(&volume) })
         };
         self.volumes()?.into_iter().map(with_usage).collect()

@@ -1,12 +1,6 @@
 //! Volumes, and what else is mounted into a container.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    io::{self, Read as _},
-    os::unix::fs::DirBuilderExt as _,
-    path::Path,
-};
+use std::{collections::BTreeMap, fs, io, os::unix::fs::DirBuilderExt as _, path::Path};
 
 use varve_store::{Containers, Store};
 use varve_types::{
@@ -78,11 +72,11 @@ impl Engine {
         Ok(self.store().volume(&parsed)?.ok_or_else(missing)?)
     }
 
-    /// All volumes by name, each with the containers that use it.
-    pub fn volumes(&self) -> Result<Vec<(Volume, Vec<Container>)>> {
+    /// All volumes by name, each with how many containers use it.
+    pub fn volumes(&self) -> Result<Vec<(Volume, usize)>> {
         let (containers, _) = self.store().containers()?;
         let with_users = |volume: Volume| {
-            let users = users(&containers, &volume.name).cloned().collect();
+            let users = users(&containers, &volume.name).count();
             (volume, users)
         };
         Ok(self.store().volumes()?.into_iter().map(with_users).collect())
@@ -130,8 +124,11 @@ fn volume_name(asked: &str) -> Result<VolumeName> {
 /// Bytes that nobody can predict.
 pub(crate) fn random() -> Result<[u8; 32]> {
     let mut bytes = [0; 32];
-    let read = fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
-    read.map_err(|source| Error::File { action: "read", path: "/dev/urandom".to_owned(), source })?;
+    getrandom::fill(&mut bytes).map_err(|error| Error::File {
+        action: "read",
+        path: "/dev/urandom".to_owned(),
+        source: io::Error::other(error),
+    })?;
     Ok(bytes)
 }
 

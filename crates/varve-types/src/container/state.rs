@@ -32,7 +32,8 @@ pub struct State {
     pub finished_at: Option<Timestamp>,
     /// Restarts by policy since it was started by hand.
     pub restart_count: u32,
-    /// Somebody stopped it: its policy does not start it again.
+    /// Somebody has sent it a signal since it was started by hand: `unless-stopped` does not start
+    /// it again.
     pub stopped_by_hand: bool,
     /// What its health check says, where it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -95,9 +96,14 @@ impl Status {
         STATUSES.iter().find(|(_, name)| *name == text).map(|(status, _)| *status)
     }
 
-    /// Whether its processes exist: docker's `Running`, which is true of a paused container too.
+    /// Whether its processes exist, frozen or not.
     pub fn has_processes(self) -> bool {
         matches!(self, Self::Running | Self::Paused)
+    }
+
+    /// Whether docker calls it running: also while it is paused or about to start again.
+    pub fn is_running(self) -> bool {
+        self.has_processes() || self == Self::Restarting
     }
 }
 

@@ -4,10 +4,7 @@ use std::rc::Rc;
 
 use jiff::{Timestamp, tz::TimeZone};
 use varve_engine::DiskUsage;
-use varve_types::container::{
-    Status,
-    listing::{ContainerSize, Summary},
-};
+use varve_types::container::listing::{ContainerSize, Summary};
 
 use super::{
     containers::{self, ContainerRow},
@@ -62,8 +59,7 @@ pub(crate) fn summary(usage: &DiskUsage, format: &str) -> Result<String, Command
 
 fn containers_of(usage: &DiskUsage) -> Kind {
     let size = |it: &Summary| it.size.map_or(0, |size| size.writable_bytes);
-    let is_active =
-        |it: &Summary| it.state.status.has_processes() || it.state.status == Status::Restarting;
+    let is_active = |it: &Summary| it.state.status.is_running();
     Kind::of("Containers", usage.containers.iter().map(|it| (is_active(it), size(it))))
 }
 
