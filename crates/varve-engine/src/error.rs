@@ -259,7 +259,7 @@ fn forcing(hard: bool) -> &'static str {
 }
 
 /// The text of an operating system error as Go prints it.
-pub(crate) fn go_io_text(error: &std::io::Error) -> String {
+pub fn go_io_text(error: &std::io::Error) -> String {
     let Some(code) = error.raw_os_error() else { return error.to_string() };
     let text = rustix::io::Errno::from_raw_os_error(code);
     let text = std::io::Error::from(text).to_string();

@@ -48,7 +48,7 @@ pub use container::{
 pub use contents::Contents;
 pub use df::{DiskUsage, ImageUsage};
 pub use engine::Engine;
-pub use error::{Error, Origin};
+pub use error::{Error, Origin, go_io_text};
 pub use export::Exporting;
 pub use filters::Filters;
 pub use history::HistoryEntry;

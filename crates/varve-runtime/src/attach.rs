@@ -92,10 +92,8 @@ pub enum Condition {
 pub struct Signal {
     /// Its number, 1 to 64. 0 sends nothing.
     pub number: i32,
-    /// Whether the policy must not start the container again after this.
+    /// Whether the policy must not start the container again after this, whatever the signal.
     pub ends: bool,
-    /// Whether somebody meant to stop or kill it, which `unless-stopped` remembers.
-    pub by_hand: bool,
 }
 
 /// A process to be run in the container.

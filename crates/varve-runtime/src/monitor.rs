@@ -124,6 +124,8 @@ pub struct Config {
     pub dir: PathBuf,
     /// Its directory below `/run`, mode 0700: whoever may enter it may speak to the monitor.
     pub run_dir: PathBuf,
+    /// The signal that stops it, where it has one of its own; else empty.
+    pub stop_signal: String,
     /// Whether it has a terminal.
     pub tty: bool,
     /// The terminal's size at the start.

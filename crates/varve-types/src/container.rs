@@ -54,7 +54,7 @@ pub use name::{ContainerName, NameError};
 pub use network::NetworkRequest;
 pub use port::{Port, PortBinding, PortBindings, PortError, Protocol, parse_publish};
 pub use request::CreateRequest;
-pub use restart::{RestartError, RestartMode, RestartPolicy};
+pub use restart::{RestartError, RestartMode, RestartPolicy, ends_restarts};
 pub use signal::{Signal, SignalError};
 pub use size::{SizeError, parse_cpus, parse_size};
 pub use state::{ExecState, Health, HealthResult, HealthStatus, ProcessIdentity, State, Status};

@@ -2,15 +2,19 @@
 
 use std::{error::Error, fmt::Write as _, io, path::Path};
 
-use varve_engine::{Error as EngineError, Origin};
+use varve_engine::{Error as EngineError, Origin, go_io_text};
+use varve_types::Kind;
 
 use crate::format::template::print;
+
+/// What stands before the words of what would be Docker's daemon.
+const DAEMON: &str = "Error response from daemon: ";
 
 /// Why a command ends with a code other than 0.
 #[derive(Debug)]
 pub(crate) enum CommandError {
     /// A text to print as it is, because Docker has it so.
-    Plain { text: String, code: u8 },
+    Plain { text: String, code: u8, kind: Option<Kind> },
     /// An error that Docker has no words for: printed with its causes and a hint.
     Own { error: Box<dyn Error>, hint: Option<String> },
     /// Everything was said already.
@@ -22,12 +26,17 @@ pub(crate) enum CommandError {
 impl CommandError {
     /// A text to print as it is.
     pub(crate) fn plain(text: impl Into<String>, code: u8) -> Self {
-        Self::Plain { text: text.into(), code }
+        Self::Plain { text: text.into(), code, kind: None }
     }
 
     /// Docker's words for a failure of what would be its daemon.
     pub(crate) fn daemon(text: impl std::fmt::Display) -> Self {
-        Self::plain(format!("Error response from daemon: {text}"), 1)
+        Self::plain(format!("{DAEMON}{text}"), 1)
+    }
+
+    /// Whether it says that there is no such container, image, volume or network.
+    pub(crate) fn is_missing(&self) -> bool {
+        matches!(self, Self::Plain { kind: Some(Kind::NotFound), .. })
     }
 
     /// The exit code.
@@ -65,9 +74,11 @@ impl CommandError {
 
 impl From<EngineError> for CommandError {
     fn from(error: EngineError) -> Self {
+        let kind = Some(error.kind());
+        let plain = |text: String| Self::Plain { text, code: 1, kind };
         match error.origin() {
-            Origin::Client | Origin::Stream => Self::plain(error.to_string(), 1),
-            Origin::Daemon => Self::daemon(error),
+            Origin::Client | Origin::Stream => plain(error.to_string()),
+            Origin::Daemon => plain(format!("{DAEMON}{error}")),
             Origin::Varve => Self::Own { hint: error.hint(), error: Box::new(error) },
         }
     }
@@ -80,15 +91,7 @@ fn safe(text: &str) -> String {
 
 /// What the system said about a file, as Go puts it: `open x: no such file or directory`.
 pub(crate) fn go_text(action: &str, path: &Path, error: &io::Error) -> String {
-    let text = match error.raw_os_error() {
-        Some(code) => io::Error::from_raw_os_error(code).to_string(),
-        None => error.to_string(),
-    };
-    let text = text.split(" (os error").next().unwrap_or_default();
-    let mut letters = text.chars();
-    let first = letters.next().map(|letter| letter.to_ascii_lowercase());
-    let text: String = first.into_iter().chain(letters).collect();
-    format!("{action} {}: {text}", path.display())
+    format!("{action} {}: {}", path.display(), go_io_text(error))
 }
 
 /// The error about a file that the user named.

@@ -1,7 +1,7 @@
 //! `start`, `stop`, `kill`, `restart` and `wait`.
 
 use std::{
-    path::Path,
+    ffi::OsString,
     process::Child,
     time::{Duration, Instant},
 };
@@ -15,7 +15,7 @@ use varve_runtime::{
 use varve_store::Sync;
 use varve_types::{
     Ctx,
-    container::{Container, Signal, State, Status},
+    container::{Container, Signal, State, Status, ends_restarts},
 };
 
 use super::{ContainerError, role, watch::Left};
@@ -29,6 +29,9 @@ const PROGRAM: &str = "/proc/self/exe";
 /// How long a container may be in the hands of others who start or remove it.
 pub(super) const BUSY_TIME_MAX: Duration = Duration::from_secs(30);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// The monitor that was started, and what it answers.
+type Launched<T> = Result<(Result<T, Refused>, Child), MonitorError>;
 
 /// How a container is to be stopped.
 #[derive(Debug, Clone, Copy, Default)]
@@ -64,25 +67,15 @@ impl Engine {
     }
 
     /// Starts a container. One that runs stays as it is. `Err` is
-    /// [`ContainerError::NotStarted`] when it could not be started.
+    /// [`ContainerError::NotStarted`] when it could not be started; one that was to go with its end
+    /// is gone then.
     pub fn start_container(&self, ctx: &Ctx<'_>, container: &Container) -> Result<()> {
-        let config = self.monitor_config(container)?;
-        let arguments = role::monitor_arguments(self, container);
-        let until = Instant::now() + BUSY_TIME_MAX;
-        while self.is_to_be_started(ctx, container)? {
-            return match monitor::start(Path::new(PROGRAM), &arguments, &config) {
-                Ok(Started { answer: Ok(_), .. }) => {
-                    self.forget_read(container);
-                    Ok(())
-                }
-                Ok(Started { answer: Err(refused), monitor }) => Err(not_run(refused, monitor)),
-                // Another command starts or removes it: what becomes of that, counts.
-                Err(MonitorError::Watched) if Instant::now() < until => continue,
-                Err(MonitorError::State(error)) => {
-                    Err(ContainerError::state(container, error).into())
-                }
-                Err(error) => Err(ContainerError::Monitor(error).into()),
-            };
+        let started = self.launch(ctx, container, |arguments, config| {
+            let Started { answer, monitor } = monitor::start(PROGRAM.as_ref(), arguments, config)?;
+            Ok((answer, monitor))
+        })?;
+        if started.is_some() {
+            self.forget_read(container);
         }
         Ok(())
     }
@@ -95,24 +88,55 @@ impl Engine {
         container: &Container,
         attach: Attach,
     ) -> Result<Client> {
-        let config = self.monitor_config(container)?;
+        let started = self.launch(ctx, container, |arguments, config| {
+            let program = PROGRAM.as_ref();
+            let StartedAttached { answer, monitor } =
+                monitor::start_attached(program, arguments, config, attach)?;
+            Ok((answer, monitor))
+        })?;
+        match started {
+            Some(client) => Ok(client),
+            None => self.attach_container(ctx, container, attach),
+        }
+    }
+
+    /// Has `start` start a container's monitor; `None` where the container runs already.
+    fn launch<T>(
+        &self,
+        ctx: &Ctx<'_>,
+        container: &Container,
+        start: impl Fn(&[OsString], &monitor::Config) -> Launched<T>,
+    ) -> Result<Option<T>> {
         let arguments = role::monitor_arguments(self, container);
         let until = Instant::now() + BUSY_TIME_MAX;
-        while self.is_to_be_started(ctx, container)? {
-            let program = Path::new(PROGRAM);
-            return match monitor::start_attached(program, &arguments, &config, attach) {
-                Ok(StartedAttached { answer: Ok(client), .. }) => Ok(client),
-                Ok(StartedAttached { answer: Err(refused), monitor }) => {
-                    Err(not_run(refused, monitor))
+        loop {
+            if !self.is_to_be_started(ctx, container)? {
+                return Ok(None);
+            }
+            let started = self.monitor_config(container).map(|config| start(&arguments, &config));
+            let error: Error = match started {
+                Ok(Ok((Ok(started), _))) => return Ok(Some(started)),
+                Ok(Ok((Err(refused), mut monitor))) => {
+                    let _ = monitor.wait();
+                    ContainerError::NotStarted(refused).into()
                 }
-                Err(MonitorError::Watched) if Instant::now() < until => continue,
-                Err(MonitorError::State(error)) => {
-                    Err(ContainerError::state(container, error).into())
+                // Another command starts or removes it: what becomes of that, counts.
+                Ok(Err(MonitorError::Watched)) if Instant::now() < until => continue,
+                Ok(Err(error @ MonitorError::Watched)) => {
+                    return Err(ContainerError::Monitor(error).into());
                 }
-                Err(error) => Err(ContainerError::Monitor(error).into()),
+                Ok(Err(MonitorError::State(error))) => {
+                    ContainerError::state(container, error).into()
+                }
+                Ok(Err(error)) => ContainerError::Monitor(error).into(),
+                Err(error) => error,
             };
+            if container.host_config.auto_remove {
+                // It never ran: nothing would remove it.
+                let _ = self.discard_container(container);
+            }
+            return Err(error);
         }
-        self.attach_container(ctx, container, attach)
     }
 
     /// What was read of the layers to start a container that goes on alone is cached as files; the
@@ -146,6 +170,7 @@ impl Engine {
             id: container.id.to_string(),
             dir: self.store.container_path(&container.id),
             run_dir: self.bundle_path(&container.id)?,
+            stop_signal: container.config.stop_signal.clone(),
             tty: container.config.tty,
             size,
             open_stdin: container.config.open_stdin,
@@ -170,11 +195,10 @@ impl Engine {
         if !self.send(ctx, container, signal, true)? {
             return Ok(());
         }
-        if timeout < 0 {
+        let Some(until) = killed_at(Instant::now(), timeout) else {
             self.wait_for_end(container)?;
             return Ok(());
-        }
-        let until = Instant::now() + Duration::from_secs(timeout as u64);
+        };
         if self.ends_before(container, until)? {
             return Ok(());
         }
@@ -194,28 +218,25 @@ impl Engine {
 
     /// Kills a container that runs and waits until it is not there any more.
     pub fn kill_and_wait(&self, ctx: &Ctx<'_>, container: &Container) -> Result<()> {
-        let kill = "KILL".parse::<Signal>();
-        let kill = kill.map_err(|error| ContainerError::Invalid(error.to_string()))?;
-        if self.send(ctx, container, kill, true)? {
+        if self.send(ctx, container, Signal::KILL, true)? {
             self.ends_before(container, Instant::now() + KILLED_TIME_MAX)?;
         }
         Ok(())
     }
 
-    /// Sends a signal to the first process of a container that runs. `KILL` and those that stop it
-    /// keep it from being started again by its policy.
+    /// Sends a signal to the first process of a container that runs. Whether its policy starts it
+    /// again after that: [`ends_restarts`].
     pub fn kill_container(&self, ctx: &Ctx<'_>, container: &Container, signal: &str) -> Result<()> {
         let signal: Signal =
             signal.parse().map_err(|error: varve_types::container::SignalError| {
                 ContainerError::Invalid(error.to_string())
             })?;
-        let state = self.container_state(ctx, container)?;
-        if !matches!(state.status, Status::Running | Status::Paused | Status::Restarting) {
+        if !self.container_state(ctx, container)?.status.is_running() {
             return Err(ContainerError::NotRunning(container.id).into());
         }
-        let ends = signal == "KILL".parse().unwrap_or(signal);
+        let ends = ends_restarts(signal.number(), &container.config.stop_signal);
         self.send(ctx, container, signal, ends)?;
-        if ends {
+        if signal == Signal::KILL {
             self.ends_before(container, Instant::now() + KILLED_TIME_MAX)?;
         }
         Ok(())
@@ -230,14 +251,14 @@ impl Engine {
         ends: bool,
     ) -> Result<bool> {
         let state = self.container_state(ctx, container)?;
-        if !matches!(state.status, Status::Running | Status::Paused | Status::Restarting) {
+        if !state.status.is_running() {
             return Ok(false);
         }
-        if state.status == Status::Paused {
+        // What ends it is to reach it; any other signal waits until it goes on.
+        if state.status == Status::Paused && ends {
             self.resume_container(container)?;
         }
-        let number = signal.number();
-        let request = ToProcess { number, ends, by_hand: ends };
+        let request = ToProcess { number: signal.number(), ends };
         match Client::signal(&self.bundle_path(&container.id)?, request) {
             Ok(()) => Ok(true),
             Err(ClientError::NotRunning | ClientError::Gone) => Ok(false),
@@ -285,9 +306,7 @@ impl Engine {
                 }
                 other => other.map_err(ContainerError::State)?,
             };
-            if !matches!(state.status, Status::Running | Status::Paused | Status::Restarting)
-                && state.monitor.is_none()
-            {
+            if !state.status.is_running() && state.monitor.is_none() {
                 return Ok(true);
             }
             if Instant::now() >= until {
@@ -309,9 +328,11 @@ impl Engine {
     }
 }
 
-fn not_run(refused: Refused, mut monitor: Child) -> Error {
-    let _ = monitor.wait();
-    ContainerError::NotStarted(refused).into()
+/// When a container that has this many seconds to stop is killed; `None` for never, which is what
+/// a negative number says, and a time that no clock has.
+fn killed_at(now: Instant, timeout_s: i64) -> Option<Instant> {
+    let time = u64::try_from(timeout_s).ok().map(Duration::from_secs)?;
+    now.checked_add(time)
 }
 
 /// What kept a container from being started, if that is what the error says.
@@ -319,5 +340,20 @@ pub fn not_started(error: &Error) -> Option<&Refused> {
     match error {
         Error::Container(ContainerError::NotStarted(refused)) => Some(refused),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_more_time_than_any_clock_is_never_killed() {
+        let now = Instant::now();
+        assert_eq!(killed_at(now, 3), Some(now + Duration::from_secs(3)));
+        assert_eq!(killed_at(now, 0), Some(now));
+        for never in [-1, i64::MIN, i64::MAX] {
+            assert_eq!(killed_at(now, never), None);
+        }
     }
 }

@@ -94,7 +94,7 @@ impl Engine {
     }
 
     /// Removes a container that was to go with its end and could not be started.
-    pub fn discard_container(&self, container: &Container) -> Result<()> {
+    pub(crate) fn discard_container(&self, container: &Container) -> Result<()> {
         // Its monitor may have been killed on the way: what that left is known by the record only.
         let directory = self.store.container_path(&container.id);
         let mut left = Left { engine: self, container };
@@ -103,7 +103,7 @@ impl Engine {
             return Ok(());
         }
         recovered.map_err(|error| ContainerError::state(container, error))?;
-        self.forget_container(container, true)
+        self.remove_stopped(container, true)
     }
 
     /// Removes a container that does not run: its record, its name, its files, and with

@@ -245,7 +245,7 @@ impl Client {
 
     /// Passes on a signal that the client was sent (`--sig-proxy`).
     pub fn pass_signal(&mut self, number: i32) -> Result<(), ClientError> {
-        let signal = Signal { number, ends: false, by_hand: false };
+        let signal = Signal { number, ends: false };
         self.send(&frame::json(frame::SIGNAL, &signal))
     }
 

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use serde::de::DeserializeOwned;
-use varve_types::container::Status;
+use varve_types::container::{Status, ends_restarts};
 
 use super::{
     clients::{Client, Purpose},
@@ -107,15 +107,14 @@ impl Life<'_> {
     }
 
     pub(super) fn signal(&mut self, signal: Signal) -> Result<(), Refused> {
-        if signal.ends {
-            self.ends = true;
-        }
-        if signal.by_hand && !self.state.stopped_by_hand {
+        let ends = signal.ends || ends_restarts(signal.number, &self.config.stop_signal);
+        self.ends |= ends;
+        if !self.state.stopped_by_hand {
             self.state.stopped_by_hand = true;
             self.save();
         }
         // While it waits to be started again, not to start it is all there is to do.
-        if self.state.status == Status::Restarting && signal.ends {
+        if self.state.status == Status::Restarting && ends {
             return Ok(());
         }
         let Some(init) = self.init.as_ref().filter(|init| init.exit_code.is_none()) else {

@@ -121,8 +121,8 @@ impl<'a> Life<'a> {
             self.watch()?;
             let exit = self.over()?;
             let policy = self.config.restart;
-            let by_hand = self.ends || self.state.stopped_by_hand;
-            if !policy.restarts(exit.exit_code, self.state.restart_count, by_hand) {
+            let (restarts, by_hand) = (self.state.restart_count, self.state.stopped_by_hand);
+            if self.ends || !policy.restarts(exit.exit_code, restarts, by_hand) {
                 return self.end(exit);
             }
             self.state.status = Status::Restarting;

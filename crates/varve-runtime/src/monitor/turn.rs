@@ -289,7 +289,7 @@ impl Life<'_> {
                 }
             } else {
                 // It ended meanwhile.
-                let _ = self.signal(Signal { number, ends: false, by_hand: false });
+                let _ = self.signal(Signal { number, ends: false });
             }
         }
     }

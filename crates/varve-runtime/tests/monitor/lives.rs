@@ -95,12 +95,46 @@ fn a_stop_ends_the_restarts_also_while_it_waits_for_the_next() {
     });
     container.start();
     eventually(|| container.state().restart_count >= 2);
-    let signal = Signal { number: 15, ends: true, by_hand: true };
+    let signal = Signal { number: 15, ends: true };
     // Between two runs there may be nobody to send it to; that it ends is what counts.
     let _ = Client::signal(&container.config.run_dir, signal);
     let state = container.end();
     assert_eq!(state.status, Status::Exited);
     container.expect_clean();
+}
+
+/// A container with a stop signal of its own and a policy, which does something at each start.
+fn restarting(policy: &str, line: &str) -> Container {
+    let mut container = Container::new(&["/bin/sh", "-c", line], |config| {
+        config.restart = policy.parse().unwrap();
+        "SIGQUIT".clone_into(&mut config.stop_signal);
+    });
+    container.start();
+    container
+}
+
+fn send(container: &Container, number: i32) {
+    Client::signal(&container.config.run_dir, Signal { number, ends: false }).unwrap();
+}
+
+#[test]
+fn a_container_with_a_stop_signal_of_its_own_is_started_again_after_another_one() {
+    let mut container = restarting("always", "exec sleep 100");
+    send(&container, 15);
+    eventually(|| container.state().restart_count == 1);
+    eventually(|| container.state().status == Status::Running);
+    send(&container, 3);
+    let state = container.end();
+    assert_eq!((state.exit_code, state.restart_count), (131, 1));
+    container.expect_clean();
+}
+
+#[test]
+fn a_signal_of_any_kind_ends_the_restarts_unless_stopped() {
+    let mut container = restarting("unless-stopped", "exec sleep 100");
+    send(&container, 15);
+    let state = container.end();
+    assert_eq!((state.exit_code, state.restart_count), (143, 0));
 }
 
 #[test]

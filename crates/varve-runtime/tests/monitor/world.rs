@@ -40,6 +40,7 @@ impl Container {
             id: ID.to_owned(),
             dir,
             run_dir: holder.path().join("run"),
+            stop_signal: String::new(),
             tty: false,
             size: None,
             open_stdin: false,
@@ -107,7 +108,7 @@ impl Container {
     }
 
     pub(crate) fn signal(&self, number: i32) {
-        let signal = Signal { number, ends: true, by_hand: true };
+        let signal = Signal { number, ends: true };
         Client::signal(&self.config.run_dir, signal).unwrap();
     }
 

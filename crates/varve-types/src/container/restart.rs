@@ -4,6 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
+use super::Signal;
 use crate::{Kind, Printable};
 
 /// When a container is started again (docker's `RestartPolicy`).
@@ -98,18 +99,28 @@ impl FromStr for RestartPolicy {
 
 impl RestartPolicy {
     /// Whether a container that ended with `exit_code`, after `restarts` restarts in a row, is
-    /// started again. `by_hand`: somebody stopped it.
+    /// started again. `by_hand`: somebody sent it a signal. Docker minds that with
+    /// `unless-stopped`, and otherwise when the signal [ends restarts](ends_restarts).
     pub fn restarts(&self, exit_code: i32, restarts: u32, by_hand: bool) -> bool {
         match self.name {
-            _ if by_hand => false,
             RestartMode::No => false,
-            RestartMode::Always | RestartMode::UnlessStopped => true,
+            RestartMode::Always => true,
+            RestartMode::UnlessStopped => !by_hand,
             RestartMode::OnFailure => {
                 exit_code != 0
                     && (self.maximum_retry_count == 0 || restarts < self.maximum_retry_count)
             }
         }
     }
+}
+
+/// Whether no policy starts a container again after it was sent a signal, as in docker: `KILL`, the
+/// container's own stop signal, and where it has none (empty) every signal.
+pub fn ends_restarts(signal: i32, stop_signal: &str) -> bool {
+    let is_own = |own: Signal| own.number() == signal;
+    signal == Signal::KILL.number()
+        || stop_signal.is_empty()
+        || stop_signal.parse().is_ok_and(is_own)
 }
 
 impl fmt::Display for RestartMode {
@@ -163,13 +174,29 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_restarts_as_often_as_allowed_and_never_after_a_stop() {
+    fn a_failure_restarts_as_often_as_allowed_and_who_is_unless_stopped_not_after_a_signal() {
         let policy: RestartPolicy = "on-failure:2".parse().unwrap();
         assert!(policy.restarts(1, 1, false));
         assert!(!policy.restarts(1, 2, false));
         assert!(!policy.restarts(0, 0, false));
         let policy: RestartPolicy = "always".parse().unwrap();
+        assert!(policy.restarts(0, 100, true));
+        let policy: RestartPolicy = "unless-stopped".parse().unwrap();
         assert!(policy.restarts(0, 100, false));
         assert!(!policy.restarts(0, 0, true));
+    }
+
+    #[test]
+    fn a_kill_and_its_own_stop_signal_end_restarts_and_without_one_every_signal() {
+        for (signal, stop_signal, ends) in [
+            (9, "", true),
+            (1, "", true),
+            (9, "SIGQUIT", true),
+            (3, "SIGQUIT", true),
+            (15, "SIGQUIT", false),
+            (37, "RTMIN+3", true),
+        ] {
+            assert_eq!(ends_restarts(signal, stop_signal), ends, "{signal} {stop_signal}");
+        }
     }
 }

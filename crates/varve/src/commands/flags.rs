@@ -13,7 +13,7 @@ use varve_types::{
     platform::PlatformError,
 };
 
-use crate::error::CommandError;
+use crate::{error::CommandError, ui::Ui};
 
 /// Help of `--format` where there is a table.
 pub(crate) const FORMAT_TABLE_HELP: &str = "Format output using a custom template:
@@ -35,6 +35,31 @@ pub(crate) struct Filter {
     /// In lower case; `label!` when it was `label!=value`. Empty: no condition at all.
     pub(crate) name: String,
     pub(crate) value: String,
+}
+
+/// What every `prune` is asked: what must hold, and whether there is a question first.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Pruning {
+    /// Provide filter values (e.g. "until=<timestamp>")
+    #[arg(long = "filter", value_name = "filter", value_parser = filter)]
+    #[arg(action = clap::ArgAction::Append)]
+    filters: Vec<Filter>,
+
+    /// Do not prompt for confirmation
+    #[arg(short, long)]
+    force: bool,
+}
+
+impl Pruning {
+    /// What must hold for what goes.
+    pub(crate) fn filters(&self) -> Filters {
+        filters(&self.filters)
+    }
+
+    /// Whether the user wants it, after this warning.
+    pub(crate) fn is_wanted(&self, ui: &Ui, warning: &str) -> Result<bool, CommandError> {
+        Ok(self.force || ui.confirm(warning)?)
+    }
 }
 
 /// Reads a condition. An empty one means nothing, as Docker has it.

@@ -72,7 +72,7 @@ impl Args {
             }
         }
         match container(ui, name, self.size) {
-            Err(error) if verbs::is_missing(&error) => {}
+            Err(error) if error.is_missing() => {}
             found => return found,
         }
         match self.image(engine, ui, name) {
@@ -81,7 +81,7 @@ impl Args {
         }
         for find in [network, volume] {
             match find(ui, name) {
-                Err(error) if verbs::is_missing(&error) => {}
+                Err(error) if error.is_missing() => {}
                 found => return found,
             }
         }

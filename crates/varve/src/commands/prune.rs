@@ -14,14 +14,8 @@ pub(crate) struct Args {
     #[arg(short, long)]
     all: bool,
 
-    /// Provide filter values (e.g. "until=<timestamp>")
-    #[arg(long = "filter", value_name = "filter", value_parser = flags::filter)]
-    #[arg(action = clap::ArgAction::Append)]
-    filters: Vec<flags::Filter>,
-
-    /// Do not prompt for confirmation
-    #[arg(short, long)]
-    force: bool,
+    #[command(flatten)]
+    pruning: flags::Pruning,
 }
 
 pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
@@ -30,10 +24,10 @@ pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
     } else {
         "all dangling images"
     };
-    if !args.force && !ui.confirm(&format!("WARNING! This will remove {what}.\n"))? {
+    if !args.pruning.is_wanted(ui, &format!("WARNING! This will remove {what}.\n"))? {
         return Ok(());
     }
-    let request = Prune { all: args.all, filters: flags::filters(&args.filters) };
+    let request = Prune { all: args.all, filters: args.pruning.filters() };
     let pruned = ui.engine()?.prune(&ui.silent(), &request)?;
     ui.text(&removal::pruned(&pruned))
 }

@@ -1,6 +1,8 @@
 //! `varve ps`
 
-use super::verbs::{self, List};
+use varve_engine::ListContainers;
+
+use super::verbs;
 use crate::{
     commands::flags,
     error::CommandError,
@@ -53,7 +55,7 @@ pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
     let layout =
         Layout { format: &args.format, quiet: args.quiet, size: args.size, whole: args.no_trunc };
     let last = if args.latest && args.last == -1 { 1 } else { args.last };
-    let request = List {
+    let request = ListContainers {
         all: args.all,
         last: usize::try_from(last).ok().filter(|&last| last > 0),
         filters: flags::filters(&args.filters),

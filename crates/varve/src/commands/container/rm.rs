@@ -1,9 +1,8 @@
 //! `varve rm`
 
-use super::{
-    finish,
-    verbs::{self, Remove},
-};
+use varve_engine::RemoveContainer;
+
+use super::{finish, verbs};
 use crate::{error::CommandError, ui::Ui};
 
 pub(crate) const USAGE: &str = "[OPTIONS] CONTAINER [CONTAINER...]";
@@ -29,13 +28,15 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
-    let request = Remove { force: args.force, link: args.link, volumes: args.volumes };
+    let request = RemoveContainer { force: args.force, volumes: args.volumes };
     let (mut errors, mut failed) = (Vec::new(), false);
     for name in &args.containers {
         // Docker's client takes the slash off that its daemon puts before names.
         let plain = name.trim_matches('/');
         let removed = if plain.is_empty() {
             Err(CommandError::plain("container name cannot be empty", 1))
+        } else if args.link {
+            verbs::remove_link(ui, plain)
         } else {
             verbs::remove(ui, plain, request)
         };
@@ -43,7 +44,7 @@ pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
             Ok(()) => ui.line(name)?,
             Err(error) => {
                 // A container that is gone is what `--force` asks for; it is said all the same.
-                failed |= !(args.force && verbs::is_missing(&error));
+                failed |= !(args.force && error.is_missing());
                 errors.extend(error.text());
             }
         }

@@ -1,9 +1,8 @@
 //! `varve stop`
 
-use super::{
-    each,
-    verbs::{self, Stop},
-};
+use varve_engine::container::Stop;
+
+use super::{each, verbs};
 use crate::{commands::flags, error::CommandError, ui::Ui};
 
 pub(crate) const USAGE: &str = "[OPTIONS] CONTAINER [CONTAINER...]";

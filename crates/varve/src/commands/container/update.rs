@@ -1,11 +1,9 @@
 //! `varve update`
 
+use varve_engine::container::UpdateContainer;
 use varve_types::container::{RestartError, RestartPolicy, parse_cpus, parse_size};
 
-use super::{
-    each,
-    verbs::{self, Update},
-};
+use super::{each, verbs};
 use crate::{commands::flags, error::CommandError, ui::Ui};
 
 pub(crate) const USAGE: &str = "[OPTIONS] CONTAINER [CONTAINER...]";
@@ -80,7 +78,7 @@ pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
         RestartError::Empty | RestartError::Count => CommandError::plain(error.to_string(), 1),
         error => CommandError::daemon(error),
     })?;
-    let request = Update {
+    let request = UpdateContainer {
         blkio_weight: args.blkio_weight,
         cpu_period: args.cpu_period,
         cpu_quota: args.cpu_quota,
@@ -96,7 +94,7 @@ pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
         pids_limit: args.pids_limit,
         restart,
     };
-    if request == Update::default() {
+    if request == UpdateContainer::default() {
         let text = "you must provide one or more flags when using this command";
         return Err(CommandError::plain(text, 1));
     }

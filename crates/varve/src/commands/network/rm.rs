@@ -25,7 +25,7 @@ pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
     for name in &args.networks {
         match verbs::remove_network(ui, name) {
             Ok(()) => ui.line(name)?,
-            Err(error) if args.force && verbs::is_missing(&error) => {}
+            Err(error) if args.force && error.is_missing() => {}
             Err(error) => errors.extend(error.text()),
         }
     }

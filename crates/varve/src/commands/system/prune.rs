@@ -15,19 +15,14 @@ pub(crate) const USAGE: &str = "[OPTIONS]";
 
 /// Remove unused data
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("filters", |arg| arg.help("Provide filter values (e.g. \"label=<key>=<value>\")")))]
 pub(crate) struct Args {
     /// Remove all unused images not just dangling ones
     #[arg(short, long)]
     all: bool,
 
-    /// Provide filter values (e.g. "label=<key>=<value>")
-    #[arg(long = "filter", value_name = "filter", value_parser = flags::filter)]
-    #[arg(action = clap::ArgAction::Append)]
-    filters: Vec<flags::Filter>,
-
-    /// Do not prompt for confirmation
-    #[arg(short, long)]
-    force: bool,
+    #[command(flatten)]
+    pruning: flags::Pruning,
 
     /// Prune anonymous volumes
     #[arg(long)]
@@ -35,12 +30,12 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
-    let filters = flags::filters(&args.filters);
+    let filters = args.pruning.filters();
     if args.volumes && filters.has("until") {
         let text = "ERROR: The \"until\" filter is not supported with \"--volumes\"";
         return Err(CommandError::plain(text, 1));
     }
-    if !args.force && !ui.confirm(&args.warning(&filters))? {
+    if !args.pruning.is_wanted(ui, &args.warning(&filters))? {
         return Ok(());
     }
     let (mut text, mut reclaimed_bytes) = (String::new(), 0);

@@ -1,10 +1,9 @@
 //! `varve volume create`
 
-use crate::{
-    commands::container::verbs::{self, NewVolume},
-    error::CommandError,
-    ui::Ui,
-};
+use varve_engine::CreateVolume;
+use varve_types::container::parse::option;
+
+use crate::{commands::container::verbs, error::CommandError, ui::Ui};
 
 pub(crate) const USAGE: &str = "[OPTIONS] [VOLUME]";
 
@@ -27,11 +26,11 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
-    let request = NewVolume {
+    let request = CreateVolume {
         name: args.volume.as_deref().filter(|name| !name.is_empty()),
         driver: &args.driver,
-        labels: &args.labels,
-        options: &args.options,
+        labels: option::pairs(&args.labels),
+        options: option::pairs(&args.options),
     };
-    ui.line(verbs::create_volume(ui, request)?)
+    ui.line(verbs::create_volume(ui, &request)?)
 }

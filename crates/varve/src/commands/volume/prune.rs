@@ -11,23 +11,18 @@ pub(crate) const USAGE: &str = "[OPTIONS]";
 
 /// Remove unused local volumes
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("filters", |arg| arg.help("Provide filter values (e.g. \"label=<label>\")")))]
 pub(crate) struct Args {
     /// Remove all unused volumes, not just anonymous ones
     #[arg(short, long)]
     all: bool,
 
-    /// Provide filter values (e.g. "label=<label>")
-    #[arg(long = "filter", value_name = "filter", value_parser = flags::filter)]
-    #[arg(action = clap::ArgAction::Append)]
-    filters: Vec<flags::Filter>,
-
-    /// Do not prompt for confirmation
-    #[arg(short, long)]
-    force: bool,
+    #[command(flatten)]
+    pruning: flags::Pruning,
 }
 
 pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
-    let mut filters = flags::filters(&args.filters);
+    let mut filters = args.pruning.filters();
     let mut which = "anonymous local";
     if args.all {
         if filters.has("all") {
@@ -39,7 +34,7 @@ pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
     }
     let warning =
         format!("WARNING! This will remove {which} volumes not used by at least one container.\n");
-    if !args.force && !ui.confirm(&warning)? {
+    if !args.pruning.is_wanted(ui, &warning)? {
         return Ok(());
     }
     ui.text(&pruned::volumes(&verbs::prune_volumes(ui, &filters)?))

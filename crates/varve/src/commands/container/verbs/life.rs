@@ -2,10 +2,11 @@
 
 use varve_engine::{
     ContainerError, CreateContainer, Error as EngineError, Pull as PullImage, PullPlatform,
+    container::Stop,
 };
 use varve_types::{Platform, Reference, container::CreateRequest};
 
-use super::{Created, Creation, Pull, Result, Stop};
+use super::{Created, Creation, Pull, Result};
 use crate::{error::CommandError, progress::Reporter, ui::Ui};
 
 /// Makes a container, after its image was found or pulled.
@@ -64,32 +65,21 @@ fn pull(ui: &Ui, image: &str, platform: Option<&Platform>, quiet: bool) -> Resul
 pub(crate) fn start(ui: &Ui, name: &str) -> Result<()> {
     let engine = ui.engine()?;
     let container = engine.container(name)?;
-    match engine.start_container(&ui.silent(), &container) {
-        Err(error) if container.host_config.auto_remove => {
-            // It never ran: nothing would remove it.
-            let _ = engine.discard_container(&container);
-            Err(error.into())
-        }
-        started => Ok(started?),
-    }
+    Ok(engine.start_container(&ui.silent(), &container)?)
 }
 
 /// Stops a container.
 pub(crate) fn stop(ui: &Ui, name: &str, request: Stop<'_>) -> Result<()> {
     let engine = ui.engine()?;
     let container = engine.container(name)?;
-    Ok(engine.stop_container(&ui.silent(), &container, of(request))?)
+    Ok(engine.stop_container(&ui.silent(), &container, request)?)
 }
 
 /// Stops a container and starts it again.
 pub(crate) fn restart(ui: &Ui, name: &str, request: Stop<'_>) -> Result<()> {
     let engine = ui.engine()?;
     let container = engine.container(name)?;
-    Ok(engine.restart_container(&ui.silent(), &container, of(request))?)
-}
-
-fn of(request: Stop<'_>) -> varve_engine::container::Stop<'_> {
-    varve_engine::container::Stop { signal: request.signal, timeout_s: request.timeout_s }
+    Ok(engine.restart_container(&ui.silent(), &container, request)?)
 }
 
 /// Sends a signal, as typed; none for `KILL`.

@@ -3,17 +3,17 @@
 use varve_engine::{Filters, ListContainers, RemoveContainer};
 use varve_types::container::listing::{Facts, PruneReport, Summary};
 
-use super::{List, Remove, Result};
+use super::Result;
 use crate::ui::Ui;
 
 /// Removes a container.
-pub(crate) fn remove(ui: &Ui, name: &str, request: Remove) -> Result<()> {
-    let engine = ui.engine()?;
-    if request.link {
-        return Ok(engine.remove_link(name)?);
-    }
-    let request = RemoveContainer { force: request.force, volumes: request.volumes };
-    Ok(engine.remove_container(&ui.silent(), name, request)?)
+pub(crate) fn remove(ui: &Ui, name: &str, request: RemoveContainer) -> Result<()> {
+    Ok(ui.engine()?.remove_container(&ui.silent(), name, request)?)
+}
+
+/// Removes a link between containers.
+pub(crate) fn remove_link(ui: &Ui, name: &str) -> Result<()> {
+    Ok(ui.engine()?.remove_link(name)?)
 }
 
 /// Names a container anew.
@@ -22,10 +22,8 @@ pub(crate) fn rename(ui: &Ui, old: &str, new: &str) -> Result<()> {
 }
 
 /// Lists containers, the newest first.
-pub(crate) fn list(ui: &Ui, request: &List) -> Result<Vec<Summary>> {
-    let List { all, last, ref filters, size } = *request;
-    let request = ListContainers { all, last, filters: filters.clone(), size };
-    Ok(ui.engine()?.list_containers(&request)?)
+pub(crate) fn list(ui: &Ui, request: &ListContainers) -> Result<Vec<Summary>> {
+    Ok(ui.engine()?.list_containers(request)?)
 }
 
 /// Tells all of a container, with its sizes where they are asked for.

@@ -3,7 +3,7 @@
 use varve_engine::container::UpdateContainer;
 use varve_types::container::listing::{ProcessTable, Usage};
 
-use super::{Result, Stats, Update};
+use super::{Result, Stats};
 use crate::ui::Ui;
 
 /// Freezes all processes of a container.
@@ -19,24 +19,8 @@ pub(crate) fn unpause(ui: &Ui, name: &str) -> Result<()> {
 }
 
 /// Changes limits of a container.
-pub(crate) fn update(ui: &Ui, name: &str, request: &Update) -> Result<()> {
-    let request = UpdateContainer {
-        blkio_weight: request.blkio_weight,
-        cpu_period: request.cpu_period,
-        cpu_quota: request.cpu_quota,
-        cpu_realtime_period: request.cpu_realtime_period,
-        cpu_realtime_runtime: request.cpu_realtime_runtime,
-        cpu_shares: request.cpu_shares,
-        nano_cpus: request.nano_cpus,
-        cpuset_cpus: request.cpuset_cpus.clone(),
-        cpuset_mems: request.cpuset_mems.clone(),
-        memory_bytes: request.memory_bytes,
-        memory_reservation_bytes: request.memory_reservation_bytes,
-        memory_swap_bytes: request.memory_swap_bytes,
-        pids_limit: request.pids_limit,
-        restart: request.restart,
-    };
-    Ok(ui.engine()?.update_container(&ui.silent(), name, &request)?)
+pub(crate) fn update(ui: &Ui, name: &str, request: &UpdateContainer) -> Result<()> {
+    Ok(ui.engine()?.update_container(&ui.silent(), name, request)?)
 }
 
 /// Lists the processes of a container with `ps` and the options given.

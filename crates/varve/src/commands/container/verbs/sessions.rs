@@ -31,18 +31,10 @@ pub(crate) fn start_attached(ui: &Ui, name: &str, attachment: &Attachment) -> Re
     session::check_terminal(attachment.input, container.config.tty)?;
     let session = Session::prepare(&attachment, container.config.tty)?;
     let attach = wanted(&attachment);
-    match engine.start_container_attached(&ui.silent(), &container, attach) {
-        Ok(client) => match stay(ui, &engine, &container, session, client)? {
-            Ended::Exited(exit) => Ok(code(exit.exit_code)),
-            Ended::Detached => Ok(0),
-        },
-        Err(error) => {
-            if container.host_config.auto_remove {
-                // It never ran: nothing would remove it.
-                let _ = engine.discard_container(&container);
-            }
-            Err(error.into())
-        }
+    let client = engine.start_container_attached(&ui.silent(), &container, attach)?;
+    match stay(ui, &engine, &container, session, client)? {
+        Ended::Exited(exit) => Ok(code(exit.exit_code)),
+        Ended::Detached => Ok(0),
     }
 }
 

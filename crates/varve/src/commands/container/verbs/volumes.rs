@@ -1,29 +1,14 @@
 //! Volumes.
 
-use std::collections::BTreeMap;
-
 use varve_engine::{CreateVolume, Filters, RemoveVolume};
 use varve_types::container::listing::{PruneReport, Volume};
 
-use super::{NewVolume, Result};
+use super::Result;
 use crate::ui::Ui;
 
 /// Makes a volume; gives its name.
-pub(crate) fn create_volume(ui: &Ui, request: NewVolume<'_>) -> Result<String> {
-    let pairs = |list: &[String]| -> BTreeMap<String, String> {
-        let split = |pair: &String| match pair.split_once('=') {
-            Some((name, value)) => (name.to_owned(), value.to_owned()),
-            None => (pair.clone(), String::new()),
-        };
-        list.iter().map(split).collect()
-    };
-    let request = CreateVolume {
-        name: request.name,
-        driver: request.driver,
-        labels: pairs(request.labels),
-        options: pairs(request.options),
-    };
-    Ok(ui.engine()?.create_volume(&ui.silent(), &request)?.name.to_string())
+pub(crate) fn create_volume(ui: &Ui, request: &CreateVolume<'_>) -> Result<String> {
+    Ok(ui.engine()?.create_volume(&ui.silent(), request)?.name.to_string())
 }
 
 /// Lists volumes by name.
