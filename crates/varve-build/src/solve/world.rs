@@ -81,17 +81,19 @@ pub struct RunRequest<'a> {
 
 /// What a build needs of the rest of the world. Called from several threads.
 pub trait World: Sync {
-    /// The layers of an image, the lowest first, in the store and pinned.
-    fn image(&self, step: &ImageStep, lease: &Lease) -> Result<Vec<DiffId>, Fault>;
+    /// The layers of an image, the lowest first, in the store and pinned. What is fetched is told
+    /// under `id`.
+    fn image(&self, step: &ImageStep, id: StepId, lease: &Lease) -> Result<Vec<DiffId>, Fault>;
 
     /// Files of the build context or a named one.
     fn local(&self, step: &LocalStep) -> Result<Arc<dyn Files>, Fault>;
 
-    /// A checkout: its commit, and its files.
-    fn git(&self, step: &GitStep) -> Result<(Digest, Arc<dyn Files>), Fault>;
+    /// The files of a checkout. What is fetched is told under `id`.
+    fn git(&self, step: &GitStep, id: StepId) -> Result<Arc<dyn Files>, Fault>;
 
-    /// A file that is fetched, alone in a directory under its name.
-    fn http(&self, step: &HttpStep) -> Result<Arc<dyn Files>, Fault>;
+    /// A file that is fetched, alone in a directory under its name. What is fetched is told under
+    /// `id`.
+    fn http(&self, step: &HttpStep, id: StepId) -> Result<Arc<dyn Files>, Fault>;
 
     /// Runs a program, and makes a layer of what it left.
     fn run(&self, request: &RunRequest<'_>) -> Result<MadeLayer, Fault>;
