@@ -48,6 +48,23 @@ impl FileLock {
         }
     }
 
+    /// Takes a lock that others may share, or returns `None` at once when somebody has an exclusive
+    /// one. Creates the file when it is absent.
+    pub fn try_shared(path: &Path) -> io::Result<Option<Self>> {
+        let file = open(path)?;
+        match wait(&file, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => Ok(Some(Self { file })),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Lets others share an exclusive lock. For a moment it is nobody's: what it guards may be gone
+    /// afterwards, which [`is_at`](Self::is_at) tells.
+    pub fn share(&self) -> io::Result<()> {
+        wait(&self.file, FlockOperation::LockShared)
+    }
+
     /// The locked file.
     pub fn file(&self) -> &File {
         &self.file

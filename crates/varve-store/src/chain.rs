@@ -22,7 +22,7 @@ use varve_fs::{
     stack::Stack,
     tree::{Content, Tree},
 };
-use varve_types::{ChainId, DiffId, Hasher};
+use varve_types::{ChainId, DiffId, Digest, Hasher};
 
 use crate::{
     Error, Lease, Result, Store,
@@ -46,6 +46,9 @@ pub(crate) const RECORD: &str = "record.json";
 pub(crate) struct ChainRecord {
     /// All layers, the lowest first.
     pub(crate) layers: Vec<DiffId>,
+    /// Which of them are mounted from a second index ([`crate::times`]), and which; empty: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) times: Vec<Option<Digest>>,
     /// Those to be mounted, the lowest first.
     pub(crate) lowers: Vec<DiffId>,
     /// Which places of containers the stack lacks ([`crate::base`]).
@@ -60,7 +63,45 @@ pub(crate) struct ChainRecord {
     pub(crate) tree: Option<Marks>,
 }
 
+/// Layers one upon the other, the lowest first.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Layers<'a> {
+    pub(crate) layers: &'a [DiffId],
+    /// Second indexes of some of them; empty: of none.
+    pub(crate) times: &'a [Option<Digest>],
+}
+
+impl<'a> Layers<'a> {
+    /// With the times of their tars.
+    pub(crate) fn plain(layers: &'a [DiffId]) -> Self {
+        Self { layers, times: &[] }
+    }
+
+    /// What the stack is called: by its chain ID, unless some have other times. Then what mends it
+    /// is something else.
+    fn id(&self) -> Result<ChainId> {
+        let id = ChainId::chain(self.layers).pop().ok_or(Error::NoLayers)?;
+        if self.times.is_empty() {
+            return Ok(id);
+        }
+        let times = self.times.iter().map(|times| times.map_or_else(String::new, |it| it.hex()));
+        let text = format!("{id} {}", times.collect::<Vec<_>>().join(" "));
+        Ok(ChainId(Digest::of(text.as_bytes())))
+    }
+
+    fn times(&self, place: usize) -> Option<Digest> {
+        self.times.get(place).copied().flatten()
+    }
+}
+
 impl ChainRecord {
+    /// The second index from which a layer is mounted. One that is there several times is mounted
+    /// at its uppermost place.
+    pub(crate) fn times_of(&self, layer: &DiffId) -> Option<Digest> {
+        let place = self.layers.iter().rposition(|it| it == layer)?;
+        self.times.get(place).copied().flatten()
+    }
+
     /// Whether all that a backend needs of the mend is there.
     fn serves(&self, backend: &dyn Backend) -> bool {
         self.mend.is_none()
@@ -78,10 +119,10 @@ impl Store {
     pub(crate) fn chain(
         &self,
         lease: &Lease,
-        layers: &[DiffId],
+        layers: Layers<'_>,
         backend: &dyn Backend,
     ) -> Result<(ChainId, ChainRecord)> {
-        let id = ChainId::chain(layers).pop().ok_or(Error::NoLayers)?;
+        let id = layers.id()?;
         if let Some(record) = self.read_chain(&id, layers, backend)? {
             return Ok((id, record));
         }
@@ -107,19 +148,19 @@ impl Store {
         if layers.is_empty() {
             return Ok((base::all_missing(), RootOwner::PLAIN));
         }
-        let (_, record) = self.chain(lease, layers, &*self.shown_by()?)?;
+        let (_, record) = self.chain(lease, Layers::plain(layers), &*self.shown_by()?)?;
         Ok((record.missing, record.root))
     }
 
     fn read_chain(
         &self,
         id: &ChainId,
-        layers: &[DiffId],
+        Layers { layers, times }: Layers<'_>,
         backend: &dyn Backend,
     ) -> Result<Option<ChainRecord>> {
         let directory = self.chain_path(id);
         let Some(record) = read(&directory.join(RECORD))? else { return Ok(None) };
-        if record.layers != layers || !record.serves(backend) {
+        if record.layers != layers || record.times != times || !record.serves(backend) {
             return Ok(None);
         }
         let path = directory.join(MEND);
@@ -133,11 +174,15 @@ impl Store {
     fn make_chain(
         &self,
         arrival: &Arrival,
-        (id, layers): (&ChainId, &[DiffId]),
+        (id, stacked): (&ChainId, Layers<'_>),
         backend: &dyn Backend,
     ) -> Result<ChainRecord> {
-        let trees = layers.iter().map(|layer| {
-            let index = self.open_layer_index(layer)?;
+        let layers = stacked.layers;
+        let trees = layers.iter().enumerate().map(|(place, layer)| {
+            let index = match stacked.times(place) {
+                Some(times) => self.open_times_of(layer, &times)?,
+                None => self.open_layer_index(layer)?,
+            };
             index.tree().map_err(|source| Error::ReadIndex { layer: *layer, source })
         });
         let trees: Vec<Tree> = trees.collect::<Result<_>>()?;
@@ -154,8 +199,9 @@ impl Store {
         let mut lowers: Vec<DiffId> = lowers.map(|(_, (layer, _))| *layer).collect();
         lowers.reverse();
         let (missing, root) = (base::missing(&stack), RootOwner::of(&stack));
-        let layers = layers.to_vec();
-        let mut record = ChainRecord { layers, lowers, missing, root, mend: None, tree: None };
+        let (layers, times) = (layers.to_vec(), stacked.times.to_vec());
+        let mut record =
+            ChainRecord { layers, times, lowers, missing, root, mend: None, tree: None };
         if let Some(mend) = stack.mend() {
             self.write_mend(arrival, id, &mend, backend, &mut record)?;
         }

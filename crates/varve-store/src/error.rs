@@ -91,6 +91,9 @@ pub enum Error {
     /// A chain has one layer at least.
     #[error("a chain of no layers has no name")]
     NoLayers,
+    /// A second index of a layer is gone, or is not what its name says.
+    #[error("the real times {0} of a layer are not in the store")]
+    TimesNotFound(Digest),
     /// A holder's name is to be a file's.
     #[error("`{0}` is no name for a holder of layers")]
     HolderName(String),
@@ -176,7 +179,9 @@ impl Error {
     /// Classifies the error for exit codes, HTTP statuses and retry decisions.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::BlobNotFound(_) | Self::LayerNotFound(_) => Kind::NotFound,
+            Self::BlobNotFound(_) | Self::LayerNotFound(_) | Self::TimesNotFound(_) => {
+                Kind::NotFound
+            }
             Self::Damaged(_)
             | Self::Mismatch { .. }
             | Self::Size { .. }

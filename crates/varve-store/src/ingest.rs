@@ -249,7 +249,7 @@ pub(crate) fn publish_layer(
 }
 
 /// Makes the arrived bytes fit to be a blob.
-fn seal(path: &Path) -> Result<()> {
+pub(crate) fn seal(path: &Path) -> Result<()> {
     let file = File::open(path).map_err(cannot("open", path))?;
     durable::set_mode(&file, BLOB_MODE).map_err(cannot("write", path))?;
     durable::sync(&file).map_err(cannot("sync", path))

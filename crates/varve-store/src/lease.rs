@@ -40,6 +40,8 @@ struct Held {
 pub(crate) enum Pin {
     Blob(Digest),
     Layer(DiffId),
+    /// A second index of a layer.
+    Times(Digest),
 }
 
 impl Lease {
@@ -64,6 +66,7 @@ impl Lease {
             let (kind, digest) = match pin {
                 Pin::Blob(digest) => ("blob", digest),
                 Pin::Layer(diff_id) => ("layer", diff_id.digest()),
+                Pin::Times(digest) => ("times", digest),
             };
             lines.extend([kind, " ", &digest.to_string(), "\n"]);
         }
@@ -118,6 +121,7 @@ fn parse(line: &str) -> Option<Pin> {
     match line.split_once(' ')? {
         ("blob", digest) => digest.parse().ok().map(Pin::Blob),
         ("layer", diff_id) => diff_id.parse().ok().map(Pin::Layer),
+        ("times", digest) => digest.parse().ok().map(Pin::Times),
         _ => None,
     }
 }

@@ -16,6 +16,8 @@
 //!     ├── volumes/<name>/         named volumes
 //!     ├── layers/<diffid>/        layer.tar, its index and record; derived, may be dropped
 //!     ├── chains/<chainid>/       what is known of stacks of them; derived
+//!     ├── cache/<key>             records of builds: which layer came of a step
+//!     ├── times/<digest>/         second indexes, with the real times of files; derived
 //!     ├── leases/<id>             what an operation pins; free to sweep when its process is dead
 //!     └── trash/<id>              removed, being freed
 //! ```
@@ -24,7 +26,8 @@
 //!
 //! 1. A file under `blobs/` hashes to its own name. It gets there only by rename.
 //! 2. A name enters `index.json` after everything it reaches is synced, and leaves before.
-//! 3. What a name or a living lease reaches survives a sweep; nothing else does.
+//! 3. What a name, a container, a cache record or a living lease reaches survives a sweep; nothing
+//!    else does.
 //! 4. Nobody waits for a network, or for another's transfer, while holding a lock that others need
 //!    for other content.
 //! 5. A layer that is served is whole: its record tells in which run of the machine it was
@@ -42,6 +45,7 @@ mod arrival;
 mod backend;
 pub mod base;
 pub mod blob;
+pub mod cache;
 mod chain;
 pub mod check;
 pub mod compressed;
@@ -63,10 +67,12 @@ mod stamp;
 pub mod store;
 pub mod sweep;
 mod table;
+mod times;
 pub mod volumes;
 
 pub use base::{Base, RootOwner};
 pub use blob::BlobReader;
+pub use cache::{CacheKind, CacheRecord, UnknownKind};
 pub use check::Finding;
 pub use containers::{Containers, Named};
 pub use error::Error;
@@ -79,6 +85,7 @@ pub use mounts::{HeldLowers, Holder, Lowers, Mounted, Snapshot, Sync};
 pub use names::{Names, Row};
 pub use store::{Options, Store};
 pub use sweep::Swept;
+pub use times::{RealTimes, times_digest};
 
 /// What the store's functions return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -23,10 +23,12 @@ use varve_fs::{
 use varve_types::limits;
 
 use crate::{
-    Error, LayerRequest, Lease, Result, Store, StoredLayer,
+    Error, LayerRecord, LayerRequest, Lease, Result, Store, StoredLayer,
     arrival::Arrival,
     error::cannot,
     ingest::{self, layer_descriptor},
+    layers::{Built, forget_tar},
+    lease::Pin,
     pipeline::{CHUNK_SIZE_BYTES, CHUNKS, Outcome, SYNC_SIZE_BYTES, Unpacked, joined, sync_often},
 };
 
@@ -44,16 +46,7 @@ impl Store {
         write: impl FnOnce(&mut dyn Write) -> Result<T, E>,
     ) -> Result<(StoredLayer, T), E> {
         let arrival = Arrival::unnamed(self)?;
-        let length_bytes = AtomicU64::new(0);
-        let (outcome, value) = thread::scope(|scope| {
-            let mut sink = Sink::new(scope, &arrival, &length_bytes);
-            let written = write(&mut sink);
-            if let Some(failure) = sink.failure.take() {
-                return Err(failure.into());
-            }
-            let value = written?;
-            Ok::<_, E>((sink.finish()?, value))
-        })?;
+        let (outcome, value) = take(&arrival, write)?;
         if let Some(stored) = self.stored_already(lease, &outcome)? {
             arrival.finish()?;
             return Ok((stored, value));
@@ -66,6 +59,51 @@ impl Store {
         let stored = stored?;
         finished?;
         Ok((stored, value))
+    }
+
+    /// Like [`write_layer`](Self::write_layer), for what only records of the build cache reach: the
+    /// tar lies in the layer's directory and nowhere else, and nothing waits for the disk.
+    /// [`layer_blob`](Self::layer_blob) makes a blob of it.
+    pub fn write_cache_layer<T, E: From<Error>>(
+        &self,
+        lease: &Lease,
+        write: impl FnOnce(&mut dyn Write) -> Result<T, E>,
+    ) -> Result<(LayerRecord, T), E> {
+        let arrival = Arrival::unnamed(self)?;
+        let (outcome, value) = take(&arrival, write)?;
+        let record = self.keep_layer(lease, &arrival, outcome);
+        let finished = arrival.finish();
+        let record = record?;
+        finished?;
+        Ok((record, value))
+    }
+
+    fn keep_layer(
+        &self,
+        lease: &Lease,
+        arrival: &Arrival,
+        outcome: Outcome,
+    ) -> Result<LayerRecord> {
+        let Some(Unpacked { summary, tree, .. }) = outcome.layer else {
+            return Err(Error::Source(io::Error::other("the source is no layer")));
+        };
+        if self.is_layer_whole(lease, &summary.diff_id)?
+            && let Some(record) = self.pin_layer(lease, &summary.diff_id)?
+        {
+            return Ok(record);
+        }
+        arrival.make_layer_directory()?;
+        let (data, tar) = (arrival.data_path(), arrival.layer_path().join("layer.tar"));
+        durable::rename(&data, &tar).map_err(cannot("rename", &data))?;
+        let blob = summary.diff_id.0;
+        let record = self.finish_layer(arrival, Built { summary, tree, blob })?;
+        {
+            let publishing = self.publishing()?;
+            lease.pin(&publishing, &[Pin::Layer(record.summary.diff_id)])?;
+            self.publish_layer(arrival, &record, &publishing)?;
+        }
+        forget_tar(&self.layer_path(&record.summary.diff_id).join("layer.tar"));
+        Ok(record)
     }
 
     /// The same layer, if it is here with the same tar as its blob. It is then pinned.
@@ -81,6 +119,23 @@ impl Store {
             record,
         }))
     }
+}
+
+/// Has a tar written into an arrival.
+fn take<T, E: From<Error>>(
+    arrival: &Arrival,
+    write: impl FnOnce(&mut dyn Write) -> Result<T, E>,
+) -> Result<(Outcome, T), E> {
+    let length_bytes = AtomicU64::new(0);
+    thread::scope(|scope| {
+        let mut sink = Sink::new(scope, arrival, &length_bytes);
+        let written = write(&mut sink);
+        if let Some(failure) = sink.failure.take() {
+            return Err(failure.into());
+        }
+        let value = written?;
+        Ok((sink.finish()?, value))
+    })
 }
 
 /// Where the tar is written.

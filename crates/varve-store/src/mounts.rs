@@ -5,6 +5,7 @@
 //! ├── namespace                  whose mounts these are
 //! ├── lock                       held to mount, to unmount and to judge holders; for moments
 //! ├── layers/<hex>               a layer, by diff ID: mounted once, whoever uses it
+//! ├── times/<hex>                a layer with real times, by its second index
 //! ├── chains/<hex>               what mends a stack of them, by chain ID
 //! ├── empty/1, empty/2           where overlayfs wants more lowers than there are
 //! ├── users/<holder>             who uses which
@@ -44,13 +45,14 @@ use varve_fs::{
     mount::{InUse, Mount, MountError, Overlay, Upper, table::Table, unmount},
     overlay::{Marks, selinux_context},
 };
-use varve_types::{ChainId, DiffId, ImageId, Kind};
+use varve_types::{ChainId, DiffId, Digest, ImageId, Kind};
 
 use crate::{
     Error, Lease, Result, Store,
-    chain::{self, ChainRecord},
+    chain::{self, ChainRecord, Layers},
     error::cannot,
     layers::forget_tar,
+    sweep::Node,
 };
 use run::Mounting;
 use users::{Entry, Used};
@@ -119,27 +121,54 @@ impl Store {
     /// all are verified.
     pub fn lowers(&self, holder: &Holder, layers: &[DiffId]) -> Result<HeldLowers> {
         let (run, entry) = self.enter(holder)?;
-        let lowers = self.attach_layers(&run, &entry, layers)?;
+        let lowers = self.attach_layers(&run, &entry, Layers::plain(layers))?;
         Ok(HeldLowers { lowers, _holding: holding(holder, entry) })
     }
 
     /// Mounts an overlay for a holder. Where it is mounted already, it is found.
     pub fn mount(&self, request: &Snapshot<'_>) -> Result<Mounted> {
-        let (run, entry) = self.enter(request.holder)?;
-        let place = run.path(request.holder.place());
+        self.mount_layers(request.holder, Layers::plain(request.layers), request.upper.as_ref())
+    }
+
+    /// Mounts an overlay for a holder as [`mount`](Self::mount) does, with the real times of layers
+    /// that have them: beside a layer its second index is named, the `times` of its
+    /// [`CacheRecord`](crate::CacheRecord). Nothing else differs. Such a layer is mounted once for
+    /// all who want it with these times.
+    pub fn mount_build(
+        &self,
+        holder: &Holder,
+        layers: &[(DiffId, Option<Digest>)],
+        upper: Option<&Upper>,
+    ) -> Result<Mounted> {
+        let (layers, mut times): (Vec<DiffId>, Vec<Option<Digest>>) =
+            layers.iter().copied().unzip();
+        if times.iter().all(Option::is_none) {
+            times.clear();
+        }
+        self.mount_layers(holder, Layers { layers: &layers, times: &times }, upper)
+    }
+
+    fn mount_layers(
+        &self,
+        holder: &Holder,
+        layers: Layers<'_>,
+        upper: Option<&Upper>,
+    ) -> Result<Mounted> {
+        let (run, entry) = self.enter(holder)?;
+        let place = run.path(holder.place());
         if Table::read()?.at(&place).next().is_none() {
-            let mounted = self.mount_at(&run, &entry, request, &place);
+            let mounted = self.mount_at((&run, &place), &entry, layers, upper);
             if let Err(error) = mounted {
                 // The first error is the one to tell.
-                let _ = self.let_go(&run, entry, request.holder);
+                let _ = self.let_go(&run, entry, holder);
                 return Err(error);
             }
         }
-        for layer in request.layers {
+        for layer in layers.layers {
             forget_tar(&self.layer_path(layer).join("layer.tar"));
         }
         let is_private = run.is_private;
-        Ok(Mounted { path: place, is_private, _holding: holding(request.holder, entry) })
+        Ok(Mounted { path: place, is_private, _holding: holding(holder, entry) })
     }
 
     /// Frees what the kernel caches of the tars of a holder's layers beside the files that it
@@ -167,13 +196,13 @@ impl Store {
 
     fn mount_at(
         &self,
-        run: &Run,
+        (run, place): (&Run, &Path),
         entry: &Entry,
-        request: &Snapshot<'_>,
-        place: &Path,
+        layers: Layers<'_>,
+        upper: Option<&Upper>,
     ) -> Result<()> {
-        let Lowers { mut lowers, marks, .. } = self.attach_layers(run, entry, request.layers)?;
-        let wanted = if request.upper.is_some() { 1 } else { 2 };
+        let Lowers { mut lowers, marks, .. } = self.attach_layers(run, entry, layers)?;
+        let wanted = if upper.is_some() { 1 } else { 2 };
         let mut empty = ["empty/1", "empty/2"].into_iter();
         while lowers.len() < wanted
             && let Some(name) = empty.next()
@@ -184,7 +213,7 @@ impl Store {
             .map_err(cannot("create", place))?;
         let enforce = fs::read_to_string("/sys/fs/selinux/enforce").ok();
         let context = selinux_context(enforce.as_deref()).map(str::to_owned);
-        let overlay = Overlay { lowers, upper: request.upper.clone(), marks, context };
+        let overlay = Overlay { lowers, upper: upper.cloned(), marks, context };
         Ok(Mount::Overlay(overlay).mount(place)?)
     }
 
@@ -243,23 +272,24 @@ impl Store {
         tidy::tidy(&run, &mounting, self.boot())
     }
 
-    /// The layers that holders of any mount namespace name. Images' mounts that `is_kept` does not
+    /// What holders of any mount namespace name: layers, and second indexes. Images' mounts that `is_kept` does not
     /// want are taken away first, unless they are just being made.
-    pub(crate) fn held_layers(&self, is_kept: impl Fn(&ImageId) -> bool) -> Result<Vec<DiffId>> {
+    pub(crate) fn held_layers(&self, is_kept: impl Fn(&ImageId) -> bool) -> Result<Vec<Node>> {
         if let Some(run) = self.run_if_there()? {
             let mounting = run.lock()?;
             tidy::forget_images(&run, &mounting, is_kept)?;
             tidy::tidy(&run, &mounting, self.boot())?;
         }
-        let mut layers = HashSet::new();
+        let mut held = HashSet::new();
         for directory in self.all_runs()? {
             let used = run::with_lock(&directory, || users::used(&directory))?;
-            layers.extend(used.into_iter().filter_map(|used| match used {
-                Used::Layer(layer) => Some(layer),
+            held.extend(used.into_iter().filter_map(|used| match used {
+                Used::Layer(layer) => Some(Node::Layer(layer)),
+                Used::Times(times) => Some(Node::Times(times)),
                 Used::Chain(_) => None,
             }));
         }
-        Ok(layers.into_iter().collect())
+        Ok(held.into_iter().collect())
     }
 
     /// A directory of the run directory for others to use, made where it is missing: what lies in
@@ -274,24 +304,30 @@ impl Store {
         Ok((run, entry))
     }
 
-    fn attach_layers(&self, run: &Run, entry: &Entry, layers: &[DiffId]) -> Result<Lowers> {
+    fn attach_layers(&self, run: &Run, entry: &Entry, layers: Layers<'_>) -> Result<Lowers> {
         let backend = self.shown_by()?;
         let backend = &*backend;
         // Nothing goes before the holder's file says that it is wanted.
         let lease = self.lease()?;
-        for layer in layers.iter().collect::<HashSet<_>>() {
+        for layer in layers.layers.iter().collect::<HashSet<_>>() {
             self.pin_or_make_layer(&lease, layer)?;
+        }
+        let times: HashSet<Digest> = layers.times.iter().copied().flatten().collect();
+        for times in &times {
+            self.pin_times(&lease, times)?;
         }
         let lowers = match self.stack(&lease, layers, backend)? {
             None => Vec::new(),
             Some((id, record)) => {
                 let parts = self.parts(run, &id, &record);
-                let used: Vec<Used> = layers.iter().map(|layer| Used::Layer(*layer)).collect();
+                let used = layers.layers.iter().map(|layer| Used::Layer(*layer));
+                let used = used.chain(times.into_iter().map(Used::Times));
+                let used: Vec<Used> = used.chain([Used::Chain(id)]).collect();
                 {
                     let mounting = run.lock()?;
                     // Also what an earlier one left, which may be half of it.
                     tidy::tidy(run, &mounting, self.boot())?;
-                    entry.write(&[&used[..], &[Used::Chain(id)]].concat(), &mounting)?;
+                    entry.write(&used, &mounting)?;
                 }
                 self.attach_parts(&lease, run, &parts, backend)?
             }
@@ -303,24 +339,33 @@ impl Store {
     fn stack(
         &self,
         lease: &Lease,
-        layers: &[DiffId],
+        layers: Layers<'_>,
         backend: &dyn Backend,
     ) -> Result<Option<(ChainId, ChainRecord)>> {
-        if layers.is_empty() { Ok(None) } else { self.chain(lease, layers, backend).map(Some) }
+        if layers.layers.is_empty() {
+            Ok(None)
+        } else {
+            self.chain(lease, layers, backend).map(Some)
+        }
     }
 
     /// What is to be mounted of a chain, the lowest first.
     fn parts(&self, run: &Run, id: &ChainId, record: &ChainRecord) -> Vec<Part> {
         let layers = record.lowers.iter().map(|layer| {
-            let [index, tar, tree] = self.layer_files(layer);
-            let place = run.path("layers").join(layer.0.hex());
-            Part { layer: Some(*layer), index, tar: Some(tar), tree, place }
+            let times = record.times_of(layer);
+            let ([index, tar, tree], place) = match &times {
+                Some(times) => {
+                    (self.times_files(layer, times), run.path("times").join(times.hex()))
+                }
+                None => (self.layer_files(layer), run.path("layers").join(layer.0.hex())),
+            };
+            Part { layer: Some(*layer), times, index, tar: Some(tar), tree, place }
         });
         let mend = record.mend.map(|_| {
             let directory = self.chain_path(id);
             let (index, tree) = (directory.join(chain::MEND), directory.join(chain::MEND_TREE));
             let place = run.path("chains").join(id.0.hex());
-            Part { layer: None, index, tar: None, tree, place }
+            Part { layer: None, times: None, index, tar: None, tree, place }
         });
         layers.chain(mend).collect()
     }
@@ -342,7 +387,10 @@ impl Store {
                     && table.at(&part.place).next().is_none()
                     && ready.insert(&part.place)
                 {
-                    self.make_ready(lease, layer, backend)?;
+                    match &part.times {
+                        Some(times) => self.make_times_ready(lease, (layer, times), backend)?,
+                        None => self.make_ready(lease, layer, backend)?,
+                    }
                 }
             }
             let mounting = run.lock()?;
@@ -358,6 +406,8 @@ impl Store {
 struct Part {
     /// `None`: a mend, which was verified when its record was read.
     layer: Option<DiffId>,
+    /// The second index, where that is mounted.
+    times: Option<Digest>,
     index: PathBuf,
     tar: Option<PathBuf>,
     tree: PathBuf,

@@ -15,11 +15,13 @@ impl Store {
         let reached = mark::reached([Node::Manifest(*target)], |node| self.points_at(node))?;
         let pins: Vec<Pin> = reached
             .into_iter()
-            .map(|node| match node {
+            .filter_map(|node| match node {
                 Node::Manifest(digest) | Node::Config(digest) | Node::Blob(digest) => {
-                    Pin::Blob(digest)
+                    Some(Pin::Blob(digest))
                 }
-                Node::Layer(diff_id) => Pin::Layer(diff_id),
+                Node::Layer(diff_id) => Some(Pin::Layer(diff_id)),
+                // An image knows nothing of them.
+                Node::Times(_) => None,
             })
             .collect();
         lease.pin(&publishing, &pins)?;

@@ -49,6 +49,20 @@ pub(crate) fn tree_marks(layer: &Path) -> Option<Marks> {
     layer.join(TREE).is_dir().then_some(note.marks)
 }
 
+/// Forgets that extracted files are whole.
+pub(crate) fn remove_tree_note(layer: &Path) -> Result<()> {
+    let note = layer.join(TREE_NOTE);
+    durable::unlink(&note).map(drop).map_err(cannot("remove", &note))
+}
+
+/// Says that extracted files are whole.
+pub(crate) fn write_tree_note(layer: &Path, marks: Marks) -> Result<()> {
+    let note = layer.join(TREE_NOTE);
+    // Made of one word; there is nothing that JSON cannot say.
+    let text = serde_json::to_vec(&TreeNote { marks }).unwrap_or_default();
+    durable::replace(&note, &text, LAYOUT_MODE).map_err(cannot("write", &note))
+}
+
 impl Store {
     /// Pins a layer, which is made from its blob where it is not here.
     pub(crate) fn pin_or_make_layer(&self, lease: &Lease, layer: &DiffId) -> Result<LayerRecord> {
@@ -79,7 +93,7 @@ impl Store {
     }
 
     /// Sees to it that a layer's tar is there and right.
-    fn verify_tar(&self, lease: &Lease, layer: &DiffId) -> Result<()> {
+    pub(crate) fn verify_tar(&self, lease: &Lease, layer: &DiffId) -> Result<()> {
         self.pin_or_make_layer(lease, layer)?;
         let path = self.layer_path(layer).join("layer.tar");
         let directory = self.layer_path(layer);
@@ -103,7 +117,7 @@ impl Store {
     }
 
     /// Takes a layer that is not what it should be out of sight.
-    fn throw_layer(&self, layer: &DiffId) -> Result<()> {
+    pub(crate) fn throw_layer(&self, layer: &DiffId) -> Result<()> {
         let trash = self.root().join("varve/trash");
         let name = durable::random_name().map_err(cannot("name", &trash))?;
         let path = self.layer_path(layer);
@@ -135,19 +149,16 @@ impl Store {
         backend.prepare(&files(&new), Source::Layer(&tree, &tar), THREADS_MAX)?;
         rustix::fs::syncfs(&tar).map_err(|errno| cannot("sync", &new)(errno.into()))?;
         let there = self.layer_path(layer).join(TREE);
-        let note = self.layer_path(layer).join(TREE_NOTE);
-        durable::unlink(&note).map_err(cannot("remove", &note))?;
+        let directory = self.layer_path(layer);
+        remove_tree_note(&directory)?;
         backend.remove(&files(&there), &self.root().join("varve/trash"))?;
         durable::rename(&new, &there).map_err(cannot("rename", &there))?;
-        let directory = self.layer_path(layer);
         durable::sync_directory(&directory).map_err(cannot("sync", &directory))?;
         // All of it was synced just now.
         if let Some(record) = self.read_layer_record(layer)? {
             self.replace_layer_record(&LayerRecord { boot: None, ..record })?;
         }
-        // Made of one word; there is nothing that JSON cannot say.
-        let text = serde_json::to_vec(&TreeNote { marks: backend.marks() }).unwrap_or_default();
-        durable::replace(&note, &text, LAYOUT_MODE).map_err(cannot("write", &note))?;
+        write_tree_note(&directory, backend.marks())?;
         arrival.finish()?;
         let record = self.pin_or_make_layer(lease, layer)?;
         self.drop_tar(&record)

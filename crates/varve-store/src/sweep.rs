@@ -20,6 +20,7 @@ use crate::{
     error::cannot,
     lease::{self, Pin},
     mark, mounts, ready,
+    stamp::TarStamp,
     store::Sweeping,
     table::Entry,
 };
@@ -45,6 +46,8 @@ pub(crate) struct Doomed {
     layers: Vec<(DiffId, u64)>,
     /// What is known of stacks of which a layer goes.
     chains: Vec<PathBuf>,
+    /// Second indexes.
+    times: Vec<Digest>,
 }
 
 /// A thing that roots reach.
@@ -55,7 +58,10 @@ pub(crate) enum Node {
     /// An image config: its layers are reached too.
     Config(Digest),
     Blob(Digest),
+    /// An indexed layer; where its tar is left out, the blob that it is made from is reached too.
     Layer(DiffId),
+    /// A second index of a layer.
+    Times(Digest),
 }
 
 impl Store {
@@ -89,12 +95,13 @@ impl Store {
             Err(Error::Record { .. } | Error::Limit { .. }) => return Ok(Doomed::default()),
             other => other?,
         };
-        // Cache records join the roots here.
-        let roots =
-            roots(names).into_iter().chain(containers).chain(pins.iter().map(|pin| match pin {
-                Pin::Blob(digest) => Node::Blob(*digest),
-                Pin::Layer(diff_id) => Node::Layer(*diff_id),
-            }));
+        let pinned = pins.iter().map(|pin| match pin {
+            Pin::Blob(digest) => Node::Blob(*digest),
+            Pin::Layer(diff_id) => Node::Layer(*diff_id),
+            Pin::Times(digest) => Node::Times(*digest),
+        });
+        let cached = self.cache_roots()?;
+        let roots = roots(names).into_iter().chain(containers).chain(pinned).chain(cached);
         let mut reached = match mark::reached(roots, |node| self.points_at(node)) {
             // Nobody knows what a damaged manifest points at; in doubt everything stays, until
             // it is mended or its names are removed.
@@ -105,12 +112,13 @@ impl Store {
         let held = self.held_layers(|image| {
             reached.contains(&Node::Config(image.0)) || reached.contains(&Node::Blob(image.0))
         })?;
-        reached.extend(held.into_iter().map(Node::Layer));
+        let held = mark::reached(held, |node| self.points_at(node))?;
+        reached.extend(held);
         let blobs: HashSet<Digest> = reached
             .iter()
             .filter_map(|node| match node {
                 Node::Manifest(digest) | Node::Config(digest) | Node::Blob(digest) => Some(*digest),
-                Node::Layer(_) => None,
+                Node::Layer(_) | Node::Times(_) => None,
             })
             .collect();
         let mut doomed = Doomed::default();
@@ -131,10 +139,15 @@ impl Store {
             let record = chain::read(&path.join(chain::RECORD))?;
             let stays = record.is_some_and(|record| {
                 record.layers.iter().all(|layer| reached.contains(&Node::Layer(*layer)))
+                    && record.times.iter().flatten().all(|it| reached.contains(&Node::Times(*it)))
             });
             if !stays {
                 doomed.chains.push(path);
             }
+        }
+        for path in mounts::existing(&self.root().join("varve/times"))? {
+            let name = path.file_name().and_then(|name| Digest::from_hex(name.to_str()?).ok());
+            doomed.times.extend(name.filter(|digest| !reached.contains(&Node::Times(*digest))));
         }
         Ok(doomed)
     }
@@ -143,7 +156,8 @@ impl Store {
     /// another reason stops the sweep, because nobody knows what it would keep.
     pub(crate) fn points_at(&self, node: Node) -> Result<Vec<Node>> {
         match node {
-            Node::Blob(_) | Node::Layer(_) => Ok(Vec::new()),
+            Node::Blob(_) | Node::Times(_) => Ok(Vec::new()),
+            Node::Layer(diff_id) => Ok(self.made_from(&diff_id)?.into_iter().collect()),
             Node::Config(digest) => {
                 let config = self.read_if_there(&digest, limits::CONFIG_SIZE_BYTES_MAX)?;
                 Ok(config.map_or_else(Vec::new, |bytes| diff_ids(&bytes)))
@@ -157,6 +171,26 @@ impl Store {
                 Ok(children(bytes))
             }
         }
+    }
+
+    /// What the records of the build cache keep.
+    fn cache_roots(&self) -> Result<Vec<Node>> {
+        let mut roots = Vec::new();
+        for key in self.cache_keys()? {
+            let Some(record) = self.read_cache_record(&key)? else { continue };
+            roots.extend(record.layer.map(Node::Layer));
+            roots.extend(record.times.map(Node::Times));
+        }
+        Ok(roots)
+    }
+
+    /// The blob of a layer whose tar was left out beside its extracted files.
+    fn made_from(&self, diff_id: &DiffId) -> Result<Option<Node>> {
+        if self.layer_path(diff_id).join("layer.tar").exists() {
+            return Ok(None);
+        }
+        let record = self.read_layer_record(diff_id)?;
+        Ok(record.map(|record| Node::Blob(record.blob)))
     }
 
     fn read_if_there(&self, digest: &Digest, limit: u64) -> Result<Option<Vec<u8>>> {
@@ -185,8 +219,19 @@ impl Store {
         for path in &doomed.chains {
             trash.throw_directory(path)?;
         }
+        for digest in &doomed.times {
+            trash.throw_directory(&self.times_path(digest))?;
+        }
         for digest in &doomed.blobs {
+            let layer = self.layer_path(&DiffId(*digest));
+            let tar = layer.join("layer.tar");
+            let stamp = TarStamp::of(&tar);
+            let is_verified = TarStamp::read(&layer) == Some(stamp);
             trash.throw_file(&self.blob_path(digest))?;
+            if is_verified {
+                // The tar that a cache record reaches lost a name: that is no reason to hash it.
+                let _ = TarStamp::of(&tar).write(&layer);
+            }
         }
         drop(sweeping);
         let freed_bytes = mark::freed_bytes(std::mem::take(&mut trash.files));

@@ -125,6 +125,10 @@ pub const EXPANSION_STEPS_MAX: usize = 50_000_000;
 pub const BUILD_ENVIRONMENT_SIZE_BYTES_MAX: usize = 1 << 20;
 /// Bytes of a `.dockerignore`.
 pub const IGNORE_SIZE_BYTES_MAX: usize = 4 << 20;
+/// Bytes of a record of the build cache.
+pub const CACHE_RECORD_SIZE_BYTES_MAX: u64 = 1 << 20;
+/// Bytes of what is remembered of a build context's files.
+pub const CONTEXT_NOTES_SIZE_BYTES_MAX: u64 = 256 << 20;
 /// Patterns of a `.dockerignore`.
 pub const IGNORE_PATTERNS_MAX: usize = 20_000;
 /// Characters of one pattern of a `.dockerignore` or of `COPY`.

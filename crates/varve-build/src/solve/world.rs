@@ -18,8 +18,9 @@ use crate::plan::{GitStep, HttpStep, ImageStep, LocalStep, RunStep};
 pub struct BuildLayer {
     /// The layer, in the store and pinned.
     pub diff_id: DiffId,
-    /// The record of the cache that knows the real times of its files; `None` of an image's layers,
-    /// whose times are what they are.
+    /// The layer's second index, with the real times of its files, in the store and pinned: the
+    /// `times` of its [`varve_store::CacheRecord`]. `None` where they are those of the tar, as of all
+    /// layers of images.
     pub times: Option<Digest>,
 }
 

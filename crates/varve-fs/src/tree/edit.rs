@@ -1,9 +1,30 @@
 //! Changing a tree: for those who build one.
 
+use std::collections::BTreeMap;
+
 use super::{Content, Directory, Inode, InodeId, Tree};
 use crate::tar::Time;
 
 impl Tree {
+    /// Gives files other times, by path (without a slash at either end; the root's is empty). A path
+    /// that is not there is passed over. Returns how many files have another time than before.
+    pub fn set_times(&mut self, times: &BTreeMap<Vec<u8>, Time>) -> usize {
+        let mut changed = 0;
+        for (path, time) in times {
+            let Some(id) = self.lookup(path) else { continue };
+            let inode = self.inode_mut(id);
+            // Nobody sees the time of what only hides, only points, or only leads to something.
+            match &inode.content {
+                Content::Whiteout | Content::ForeignHardLink(_) => continue,
+                Content::Directory(directory) if directory.is_implied => continue,
+                _ => {}
+            }
+            changed += usize::from(inode.mtime != *time);
+            inode.mtime = *time;
+        }
+        changed
+    }
+
     /// A tree with nothing but a root that nobody named.
     pub(crate) fn new() -> Self {
         Self { inodes: vec![Inode::implied_directory()] }

@@ -39,7 +39,9 @@ pub(crate) fn tidy(run: &Run, mounting: &Mounting, boot: Option<&str>) -> Result
     let used = users::used(&run.path(""))?;
     let layer = |digest| Used::Layer(DiffId(digest));
     let chain = |digest| Used::Chain(ChainId(digest));
-    for (kind, as_used) in [("layers", &layer as &dyn Fn(Digest) -> Used), ("chains", &chain)] {
+    let kinds: [(&str, &dyn Fn(Digest) -> Used); 3] =
+        [("layers", &layer), ("times", &Used::Times), ("chains", &chain)];
+    for (kind, as_used) in kinds {
         for place in run::existing(&run.path(kind))? {
             let digest = place.file_name().and_then(|name| Digest::from_hex(name.to_str()?).ok());
             if !digest.is_some_and(|digest| used.contains(&as_used(digest))) {

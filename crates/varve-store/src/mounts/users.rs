@@ -32,6 +32,8 @@ pub enum Holder {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Used {
     Layer(DiffId),
+    /// A second index of a layer.
+    Times(Digest),
     /// What mends a chain.
     Chain(ChainId),
 }
@@ -108,6 +110,7 @@ impl Entry {
     pub(crate) fn write(&self, used: &[Used], _mounting: &Mounting) -> Result<()> {
         let lines = used.iter().map(|used| match used {
             Used::Layer(layer) => format!("layer {layer}\n"),
+            Used::Times(times) => format!("times {times}\n"),
             Used::Chain(chain) => format!("chain {chain}\n"),
         });
         let text: String = lines.collect();
@@ -195,6 +198,7 @@ pub(super) fn lock_if_free(path: &Path) -> Result<Option<FileLock>> {
 fn parse(line: &str) -> Option<Used> {
     match line.split_once(' ')? {
         ("layer", layer) => layer.parse().ok().map(Used::Layer),
+        ("times", times) => times.parse().ok().map(Used::Times),
         ("chain", chain) => chain.parse().ok().map(Used::Chain),
         _ => None,
     }

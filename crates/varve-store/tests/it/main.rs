@@ -1,6 +1,7 @@
 //! Stories about the store, told through its public functions.
 
 mod base;
+mod build_cache;
 mod cache;
 mod check;
 mod containers;
