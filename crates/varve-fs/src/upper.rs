@@ -12,7 +12,7 @@ mod size;
 mod xattrs;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fs::File,
     io::Write,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
@@ -35,6 +35,37 @@ use xattrs::Xattrs;
 const WHITEOUT_PREFIX: &[u8] = b".wh.";
 const OPAQUE_MARKER: &[u8] = b".wh..wh..opq";
 
+/// Which times of files get into a tar. They are whole seconds there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Times {
+    /// Their own.
+    Own,
+    /// Their own, and this one for what is later.
+    Until(Time),
+}
+
+impl Times {
+    fn of(self, real: Time) -> Time {
+        let own = Time { seconds: real.seconds, nanoseconds: 0 };
+        match self {
+            Self::Own => own,
+            Self::Until(latest) => own.min(Time { seconds: latest.seconds, nanoseconds: 0 }),
+        }
+    }
+}
+
+/// A layer that was written.
+#[derive(Debug)]
+pub struct Written<W> {
+    /// What it was written to.
+    pub target: W,
+    /// Sockets, which are left out.
+    pub sockets: u64,
+    /// The times of files whose times in the tar are others, by path in the tar, without a slash at
+    /// either end. Whiteouts have none.
+    pub real_times: BTreeMap<Vec<u8>, Time>,
+}
+
 /// Writes the layer that an upper directory is, whose overlay was mounted with `marks`, and gives
 /// the target back with the number of sockets that are left out. Nothing may change the directory
 /// meanwhile; what is read is a valid tar even so, or an error.
@@ -43,6 +74,26 @@ pub fn write_layer<W: Write>(
     marks: Marks,
     target: W,
 ) -> Result<(W, u64), UpperError> {
+    let written = write(upper, marks, (Times::Own, None), target)?;
+    Ok((written.target, written.sockets))
+}
+
+/// [`write_layer`], with a rule for the times of files, and with their real ones.
+pub fn write_layer_with<W: Write>(
+    upper: BorrowedFd,
+    marks: Marks,
+    times: Times,
+    target: W,
+) -> Result<Written<W>, UpperError> {
+    write(upper, marks, (times, Some(BTreeMap::new())), target)
+}
+
+fn write<W: Write>(
+    upper: BorrowedFd,
+    marks: Marks,
+    (times, real_times): (Times, Option<BTreeMap<Vec<u8>, Time>>),
+    target: W,
+) -> Result<Written<W>, UpperError> {
     let mut layer = Layer {
         upper,
         prefix: Vec::new(),
@@ -51,10 +102,13 @@ pub fn write_layer<W: Write>(
         writer: Writer::new(target),
         links: HashMap::new(),
         sockets: 0,
+        times,
+        real_times,
     };
     layer.walk()?;
     let target = layer.writer.finish().map_err(UpperError::Write)?;
-    Ok((target, layer.sockets))
+    let real_times = layer.real_times.unwrap_or_default();
+    Ok(Written { target, sockets: layer.sockets, real_times })
 }
 
 /// What a directory is to be taken for.
@@ -76,6 +130,9 @@ struct Layer<'a, W> {
     /// Of files with several names, device and number, with the name that was written.
     links: HashMap<(u64, u64), Vec<u8>>,
     sockets: u64,
+    times: Times,
+    /// Where they are wanted.
+    real_times: Option<BTreeMap<Vec<u8>, Time>>,
 }
 
 /// A directory on the way down: the length of its path, and the names still to come.
@@ -86,6 +143,8 @@ struct Node<'a> {
     path: &'a [u8],
     stat: &'a Stat,
     xattrs: &'a [Xattr],
+    /// Its time in the tar.
+    mtime: Time,
 }
 
 impl<W: Write> Layer<'_, W> {
@@ -155,7 +214,14 @@ impl<W: Write> Layer<'_, W> {
             return Err(UpperError::NamedLikeWhiteout { path: path.to_vec() });
         }
         let path = &*[&*self.prefix, path].concat();
-        let node_of = Node { path, stat: &stat, xattrs: &found.kept };
+        let node_of = Node { path, stat: &stat, xattrs: &found.kept, mtime: self.mtime(&stat) };
+        let real = real_time(&stat);
+        if let Some(real_times) = &mut self.real_times
+            && kind != FileType::Socket
+            && real != node_of.mtime
+        {
+            real_times.insert(path.to_vec(), real);
+        }
         if kind == FileType::Directory {
             self.directory(&node_of, found.is_opaque)?;
             return Ok(true);
@@ -229,10 +295,14 @@ impl<W: Write> Layer<'_, W> {
         Ok(())
     }
 
+    fn mtime(&self, stat: &Stat) -> Time {
+        self.times.of(real_time(stat))
+    }
+
     fn whiteout(&mut self, path: &[u8], name: &[u8], stat: &Stat) -> Result<(), UpperError> {
         let parent = &path[..path.len() - name.len()];
         let path = [parent, WHITEOUT_PREFIX, name].concat();
-        let node = Node { path: &path, stat, xattrs: &[] };
+        let node = Node { path: &path, stat, xattrs: &[], mtime: self.mtime(stat) };
         let entry = NewEntry { mode: 0o600, ..node.entry(EntryKind::File) };
         self.writer.append_bytes(&entry, b"").map_err(UpperError::Write)
     }
@@ -246,13 +316,17 @@ impl<'a> Node<'a> {
             mode: self.stat.st_mode & 0o7777,
             uid: self.stat.st_uid,
             gid: self.stat.st_gid,
-            mtime: Time { seconds: self.stat.st_mtime, nanoseconds: 0 },
+            mtime: self.mtime,
             link_target: b"",
             device: Device::default(),
             xattrs: self.xattrs,
             size: 0,
         }
     }
+}
+
+fn real_time(stat: &Stat) -> Time {
+    Time { seconds: stat.st_mtime, nanoseconds: stat.st_mtime_nsec as u32 }
 }
 
 /// Opens a directory below the upper one, through no symbolic link.

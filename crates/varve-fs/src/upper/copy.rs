@@ -8,7 +8,7 @@ use std::{
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 
-use super::{Layer, Node, UpperError, What, Xattrs, open_within};
+use super::{Layer, Node, Times, UpperError, What, Xattrs, open_within};
 use crate::{
     overlay::Marks,
     tar::{EntryKind, Writer},
@@ -36,12 +36,14 @@ pub fn write_copy<W: Write>(
         writer: Writer::new(target),
         links: HashMap::new(),
         sockets: 0,
+        times: Times::Own,
+        real_times: None,
     };
     let handle = format!("/proc/self/fd/{}", node.as_raw_fd());
     let found = layer.xattrs.read(&handle, name)?;
     // A slash at the end of what is no directory means nothing to a tar.
     let path = if as_name.is_empty() { b"." } else { as_name };
-    let node_of = Node { path, stat: &stat, xattrs: &found.kept };
+    let node_of = Node { path, stat: &stat, xattrs: &found.kept, mtime: layer.mtime(&stat) };
     match kind {
         FileType::Directory => {
             let entry = node_of.entry(EntryKind::Directory);

@@ -11,9 +11,9 @@ use rustix::fs::{CWD, FileType, Mode, XattrFlags};
 use varve_fs::{
     extract::{Marks, Source},
     stack::Stack,
-    tar::{Event, Parser},
+    tar::{Event, Parser, Time},
     tree::Tree,
-    upper::{UpperError, changes, write_layer},
+    upper::{Times, UpperError, changes, write_layer, write_layer_with},
 };
 use varve_types::Kind;
 
@@ -271,4 +271,58 @@ fn empty_upper_is_an_empty_layer() {
     let tar = layer_of(dir.path(), Marks::Trusted).unwrap();
     assert_eq!(tar, [0; 1024]);
     assert!(Layer::of(&tar).tree.children(Tree::ROOT).next().is_none());
+}
+
+/// A build's layers must not tell when they were made, and what runs over them must.
+#[test]
+fn what_is_later_than_the_last_time_allowed_gets_that_one_and_its_own_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let up = dir.path();
+    fs::create_dir(up.join("d")).unwrap();
+    for (name, seconds, nanoseconds) in
+        [("d/late", 200, 5), ("d/early", 50, 0), ("d/exact", 100, 0), ("d/within", 50, 7)]
+    {
+        fs::write(up.join(name), name).unwrap();
+        let time = rustix::fs::Timespec { tv_sec: seconds, tv_nsec: nanoseconds };
+        let times = rustix::fs::Timestamps { last_access: time, last_modification: time };
+        rustix::fs::utimensat(CWD, up.join(name), &times, rustix::fs::AtFlags::empty()).unwrap();
+    }
+    fs::hard_link(up.join("d/late"), up.join("late-too")).unwrap();
+    let time = rustix::fs::Timespec { tv_sec: 300, tv_nsec: 0 };
+    let times = rustix::fs::Timestamps { last_access: time, last_modification: time };
+    rustix::fs::utimensat(CWD, up.join("d"), &times, rustix::fs::AtFlags::empty()).unwrap();
+
+    let directory = File::open(up).unwrap();
+    let written = |times| {
+        let written =
+            write_layer_with(directory.as_fd(), Marks::Trusted, times, Vec::new()).unwrap();
+        let (mut shown, mut parser, mut rest) = (String::new(), Parser::new(), &written.target[..]);
+        while let Some(event) = parser.next(&mut rest).unwrap() {
+            let Event::Entry(entry) = event else { continue };
+            let path = String::from_utf8(entry.path.clone()).unwrap();
+            let real = written.real_times.get(path.trim_end_matches('/').as_bytes());
+            let real = real.map(|time| format!(" really {}.{}", time.seconds, time.nanoseconds));
+            shown += &format!("{path} {}{}\n", entry.mtime.seconds, real.unwrap_or_default());
+        }
+        shown
+    };
+    let latest = Time { seconds: 100, nanoseconds: 0 };
+    expect![[r"
+        d 100 really 300.0
+        d/early 50
+        d/exact 100
+        d/late 100 really 200.5
+        d/within 50 really 50.7
+        late-too 100 really 200.5
+    "]]
+    .assert_eq(&written(Times::Until(latest)));
+    expect![[r"
+        d 300
+        d/early 50
+        d/exact 100
+        d/late 200 really 200.5
+        d/within 50 really 50.7
+        late-too 200 really 200.5
+    "]]
+    .assert_eq(&written(Times::Own));
 }
