@@ -1,5 +1,7 @@
 //! `build`: a Dockerfile and its context become an image, an archive or files.
 
+pub mod run;
+
 use std::{
     fmt,
     io::{Read, Write},

@@ -57,7 +57,9 @@ mod view;
 pub mod volume_list;
 pub mod volumes;
 mod watch;
-mod workdir;
+pub(crate) mod workdir;
+
+pub(crate) use bundle::{cgroups, whole_text};
 
 pub use commit::Commit;
 pub use copy::{Copied, CopyIn, CopyOut};

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! attach   a container that starts: addresses, ports, /etc/hosts, /etc/resolv.conf; and its end
+//! step     the same for a program that a build runs
 //! connect  further networks for a container, whether it runs or not
 //! facts    what `inspect`, `ps` and `port` show of a container
 //! verbs    create, ls, inspect, rm, prune
@@ -20,12 +21,14 @@ mod attach;
 mod connect;
 mod error;
 mod facts;
+mod step;
 mod verbs;
 
 pub use attach::AttachedNetworks;
 pub(crate) use attach::ConnectedContainer;
 pub use error::NetworkError;
 pub use facts::NetworksNow;
+pub(crate) use step::{StepNetwork, host as host_network, none as no_network};
 pub use verbs::CreateNetwork;
 
 use std::{
@@ -79,8 +82,10 @@ impl Engine {
 
     fn reconcile(&self, networks: &Networks) -> Result<Reconciled, NetworkError> {
         // Who cannot be asked is taken to live.
-        let is_live =
-            |id: &ContainerId| state::is_watched(&self.store().container_path(id)).unwrap_or(true);
+        let is_live = |id: &ContainerId| {
+            self.store.has_step(id)
+                || state::is_watched(&self.store().container_path(id)).unwrap_or(true)
+        };
         Ok(networks.reconcile(&is_live)?)
     }
 }

@@ -27,7 +27,7 @@ use rustix::{
     io::Errno,
     mount::{
         FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags,
-        MoveMountFlags, UnmountFlags,
+        MoveMountFlags, OpenTreeFlags, UnmountFlags,
     },
 };
 
@@ -125,12 +125,33 @@ impl Mount {
     }
 }
 
-/// Gives a mount that is attached to nothing a place: a directory.
+/// Gives a mount that is attached to nothing a place: a directory, or a file for a mount of a file.
 pub fn attach(mount: BorrowedFd, place: &Path) -> Result<(), MountError> {
     point(Call::Mount, place)?;
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
     rustix::mount::move_mount(mount, c"", CWD, place, flags)
         .map_err(MountError::at("attach a mount to", place))
+}
+
+/// Shows what a handle names, with what is mounted in it, at a second place: a directory for a
+/// directory, a file for anything else.
+pub fn bind(shown: BorrowedFd, place: &Path) -> Result<(), MountError> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH
+        | OpenTreeFlags::AT_RECURSIVE;
+    let copy = rustix::mount::open_tree(shown, c"", flags)
+        .map_err(MountError::at("copy a mount for", place))?;
+    attach(copy.as_fd(), place)
+}
+
+/// A file system in memory at a place, of mode 0700: it is gone when it is unmounted.
+pub fn in_memory(place: &Path) -> Result<(), MountError> {
+    let context = Context::open("tmpfs")?;
+    context.set("source", "tmpfs")?;
+    context.set("mode", "0700")?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
+    attach(context.create(attributes)?.as_fd(), place)
 }
 
 /// Takes the uppermost mount at a place away.

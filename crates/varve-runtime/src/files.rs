@@ -49,6 +49,21 @@ fn line(text: &mut String, address: &str, names: &str) {
     text.extend([format!("{}\t{}\n", clean(address), clean(names))]);
 }
 
+/// `/etc/hosts` of a program that a build runs, whose host name is `name`: what `--add-host` added
+/// is name and address.
+pub fn build_hosts(name: &str, extra: &[(String, String)], gateway: Option<IpAddr>) -> String {
+    let mut text =
+        format!("127.0.0.1\tlocalhost {name}\n::1\tlocalhost ip6-localhost ip6-loopback\n");
+    for (name, address) in extra {
+        match (address.as_str(), gateway) {
+            (HOST_GATEWAY, Some(gateway)) => line(&mut text, &gateway.to_string(), name),
+            (HOST_GATEWAY, None) => {}
+            (address, _) => line(&mut text, address, name),
+        }
+    }
+    text
+}
+
 /// `/etc/hostname`.
 pub fn hostname(name: &str) -> String {
     format!("{}\n", name.replace(|c: char| c.is_control(), ""))
@@ -69,6 +84,19 @@ mod tests {
             text,
             "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::0\tip6-localnet\nff00::0\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n1.2.3.4\tfoo\n172.17.0.3\t73fab16ddbf6\n"
         );
+    }
+
+    #[test]
+    fn a_build_has_the_hosts_of_dockers_builder() {
+        let extra = [("foo", "1.2.3.4"), ("h", HOST_GATEWAY)];
+        let extra = extra.map(|(name, address)| (name.to_owned(), address.to_owned()));
+        let text = build_hosts("buildkitsandbox", &extra, None);
+        assert_eq!(
+            text,
+            "127.0.0.1\tlocalhost buildkitsandbox\n::1\tlocalhost ip6-localhost ip6-loopback\n1.2.3.4\tfoo\n"
+        );
+        let text = build_hosts("b", &extra, Some("10.83.0.1".parse().unwrap()));
+        assert!(text.ends_with("1.2.3.4\tfoo\n10.83.0.1\th\n"), "{text}");
     }
 
     #[test]

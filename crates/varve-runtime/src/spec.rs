@@ -10,6 +10,7 @@
 //! resources     cgroup limits and device rules
 //! security      `--security-opt`
 //! machine       what the machine can do
+//! build         the same for a program that a build runs
 //! ```
 //!
 //! Docker's own specs, recorded, are the tests (`tests/spec`).
@@ -23,6 +24,7 @@ use varve_types::{
     container::{ModeError, NamespaceMode, NetworkMode},
 };
 
+mod build;
 mod capabilities;
 mod exec;
 mod limits;
@@ -33,6 +35,7 @@ mod process;
 mod resources;
 mod security;
 
+pub use build::{BuildLimits, BuildMount, BuildNetwork, BuildRequest, HOSTNAME, build_spec};
 pub use capabilities::{CapabilityError, all_capabilities, settle_capabilities};
 pub use exec::{ExecRequest, exec_process};
 pub use limits::{LimitError, settle_limits};

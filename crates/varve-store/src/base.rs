@@ -113,6 +113,11 @@ fn tar(missing: &[u8]) -> Result<Vec<u8>, std::io::Error> {
 }
 
 impl Store {
+    /// Mode and owner of the root that these layers show.
+    pub fn root_owner(&self, lease: &Lease, layers: &[DiffId]) -> Result<RootOwner> {
+        Ok(self.base_facts(lease, layers)?.1)
+    }
+
     /// What a container of an image with these layers has besides; its layer is then here and
     /// pinned under the lease.
     pub fn base(&self, lease: &Lease, layers: &[DiffId]) -> Result<Base> {

@@ -14,6 +14,7 @@
 //!     ├── ingest/<digest>/        bytes still arriving; resumable by any process
 //!     ├── containers/<id>/        a container: its record, what it changed, what it wrote
 //!     ├── volumes/<name>/         named volumes
+//!     ├── steps/<id>/             a build's program that runs, and what it changes
 //!     ├── layers/<diffid>/        layer.tar, its index and record; derived, may be dropped
 //!     ├── chains/<chainid>/       what is known of stacks of them; derived
 //!     ├── cache/<key>             records of builds: which layer came of a step
@@ -64,6 +65,7 @@ mod pin;
 mod pipeline;
 mod ready;
 mod stamp;
+pub mod steps;
 pub mod store;
 pub mod sweep;
 mod table;
@@ -83,6 +85,7 @@ pub use layers::LayerRecord;
 pub use lease::Lease;
 pub use mounts::{HeldLowers, Holder, Lowers, Mounted, Snapshot, Sync};
 pub use names::{Names, Row};
+pub use steps::StepDirectory;
 pub use store::{Options, Store};
 pub use sweep::Swept;
 pub use times::{RealTimes, times_digest};

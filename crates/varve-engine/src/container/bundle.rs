@@ -223,6 +223,12 @@ pub(crate) fn refused(error: crate::Error) -> Refused {
 }
 
 fn refused_text(error: &dyn std::error::Error) -> Refused {
+    let text = whole_text(error);
+    start_refused(text)
+}
+
+/// An error with its causes, in one line.
+pub(crate) fn whole_text(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -235,7 +241,7 @@ fn refused_text(error: &dyn std::error::Error) -> Refused {
         }
         cause = error.source();
     }
-    start_refused(text)
+    text
 }
 
 /// A start that failed, with the exit code that Docker's client finds in the text.

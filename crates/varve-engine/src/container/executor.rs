@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use varve_runtime::{
     attach::Refused,
     monitor::{Created, Executor, ProcessStdio},
-    oci::{ConsoleSize, Delete, Embedded, External, OciError, Process, Reach, Runtime, Stdio},
+    oci::{ConsoleSize, Delete, External, OciError, Process, Reach, Runtime, Stdio},
 };
 use varve_types::{
     Printable,
@@ -31,8 +31,7 @@ impl Engine {
     pub(super) fn find_runtime(&self, host: &HostConfig) -> Result<Box<dyn Runtime>> {
         let asked = host.runtime.as_str();
         if EMBEDDED.contains(&asked) {
-            let states = self.store.run_directory("runtime")?;
-            return Ok(Box::new(Embedded::new(states)));
+            return Ok(Box::new(self.embedded_runtime()?));
         }
         let unknown = |_| {
             let asked = Printable(asked);

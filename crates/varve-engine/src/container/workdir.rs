@@ -7,7 +7,7 @@ use varve_types::Printable;
 
 /// Makes a directory beneath a container's root with its parents, through symbolic links that
 /// stay in it. What is there already is left alone. The error is Docker's text.
-pub(super) fn make(root: &Root, directory: &str) -> Result<(), String> {
+pub(crate) fn make(root: &Root, directory: &str) -> Result<(), String> {
     match root.create_directories(Path::new(directory), 0o755) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {

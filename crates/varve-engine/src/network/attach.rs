@@ -108,7 +108,7 @@ impl Engine {
     }
 
     /// What stands in the way may be a dead container's.
-    fn attach_or_make_room(
+    pub(super) fn attach_or_make_room(
         &self,
         networks: &Networks,
         attach: &Attach<'_>,
@@ -179,6 +179,13 @@ pub(super) fn exposed(container: &Container) -> Vec<varve_types::container::Port
 }
 
 fn resolv_conf(container: &Container, resolver: Resolver) -> files::ResolvConf {
+    let (text, path) = hosts_resolv_conf(resolver);
+    let host = &container.host_config;
+    files::resolv_conf(&text, path, resolver, [&host.dns, &host.dns_search, &host.dns_options])
+}
+
+/// The machine's own file, and where it was.
+pub(super) fn hosts_resolv_conf(resolver: Resolver) -> (String, &'static str) {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let mut path = RESOLV_CONF;
     let mut text = read(path);
@@ -188,8 +195,7 @@ fn resolv_conf(container: &Container, resolver: Resolver) -> files::ResolvConf {
         path = RESOLV_CONF_BEHIND;
         text = read(path);
     }
-    let host = &container.host_config;
-    files::resolv_conf(&text, path, resolver, [&host.dns, &host.dns_search, &host.dns_options])
+    (text, path)
 }
 
 fn hosts(container: &Container, sandbox: &Sandbox) -> String {

@@ -40,9 +40,14 @@ pub(super) fn mounts(request: &Request) -> Result<Vec<Mount>, SpecError> {
     asked.extend(network_files(request).into_iter().filter(|file| {
         !request.container.mounts.iter().any(|m| Path::new(&m.destination) == file.destination())
     }));
-    asked.sort_by_key(|mount| mount.destination().components().count());
+    parents_first(&mut asked);
     defaults.extend(asked);
     Ok(defaults)
+}
+
+/// Puts mounts in an order in which none hides another that was asked for.
+pub(super) fn parents_first(mounts: &mut [Mount]) {
+    mounts.sort_by_key(|mount| mount.destination().components().count());
 }
 
 /// Mounts made on the host later are to be seen in the container: then its whole root must take
@@ -208,7 +213,7 @@ fn option_group(option: &str) -> Option<&str> {
     })
 }
 
-fn mount<S: AsRef<str>>(
+pub(super) fn mount<S: AsRef<str>>(
     destination: &str,
     typ: &str,
     source: impl AsRef<Path>,
