@@ -9,11 +9,29 @@
 //! Programs, images, networks and secrets are another's business: [`World`]. What is done is told
 //! to a [`Watch`].
 
+mod archive;
+mod contents;
+mod context;
+mod copy;
+mod copy_error;
 mod files;
+mod layer_files;
+mod made_tree;
+mod mode;
+mod name;
+mod one_file;
+mod owner;
 mod watch;
 mod world;
+mod write_tree;
 
-pub use files::{FileKind, FileStatus, Files};
+pub use contents::copy_contents;
+pub use context::{Context, ContextRequest};
+pub use copy::{write_copy, write_mkdir};
+pub use copy_error::CopyError;
+pub use files::{FileKind, FileStatus, Files, Origin};
+pub use layer_files::LayerFiles;
+pub use one_file::OneFile;
 pub use watch::{BuildEvent, NoWatch, Step, StepId, Stream, Watch};
 pub use world::{
     BoundFiles, BuildLayer, Fault, LayerTimes, MadeLayer, RunRequest, Timestamps, World,

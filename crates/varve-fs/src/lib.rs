@@ -1,7 +1,8 @@
 //! Trees and layers, and the file system underneath them.
 //!
 //! Tar reading and writing, the tree a layer describes, stacks of them and their differences,
-//! extraction, mounts and the backends that choose among them, compression, confined paths, durable writes and locks. This crate knows
+//! extraction, mounts and the backends that choose among them, compression, confined paths, walks of
+//! directories, durable writes and locks. This crate knows
 //! nothing of images, registries or the store's layout.
 
 pub mod backend;
@@ -21,3 +22,4 @@ pub mod tar;
 pub mod tree;
 pub mod unpack;
 pub mod upper;
+pub mod walk;

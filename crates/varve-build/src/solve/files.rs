@@ -22,6 +22,25 @@ pub trait Files: Send + Sync {
 
     /// The digest of the bytes of a regular file; remembered where that can be done safely.
     fn digest(&self, path: &str) -> Result<Digest, Fault>;
+
+    /// The one file that there is, of files that are one file: copied, it needs no directory.
+    fn only_file(&self) -> Option<&str> {
+        None
+    }
+
+    /// Where they come from, which decides what becomes of their times.
+    fn origin(&self) -> Origin {
+        Origin::Context
+    }
+}
+
+/// Where files come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// From outside: a directory, an archive, a checkout. Their times say nothing.
+    Context,
+    /// From layers: their times are content, as far as they are not later than the build's.
+    Layers,
 }
 
 /// What is known of a file but its bytes.
@@ -41,6 +60,14 @@ pub struct FileStatus {
     pub xattrs: Vec<Xattr>,
     /// The same number for all names of one file, where it has several.
     pub links: Option<u64>,
+}
+
+impl FileStatus {
+    /// Something of root's, without a mode, of 1970.
+    pub fn of(kind: FileKind) -> Self {
+        let (xattrs, mtime) = (Vec::new(), Time::default());
+        Self { kind, mode: 0, uid: 0, gid: 0, mtime, xattrs, links: None }
+    }
 }
 
 /// What a file is.
