@@ -16,5 +16,6 @@ mod names;
 mod namespace;
 mod other_tools;
 mod processes;
+mod real_times;
 mod trouble;
 mod written;

@@ -129,7 +129,7 @@ pub(crate) fn is_tidy(directory: &Path) {
     let run = directory.join("run");
     assert_eq!(mounted(directory), [""; 0]);
     for store in std::fs::read_dir(&run).into_iter().flatten() {
-        for kind in ["layers", "chains", "users", "containers", "images", "processes"] {
+        for kind in ["layers", "times", "chains", "users", "containers", "images", "processes"] {
             let left = std::fs::read_dir(store.as_ref().unwrap().path().join(kind));
             let left: Vec<_> = left.into_iter().flatten().map(|it| it.unwrap().path()).collect();
             assert!(left.is_empty(), "{left:?}");
