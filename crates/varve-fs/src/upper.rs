@@ -29,7 +29,7 @@ use crate::{
 pub use changes::{UpperChange, changes};
 pub use copy::write_copy;
 pub use error::UpperError;
-pub use size::size;
+pub use size::{allocated, size};
 use xattrs::Xattrs;
 
 const WHITEOUT_PREFIX: &[u8] = b".wh.";

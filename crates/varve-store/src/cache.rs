@@ -10,6 +10,8 @@
 
 mod layers;
 mod notes;
+mod prune;
+mod usage;
 
 use std::{
     fmt::{self, Display},
@@ -33,6 +35,10 @@ use crate::{
     store::{DIRECTORY_MODE, PRIVATE_MODE},
     times::{RealTimes, times_digest},
 };
+
+pub(crate) use notes::PREFIX as NOTES_PREFIX;
+pub use prune::{CachePolicy, PrunedCache};
+pub use usage::CacheUse;
 
 /// What a step is called is for people to read.
 const DESCRIPTION_CHARS_MAX: usize = 4_096;

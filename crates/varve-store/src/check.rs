@@ -4,6 +4,7 @@
 //! is in order: the next sweep takes it. Wrong is what lies: content that is not what its name or
 //! its record says, and names that reach what is not there.
 
+mod cache;
 mod containers;
 
 use std::{
@@ -77,6 +78,7 @@ impl Store {
         check.blobs()?;
         check.layers(&names.rows)?;
         check.chains()?;
+        check.cache()?;
         Ok(check.findings.into_iter().collect())
     }
 
@@ -87,7 +89,8 @@ impl Store {
             let blobs = listed(&self.root().join("blobs/sha256"))?.into_iter().map(Pin::Blob);
             let layers = listed(&self.root().join("varve/layers"))?;
             let layers = layers.into_iter().map(|digest| Pin::Layer(DiffId(digest)));
-            Ok(blobs.chain(layers).collect())
+            let times = existing(listed(&self.root().join("varve/times")))?;
+            Ok(blobs.chain(layers).chain(times.into_iter().map(Pin::Times)).collect())
         };
         let names = hold.look(|| self.names(), everything)?;
         Ok((names, Some(hold)))
@@ -132,6 +135,7 @@ impl Check<'_> {
                 "ingest",
                 "layers",
                 "cache",
+                "cache-mounts",
                 "chains",
                 "times",
                 "containers",

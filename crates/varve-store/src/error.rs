@@ -94,6 +94,14 @@ pub enum Error {
     /// A second index of a layer is gone, or is not what its name says.
     #[error("the real times {0} of a layer are not in the store")]
     TimesNotFound(Digest),
+    /// What a cache mount takes cannot be found out.
+    #[error("cannot measure {}", path.display())]
+    Measure {
+        /// Where it is.
+        path: PathBuf,
+        /// Why not.
+        source: Box<varve_fs::upper::UpperError>,
+    },
     /// A holder's name is to be a file's.
     #[error("`{0}` is no name for a holder of layers")]
     HolderName(String),
@@ -191,6 +199,7 @@ impl Error {
             | Self::Document { .. }
             | Self::Record { .. } => Kind::Corrupt,
             Self::Chain { source, .. } => source.kind(),
+            Self::Measure { source, .. } => source.kind(),
             Self::Mount(error) => error.kind(),
             Self::Backend(error) => error.kind(),
             Self::InUse(_) => Kind::Conflict,

@@ -18,6 +18,7 @@
 //!     ├── layers/<diffid>/        layer.tar, its index and record; derived, may be dropped
 //!     ├── chains/<chainid>/       what is known of stacks of them; derived
 //!     ├── cache/<key>             records of builds: which layer came of a step
+//!     ├── cache-mounts/<id>/      directories that programs of builds find again
 //!     ├── times/<digest>/         second indexes, with the real times of files; derived
 //!     ├── leases/<id>             what an operation pins; free to sweep when its process is dead
 //!     └── trash/<id>              removed, being freed
@@ -47,6 +48,7 @@ mod backend;
 pub mod base;
 pub mod blob;
 pub mod cache;
+pub mod cache_mounts;
 mod chain;
 pub mod check;
 pub mod compressed;
@@ -74,7 +76,8 @@ pub mod volumes;
 
 pub use base::{Base, RootOwner};
 pub use blob::BlobReader;
-pub use cache::{CacheKind, CacheRecord, UnknownKind};
+pub use cache::{CacheKind, CachePolicy, CacheRecord, CacheUse, PrunedCache, UnknownKind};
+pub use cache_mounts::{CacheMount, CacheMountRecord, CacheMountRequest, Sharing};
 pub use check::Finding;
 pub use containers::{Containers, Named};
 pub use error::Error;

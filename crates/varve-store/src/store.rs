@@ -50,6 +50,9 @@ pub struct Options {
     pub run: Option<PathBuf>,
     /// How layers are shown; `None`: in the best way that works.
     pub backend: Option<BackendKind>,
+    /// Bytes of disk that all cache mounts of builds together may take; `None`: 10 GB, or a tenth of
+    /// a smaller disk.
+    pub cache_mounts_size_bytes_max: Option<u64>,
 }
 
 #[derive(Debug)]

@@ -288,7 +288,7 @@ fn size_of(path: &Path) -> u64 {
     entries.flatten().map(|entry| size_of(&entry.path())).sum()
 }
 
-fn roots(names: &Names) -> Vec<Node> {
+pub(crate) fn roots(names: &Names) -> Vec<Node> {
     let mut roots = Vec::new();
     for row in &names.rows {
         roots.push(Node::Manifest(row.target.digest));
@@ -405,6 +405,11 @@ impl<'a> Trash<'a> {
         let name = durable::random_name().map_err(cannot("name", &trash))?;
         durable::rename(path, &trash.join(name)).map_err(cannot("remove", path))
     }
+}
+
+/// Frees what lies in the store's trash.
+pub(crate) fn empty_trash(store: &Store) -> Result<()> {
+    empty(&store.root().join("varve/trash"))
 }
 
 /// Frees what lies in the trash. Another process may be doing the same.

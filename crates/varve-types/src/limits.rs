@@ -129,6 +129,8 @@ pub const IGNORE_SIZE_BYTES_MAX: usize = 4 << 20;
 pub const CACHE_RECORD_SIZE_BYTES_MAX: u64 = 1 << 20;
 /// Bytes of what is remembered of a build context's files.
 pub const CONTEXT_NOTES_SIZE_BYTES_MAX: u64 = 256 << 20;
+/// Directories of one cache mount that builds use at once, each for itself.
+pub const CACHE_MOUNT_PLACES_MAX: u32 = 1_000;
 /// Patterns of a `.dockerignore`.
 pub const IGNORE_PATTERNS_MAX: usize = 20_000;
 /// Characters of one pattern of a `.dockerignore` or of `COPY`.

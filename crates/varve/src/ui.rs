@@ -9,7 +9,7 @@ use std::{
 
 use jiff::tz::TimeZone;
 use varve_engine::{BackendKind, Engine, Registries, StoreOptions};
-use varve_types::{Clock, Ctx, Environment, Progress};
+use varve_types::{Clock, Ctx, Environment, Progress, container::parse_size};
 
 use crate::{
     commands::flags,
@@ -76,6 +76,7 @@ impl Ui {
         let options = StoreOptions {
             run: Some(process::run_root(&self.environment)),
             backend: self.backend()?,
+            cache_mounts_size_bytes_max: self.cache_mounts_size_bytes_max()?,
         };
         Ok(Engine::open_with(&root, options, self.registries()?)?)
     }
@@ -91,6 +92,15 @@ impl Ui {
             CommandError::plain(text, 125)
         };
         Ok(flags::storage_backend(text).map_err(wrong)?.0)
+    }
+
+    /// Bytes that cache mounts of builds may take; `None`: as is usual.
+    fn cache_mounts_size_bytes_max(&self) -> Result<Option<u64>, CommandError> {
+        const NAME: &str = "VARVE_CACHE_MOUNTS_SIZE";
+        let Some(text) = self.environment.get(NAME) else { return Ok(None) };
+        let size_bytes = parse_size(text)
+            .map_err(|error| CommandError::plain(format!("{NAME} is \"{text}\": {error}"), 125))?;
+        Ok(Some(size_bytes.unsigned_abs()))
     }
 
     /// The registries as the user reaches them.

@@ -65,7 +65,7 @@ impl Role {
                 Err(_) => ExitCode::FAILURE,
             },
             Self::Monitor { root, run, backend } => {
-                let options = Options { run, backend };
+                let options = Options { run, backend, ..Options::default() };
                 let engine = Engine::open_with(&root, options, Registries::default());
                 let watched = engine.map(|engine| engine.watch(clock).is_ok());
                 // Whoever started us was told; there is nobody else.

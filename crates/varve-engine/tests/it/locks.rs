@@ -34,7 +34,7 @@ fn left_over() -> (tempfile::TempDir, Arc<Engine>, Container) {
         bench.import("content", Some("app:1"), &[]);
         bench
     };
-    let options = StoreOptions { run: Some(root.path().join("run")), backend: None };
+    let options = StoreOptions { run: Some(root.path().join("run")), ..StoreOptions::default() };
     let engine = Engine::open_with(root.path(), options, Registries::default()).unwrap();
     let container = create(&engine, "gone");
     let monitor = ProcessIdentity { boot_id: "another".to_owned(), ..ProcessIdentity::default() };

@@ -5,7 +5,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd},
 };
 
-use rustix::fs::{AtFlags, FileType};
+use rustix::fs::{AtFlags, FileType, Stat};
 
 use super::{Frame, UpperError, names, open_directory};
 
@@ -13,6 +13,20 @@ use super::{Frame, UpperError, names, open_directory};
 /// counts a container's changes and a volume. Directories count nothing, and neither does what
 /// goes while it is looked at.
 pub fn size(directory: BorrowedFd) -> Result<u64, UpperError> {
+    let bytes = |stat: &Stat| {
+        let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+        if is_directory { 0 } else { stat.st_size.max(0) as u64 }
+    };
+    sum(directory, bytes)
+}
+
+/// Bytes of disk that all below a directory takes, as `du` counts them: a file with several names
+/// once, directories too, and what goes while it is looked at not.
+pub fn allocated(directory: BorrowedFd) -> Result<u64, UpperError> {
+    sum(directory, |stat| (stat.st_blocks.max(0) as u64).saturating_mul(512))
+}
+
+fn sum(directory: BorrowedFd, bytes_of: impl Fn(&Stat) -> u64) -> Result<u64, UpperError> {
     let mut path = Vec::new();
     let root = open_directory(directory, &path)?;
     let mut frames: Vec<Frame> = vec![(0, names(&root, &path)?)];
@@ -49,6 +63,7 @@ pub fn size(directory: BorrowedFd) -> Result<u64, UpperError> {
             Err(errno) => return Err(UpperError::io("read", &path)(errno)),
         };
         if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+            bytes = bytes.saturating_add(bytes_of(&stat));
             match open_directory(directory, &path) {
                 Ok(inner) => {
                     frames.push((path.len(), names(&inner, &path)?));
@@ -61,7 +76,7 @@ pub fn size(directory: BorrowedFd) -> Result<u64, UpperError> {
         }
         here = Some(parent);
         if stat.st_nlink < 2 || seen.insert((stat.st_dev, stat.st_ino)) {
-            bytes = bytes.saturating_add(stat.st_size.max(0) as u64);
+            bytes = bytes.saturating_add(bytes_of(&stat));
         }
     }
     Ok(bytes)

@@ -1,7 +1,7 @@
 //! The store after a process died, or a disk failed, at each single call that changes it.
 //!
 //! Every durable call is a numbered point. A child process adds an image, completes its layers as
-//! if an older varve had made them, writes layers of its own, gives its name to another one and
+//! if an older varve had made them, writes layers of its own, takes the steps of a build, gives its name to another one and
 //! removes that; at one point it is killed, or that call fails. Whatever the point, the store is sound, and the same commands
 //! then succeed.
 
@@ -14,7 +14,10 @@ use std::{
 
 use rustix::process::{Signal, getpid, kill_process};
 use varve_fs::durable::{self, Call, Observer};
-use varve_store::{Error, Store};
+use varve_fs::tar::Time;
+use varve_store::{
+    CacheKind, CacheMountRequest, CachePolicy, CacheRecord, Error, Lease, Sharing, Store,
+};
 
 use crate::made::{Image, Layer, TempStore, files, noise, reference, take_index_away, tar};
 
@@ -62,10 +65,51 @@ fn commands(store: &Store) -> Result<(), Error> {
             out.write_all(&tar("file", &noise(size, 5))).map_err(Error::Source)
         })?;
     }
+    build(store, &lease)?;
     drop(lease);
     store.remove_names(|names| {
         names.take(&reference("app:1"));
         Ok::<_, Error>(())
+    })?;
+    Ok(())
+}
+
+/// Steps of a build: done, found again, given other times, made into blobs, pruned; and a directory
+/// for its programs.
+fn build(store: &Store, lease: &Lease) -> Result<(), Error> {
+    let now = jiff::Timestamp::UNIX_EPOCH;
+    for size in [700, 300_000] {
+        let write = |out: &mut dyn io::Write| {
+            out.write_all(&tar("file", &noise(size, 6))).map_err(Error::Source)
+        };
+        let layer = store.write_cache_layer(lease, write)?.0.summary.diff_id;
+        let record = CacheRecord::new(layer.0, CacheKind::Regular, "step", now);
+        let record = CacheRecord { layer: Some(layer), ..record };
+        for seconds in [5, 6] {
+            let times = [(b"file".to_vec(), Time { seconds, nanoseconds: 0 })].into();
+            store.remember(lease, &record, Some(&times))?;
+        }
+        let found = store.cached(lease, &layer.0, now)?;
+        assert!(found.is_some_and(|it| it.layer == Some(layer) && it.times.is_some()));
+        store.layer_blob(lease, &layer)?;
+    }
+    let request = CacheMountRequest { id: "id", sharing: Sharing::Shared, now };
+    let mut fill = |path: &Path| {
+        std::fs::write(path.join("file"), "first").unwrap();
+        Ok(())
+    };
+    let mount = store.cache_mount::<Error>(&request, &mut fill, &|| true)?;
+    if let Some(mount) = mount {
+        assert_eq!(std::fs::read(mount.path().join("file")).unwrap(), b"first");
+        mount.finish(now)?;
+    }
+    store.prune_cache(&CachePolicy {
+        all: true,
+        unused_since: None,
+        used_bytes_max: 0,
+        reserved_bytes: 0,
+        free_bytes_min: 0,
+        goes: &|it| it.mutable,
     })?;
     Ok(())
 }
@@ -124,7 +168,7 @@ fn check_each_point(how: &str) {
         }
         point += 1;
     }
-    assert!(point > 80, "only {point} points");
+    assert!(point > 130, "only {point} points");
 }
 
 #[test]

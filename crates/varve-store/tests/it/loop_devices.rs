@@ -60,7 +60,7 @@ fn a_store_in_memory_is_mounted_over_loop_devices_of_which_none_is_left() {
             let mut mount = Command::new("mount");
             mount.args(["-t", "tmpfs", "tmpfs"]).arg(directory);
             assert!(mount.status().unwrap().success());
-            let options = Options { run: Some(directory.join("run")), backend: None };
+            let options = Options { run: Some(directory.join("run")), ..Options::default() };
             let store = Store::open_with(&directory.join("store"), options).unwrap();
             let layers = stack();
             add(&store, "app:1", &layers);

@@ -3,6 +3,7 @@
 mod base;
 mod build_cache;
 mod cache;
+mod cache_mounts;
 mod check;
 mod containers;
 mod crash;
@@ -16,6 +17,7 @@ mod names;
 mod namespace;
 mod other_tools;
 mod processes;
+mod prune_cache;
 mod real_times;
 mod trouble;
 mod written;

@@ -109,7 +109,8 @@ impl Place {
 
 pub(crate) fn open(directory: &Path, backend: Option<BackendKind>) -> Store {
     let run = Some(directory.join("run"));
-    Store::open_with(&directory.join("store"), Options { run, backend }).unwrap()
+    Store::open_with(&directory.join("store"), Options { run, backend, ..Options::default() })
+        .unwrap()
 }
 
 pub(crate) fn mounted(directory: &Path) -> Vec<String> {

@@ -187,7 +187,7 @@ fn layers_with_real_times_are_shared_and_go_with_the_last_who_uses_them() {
             let layers = stack(&place);
             let (one, other) = (container("one"), container("other"));
             place.mount_build(&one, &layers, None).unwrap();
-            place.mount_build(&other, &layers[..1].to_vec(), None).unwrap();
+            place.mount_build(&other, &layers[..1], None).unwrap();
             let count = |kind| place.mounted().iter().filter(|path| path.starts_with(kind)).count();
             assert_eq!((count("layers"), count("times"), count("chains")), (0, 2, 1));
             place.release(&one, InUse::Refused).unwrap();
