@@ -12,7 +12,7 @@
 
 mod compressor;
 
-use std::io::{self, BufRead, Cursor, Read};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 
 use varve_types::limits;
 
@@ -36,6 +36,9 @@ pub enum Compression {
 /// The first bytes that [`detect`] wants to see; fewer are fine at the end of a stream.
 pub const MAGIC_SIZE_BYTES: usize = 6;
 
+/// How much is decompressed at once.
+const PLAIN_SIZE_BYTES: usize = 128 << 10;
+
 /// Tells the compression from a stream's first bytes.
 pub fn detect(prefix: &[u8]) -> Compression {
     match prefix {
@@ -51,22 +54,27 @@ pub fn detect(prefix: &[u8]) -> Compression {
 /// Detects the compression of `source` and returns it with a reader of the plain bytes.
 /// All members, frames and streams are read to the end of `source`; trailing garbage and a
 /// stream that ends early are errors of kind `InvalidData` and `UnexpectedEof`. Zero bytes
-/// behind a gzip stream are padding, as for gzip(1).
+/// behind a gzip stream are padding, as for gzip(1). Bytes that are not compressed are lent as
+/// `source` lends them, without a copy.
 pub fn decode<'a>(
     mut source: impl BufRead + Send + 'a,
-) -> io::Result<(Compression, Box<dyn Read + Send + 'a>)> {
+) -> io::Result<(Compression, Box<dyn BufRead + Send + 'a>)> {
     let mut magic = Vec::with_capacity(MAGIC_SIZE_BYTES);
     source.by_ref().take(MAGIC_SIZE_BYTES as u64).read_to_end(&mut magic)?;
     let compression = detect(&magic);
     let source = Cursor::new(magic).chain(source);
-    let plain: Box<dyn Read + Send + 'a> = match compression {
+    let plain: Box<dyn BufRead + Send + 'a> = match compression {
         Compression::None => Box::new(source),
-        Compression::Gzip => Box::new(Gunzip::new(source)),
-        Compression::Bzip2 => Box::new(Named::new(bzip2::bufread::MultiBzDecoder::new(source))),
-        Compression::Xz => Box::new(Named::new(unxz(source)?)),
-        Compression::Zstd => Box::new(Named::new(unzstd(source)?)),
+        Compression::Gzip => buffered(Gunzip::new(source)),
+        Compression::Bzip2 => buffered(Named::new(bzip2::bufread::MultiBzDecoder::new(source))),
+        Compression::Xz => buffered(Named::new(unxz(source)?)),
+        Compression::Zstd => buffered(Named::new(unzstd(source)?)),
     };
     Ok((compression, plain))
+}
+
+fn buffered<'a>(decoder: impl Read + Send + 'a) -> Box<dyn BufRead + Send + 'a> {
+    Box::new(BufReader::with_capacity(PLAIN_SIZE_BYTES, decoder))
 }
 
 fn unxz<R: BufRead>(source: R) -> io::Result<liblzma::bufread::XzDecoder<R>> {

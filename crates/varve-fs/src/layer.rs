@@ -78,7 +78,13 @@ impl LayerParser {
 
     /// Ends: the tar must be whole. An empty stream is an empty layer, as in Docker.
     pub fn finish(self) -> Result<(LayerSummary, Tree), LayerError> {
-        self.parser.finish(DiffId(self.hasher.finish()))
+        let (diff_id, parser) = self.hashed();
+        parser.finish(diff_id)
+    }
+
+    /// Ends the hashing only.
+    pub fn hashed(self) -> (DiffId, TreeParser) {
+        (DiffId(self.hasher.finish()), self.parser)
     }
 }
 

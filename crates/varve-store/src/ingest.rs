@@ -4,11 +4,14 @@ use std::{
     fs::File,
     io::{self, Read},
     path::Path,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
     thread,
 };
 
-use varve_fs::{compression::Compression, durable};
+use varve_fs::{backend::forget_cached, compression::Compression, durable};
 use varve_types::{Descriptor, DiffId, Digest, media_type};
 
 use crate::{
@@ -17,7 +20,7 @@ use crate::{
     error::cannot,
     layers::{Built, check_diff_id, forget_tar, link},
     lease::Pin,
-    pipeline::{self, CHUNK_SIZE_BYTES, Intake, Outcome, Promise, Unpack, Unpacked, joined},
+    pipeline::{self, CHUNK_SIZE_BYTES, Intake, Outcome, Promise, Unpack, Unpacked},
     store::BLOB_MODE,
 };
 
@@ -207,44 +210,55 @@ pub(crate) fn publish_layer(
     arrival: &Arrival,
     outcome: Outcome,
 ) -> Result<StoredLayer> {
-    let Some(Unpacked { compression, summary, tree }) = outcome.layer else {
+    let Some(layer) = outcome.layer else {
         return Err(Error::Source(io::Error::other("the source is no layer")));
     };
-    check_diff_id(request.diff_id.as_ref(), &summary)?;
     let (data, tar) = (arrival.data_path(), arrival.layer_path().join("layer.tar"));
-    let (compression, digest, size) = match request.keep {
+    let (compression, digest) = match request.keep {
         Keep::AsReceived => {
-            if compression == Compression::None {
+            if layer.compression == Compression::None {
                 link(&data, &tar)?;
             }
-            (compression, outcome.digest, outcome.size_bytes)
+            (layer.compression, outcome.digest)
         }
         Keep::Uncompressed => {
             durable::unlink(&data).map_err(cannot("remove", &data))?;
             link(&tar, &data)?;
-            (Compression::None, summary.diff_id.0, summary.tar_size_bytes)
+            (Compression::None, layer.diff_id.0)
         }
     };
-    let built = Built { summary, tree, blob: digest };
-    let seal = || -> Result<()> {
+    let finish = || {
+        let Unpacked { summary, tree, .. } = layer.finish()?;
+        check_diff_id(request.diff_id.as_ref(), &summary)?;
+        store.finish_layer(arrival, Built { summary, tree, blob: digest })
+    };
+    let publish = |record: LayerRecord| {
+        publish_blob(store, lease, arrival, &digest, Some(&record)).map(|()| record)
+    };
+    let record = if outcome.size_bytes <= CHUNK_SIZE_BYTES as u64 {
         seal(&data)?;
         forget_tar(&tar);
-        Ok(())
-    };
-    let record = if size <= CHUNK_SIZE_BYTES as u64 {
-        seal()?;
-        store.finish_layer(arrival, built)?
+        publish(finish()?)?
     } else {
-        // The index is made while the disk is busy with the blob.
-        let (sealed, record) = thread::scope(|scope| {
-            let sealing = scope.spawn(seal);
-            let record = store.finish_layer(arrival, built);
-            (joined(sealing), record)
-        });
-        sealed?;
-        record?
+        // The tree and the index are made while the disk is busy with the blob, and the layer gets
+        // its place while the memory is let go.
+        let (sender, sealed) = mpsc::sync_channel(1);
+        let (data, tar) = (&data, File::open(&tar).map_err(cannot("open", &tar))?);
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                // Nobody hears it when there is an error already.
+                let _ = sender.send(seal(data));
+                let _ = forget_cached(&tar);
+            });
+            let record = finish()?;
+            sealed.recv().expect("the thread sends before it ends")?;
+            publish(record)
+        })?
     };
-    publish_blob(store, lease, arrival, &digest, Some(&record))?;
+    let size = match request.keep {
+        Keep::AsReceived => outcome.size_bytes,
+        Keep::Uncompressed => record.summary.tar_size_bytes,
+    };
     Ok(StoredLayer { blob: layer_descriptor(compression, digest, size), compression, record })
 }
 

@@ -240,7 +240,7 @@ impl Store {
             Err(Error::Source(source)) => return Err(cannot("read", &path)(source)),
             other => other?,
         };
-        let unpacked = outcome.layer.ok_or(Error::BlobNotFound(*blob))?;
+        let unpacked = outcome.layer.ok_or(Error::BlobNotFound(*blob))?.finish()?;
         if unpacked.compression == Compression::None {
             link(&path, &tar)?;
         }

@@ -17,8 +17,7 @@ use std::{
 use varve_fs::{
     compression::Compression,
     durable,
-    layer::{LayerError, LayerParser, LayerSummary},
-    tree::Tree,
+    layer::{LayerError, LayerParser},
 };
 use varve_types::limits;
 
@@ -29,8 +28,11 @@ use crate::{
     ingest::{self, layer_descriptor},
     layers::{Built, forget_tar},
     lease::Pin,
-    pipeline::{CHUNK_SIZE_BYTES, CHUNKS, Outcome, SYNC_SIZE_BYTES, Unpacked, joined, sync_often},
+    pipeline::{CHUNK_SIZE_BYTES, Outcome, Parsed, SYNC_SIZE_BYTES, Unpacked, joined, sync_often},
 };
+
+/// Chunks that may wait for the parser.
+const CHUNKS: usize = 8;
 
 impl Store {
     /// Makes a layer of the tar that `write` writes: blob and layer are then in the store, pinned
@@ -84,9 +86,10 @@ impl Store {
         arrival: &Arrival,
         outcome: Outcome,
     ) -> Result<LayerRecord> {
-        let Some(Unpacked { summary, tree, .. }) = outcome.layer else {
+        let Some(layer) = outcome.layer else {
             return Err(Error::Source(io::Error::other("the source is no layer")));
         };
+        let Unpacked { summary, tree, .. } = layer.finish()?;
         if self.is_layer_whole(lease, &summary.diff_id)?
             && let Some(record) = self.pin_layer(lease, &summary.diff_id)?
         {
@@ -112,7 +115,7 @@ impl Store {
         if self.pin_blob(lease, &outcome.digest)? != Some(outcome.size_bytes) {
             return Ok(None);
         }
-        let record = self.pin_layer(lease, &made.summary.diff_id)?;
+        let record = self.pin_layer(lease, &made.diff_id)?;
         Ok(record.filter(|record| record.blob == outcome.digest).map(|record| StoredLayer {
             blob: layer_descriptor(Compression::None, outcome.digest, outcome.size_bytes),
             compression: Compression::None,
@@ -188,7 +191,7 @@ impl<'scope, 'env> Sink<'scope, 'env> {
             return Ok(());
         }
         // The parser has given up: no more can come of the bytes.
-        self.parsed(&[]).map(|_| ())
+        self.parsed(&[])?.finish().map(|_| ())
     }
 
     fn keep(&self, chunk: &[u8]) -> Result<()> {
@@ -205,23 +208,27 @@ impl<'scope, 'env> Sink<'scope, 'env> {
     }
 
     /// What the parser makes of all bytes, of which these are the last.
-    fn parsed(&mut self, last: &[u8]) -> Result<(LayerSummary, Tree)> {
+    fn parsed(&mut self, last: &[u8]) -> Result<Parsed> {
         let parser = match self.threads.take() {
             None => Ok(LayerParser::new()),
             Some(threads) => threads.end()?,
         };
-        let finish = |mut parser: LayerParser| parser.update(last).and_then(|()| parser.finish());
-        let digest = || "being made".to_owned();
-        parser.and_then(finish).map_err(|source| Error::Layer { digest: digest(), source })
+        let name = "being made".to_owned();
+        match parser.and_then(|mut parser| parser.update(last).map(|()| parser)) {
+            Ok(parser) => {
+                let (diff_id, parser) = parser.hashed();
+                Ok(Parsed { compression: Compression::None, diff_id, parser, name })
+            }
+            Err(source) => Err(Error::Layer { digest: name, source }),
+        }
     }
 
     fn finish(mut self) -> Result<Outcome> {
         let last = std::mem::take(&mut self.chunk);
         self.keep(&last)?;
-        let (summary, tree) = self.parsed(&last)?;
-        let (digest, size_bytes) = (summary.diff_id.0, summary.tar_size_bytes);
-        let layer = Some(Unpacked { compression: Compression::None, summary, tree });
-        Ok(Outcome { digest, size_bytes, layer })
+        let layer = self.parsed(&last)?;
+        let size_bytes = self.length_bytes.load(Ordering::Relaxed);
+        Ok(Outcome { digest: layer.diff_id.0, size_bytes, layer: Some(layer) })
     }
 }
 

@@ -2,8 +2,9 @@
 //! The index is written from that tree afterwards, when the bytes are known to be the right ones.
 //!
 //! The calling thread reads the source, hashes and writes; a second one inflates and parses; a
-//! third one syncs. They are joined by a channel that holds at most [`CHUNKS`] chunks, so memory
-//! does not depend on the layer's size.
+//! third one syncs. They are joined by a channel that holds at most [`BATCHES`] batches, so memory
+//! does not depend on the layer's size. Waking a thread costs as much as parsing some ten headers:
+//! small pieces, as networks have them, are written and hashed as they come and passed on together.
 
 use std::{
     fs::File,
@@ -11,7 +12,7 @@ use std::{
     path::Path,
     sync::{
         atomic::{AtomicU64, Ordering},
-        mpsc::{self, Receiver, RecvTimeoutError, SyncSender},
+        mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender},
     },
     thread::{self, ScopedJoinHandle},
     time::Duration,
@@ -32,8 +33,11 @@ use crate::{
     store::PRIVATE_MODE,
 };
 
+/// Read, written and hashed at once, while the caches have it.
 pub(crate) const CHUNK_SIZE_BYTES: usize = 128 << 10;
-pub(crate) const CHUNKS: usize = 8;
+/// Passed to another thread at once, as soon as there is no room for another chunk.
+const BATCH_SIZE_BYTES: usize = 256 << 10;
+const BATCHES: usize = 4;
 /// Arriving bytes are synced at least this often.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) const SYNC_SIZE_BYTES: u64 = 32 << 20;
@@ -82,15 +86,36 @@ pub(crate) struct Unpack<'a> {
 pub(crate) struct Outcome {
     pub(crate) digest: Digest,
     pub(crate) size_bytes: u64,
-    pub(crate) layer: Option<Unpacked>,
+    pub(crate) layer: Option<Parsed>,
 }
 
-/// What the second thread made of the bytes. Its parser has seen them all.
-struct Parsed {
+/// What the second thread made of the bytes.
+struct Decoded {
     compression: Compression,
     parser: TreeParser,
     /// Digest of the plain tar, unless that is what came: the calling thread hashes it then.
     digest: Option<Digest>,
+}
+
+/// A layer's tar that has gone by. What is left to do can be done while its bytes are synced.
+#[derive(Debug)]
+pub(crate) struct Parsed {
+    pub(crate) compression: Compression,
+    pub(crate) diff_id: DiffId,
+    /// It has seen all bytes.
+    pub(crate) parser: TreeParser,
+    /// What the layer is called in errors.
+    pub(crate) name: String,
+}
+
+impl Parsed {
+    /// Ends: the tar must be whole.
+    pub(crate) fn finish(self) -> Result<Unpacked> {
+        let Self { compression, diff_id, parser, name } = self;
+        let layer = |source| Error::Layer { digest: name, source };
+        let (summary, tree) = parser.finish(diff_id).map_err(layer)?;
+        Ok(Unpacked { compression, summary, tree })
+    }
 }
 
 /// What the bytes are as a layer.
@@ -115,9 +140,11 @@ pub(crate) fn run(
             (stop, scope.spawn(move || sync_often(syncer, &wake, length_bytes)))
         });
         let unpacking = intake.layer.map(|unpack| {
-            let (sender, receiver) = mpsc::sync_channel(CHUNKS);
+            let (sender, receiver) = mpsc::sync_channel(BATCHES);
+            let (used, spare) = mpsc::channel();
             let name = intake.name();
-            (sender, scope.spawn(move || self::unpack(receiver, unpack, name)))
+            let thread = scope.spawn(move || self::unpack((receiver, used), unpack, name));
+            Unpacking { sender, spare, thread }
         });
         let mut pump = Pump {
             intake,
@@ -127,6 +154,8 @@ pub(crate) fn run(
             since_sync: 0,
             wake: stop_syncing.as_ref().map(|(stop, _)| stop),
             unpacking,
+            batch: Vec::new(),
+            filled: 0,
             layer_error: None,
         };
         let outcome = pump.kept().and_then(|()| pump.body(body)).and_then(|()| pump.finish());
@@ -168,9 +197,14 @@ pub(crate) fn sync_often(
     }
 }
 
-/// The second thread: where its chunks go in, and what it makes of them. `None` ends the stream
-/// well; a stream that just stops has failed.
-type Unpacking<'scope> = (SyncSender<Option<Vec<u8>>>, ScopedJoinHandle<'scope, Result<Parsed>>);
+/// The second thread, and what it makes of its batches.
+struct Unpacking<'scope> {
+    /// Where the batches go in. `None` ends the stream well; a stream that just stops has failed.
+    sender: SyncSender<Option<Vec<u8>>>,
+    /// Batches that it has done with: their memory is used again, while the caches have it.
+    spare: Receiver<Vec<u8>>,
+    thread: ScopedJoinHandle<'scope, Result<Decoded>>,
+}
 
 /// The calling thread's part.
 struct Pump<'a, 'scope> {
@@ -181,6 +215,9 @@ struct Pump<'a, 'scope> {
     since_sync: u64,
     wake: Option<&'a SyncSender<()>>,
     unpacking: Option<Unpacking<'scope>>,
+    /// What the second thread gets next; its first `filled` bytes have come.
+    batch: Vec<u8>,
+    filled: usize,
     /// Why the bytes are no layer; told only when they are the promised ones.
     layer_error: Option<Error>,
 }
@@ -193,35 +230,34 @@ impl Pump<'_, '_> {
         let mut file = File::open(&path).map_err(cannot("open", &path))?;
         let mut left = arrival.length_bytes();
         while left > 0 {
-            let mut chunk = vec![0; CHUNK_SIZE_BYTES.min(left as usize)];
-            let count = file.read(&mut chunk).map_err(cannot("read", &path))?;
+            let room = self.room();
+            let size = room.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            let count = file.read(&mut room[..size]).map_err(cannot("read", &path))?;
             if count == 0 {
                 break;
             }
-            chunk.truncate(count);
             left -= count as u64;
-            self.pass(chunk)?;
+            self.take(count)?;
         }
         Ok(())
     }
 
     fn body(&mut self, body: &mut dyn Read) -> Result<()> {
         loop {
-            let mut chunk = vec![0; CHUNK_SIZE_BYTES];
-            let count = match body.read(&mut chunk) {
+            let count = match body.read(self.room()) {
                 Ok(0) => return Ok(()),
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(Error::Source(error)),
             };
-            chunk.truncate(count);
             if let Some(promise) = self.intake.promised
                 && self.count + count as u64 > promise.size_bytes
             {
                 return Err(promise.wrong_size(self.count + count as u64));
             }
             if let Some(arrival) = self.intake.keep {
-                durable::write_all_at(arrival.data(), &chunk, self.count)
+                let chunk = &self.batch[self.filled..][..count];
+                durable::write_all_at(arrival.data(), chunk, self.count)
                     .map_err(cannot("write", &arrival.data_path()))?;
                 self.length_bytes.store(self.count + count as u64, Ordering::Release);
                 self.since_sync += count as u64;
@@ -231,24 +267,45 @@ impl Pump<'_, '_> {
                     let _ = self.wake.map(|wake| wake.try_send(()));
                 }
             }
-            self.pass(chunk)?;
+            self.take(count)?;
         }
     }
 
-    fn pass(&mut self, chunk: Vec<u8>) -> Result<()> {
-        self.count += chunk.len() as u64;
-        self.hasher.update(&chunk);
-        let gone = match &self.unpacking {
-            Some((sender, _)) => sender.send(Some(chunk)).is_err(),
-            None => false,
+    /// Where the next bytes are read to: a chunk.
+    fn room(&mut self) -> &mut [u8] {
+        let end = self.filled + CHUNK_SIZE_BYTES;
+        if self.batch.len() < end {
+            self.batch.reserve_exact(BATCH_SIZE_BYTES - self.batch.len());
+            self.batch.resize(end, 0);
+        }
+        &mut self.batch[self.filled..end]
+    }
+
+    /// Takes as many bytes as were put there.
+    fn take(&mut self, count: usize) -> Result<()> {
+        self.hasher.update(&self.batch[self.filled..][..count]);
+        self.count += count as u64;
+        self.filled += count;
+        if self.filled + CHUNK_SIZE_BYTES > BATCH_SIZE_BYTES { self.pass() } else { Ok(()) }
+    }
+
+    /// Passes the batch on.
+    fn pass(&mut self) -> Result<()> {
+        let filled = std::mem::take(&mut self.filled);
+        let Some(unpacking) = self.unpacking.as_ref().filter(|_| filled > 0) else {
+            return Ok(());
         };
+        let next = unpacking.spare.try_recv().unwrap_or_default();
+        let mut batch = std::mem::replace(&mut self.batch, next);
+        batch.truncate(filled);
+        let gone = unpacking.sender.send(Some(batch)).is_err();
         if gone { self.unpacking_ended() } else { Ok(()) }
     }
 
     /// The other thread has given up. Bytes that are no layer are still taken in to the end when
     /// a digest is promised: that they are not the promised ones is the better thing to say.
     fn unpacking_ended(&mut self) -> Result<()> {
-        let Some((sender, thread)) = self.unpacking.take() else { return Ok(()) };
+        let Some(Unpacking { sender, thread, .. }) = self.unpacking.take() else { return Ok(()) };
         drop(sender);
         match joined(thread) {
             Err(error @ (Error::Layer { .. } | Error::Decompress { .. } | Error::Limit { .. }))
@@ -263,6 +320,7 @@ impl Pump<'_, '_> {
     }
 
     fn finish(&mut self) -> Result<Outcome> {
+        self.pass()?;
         let digest = std::mem::take(&mut self.hasher).finish();
         if let Some(promise) = self.intake.promised {
             if self.count != promise.size_bytes {
@@ -277,16 +335,13 @@ impl Pump<'_, '_> {
         }
         let layer = match self.unpacking.take() {
             None => None,
-            Some((sender, thread)) => {
+            Some(Unpacking { sender, thread, .. }) => {
                 // Without this last message the other side knows that the source failed.
                 let _ = sender.send(None);
                 drop(sender);
-                let Parsed { compression, parser, digest: plain } = joined(thread)?;
-                let name = self.intake.name();
-                let layer = |source| Error::Layer { digest: name, source };
-                let diff_id = DiffId(plain.unwrap_or(digest));
-                let (summary, tree) = parser.finish(diff_id).map_err(layer)?;
-                Some(Unpacked { compression, summary, tree })
+                let Decoded { compression, parser, digest: plain } = joined(thread)?;
+                let (diff_id, name) = (DiffId(plain.unwrap_or(digest)), self.intake.name());
+                Some(Parsed { compression, diff_id, parser, name })
             }
         };
         Ok(Outcome { digest, size_bytes: self.count, layer })
@@ -295,13 +350,13 @@ impl Pump<'_, '_> {
 
 /// The second thread's part.
 fn unpack(
-    receiver: Receiver<Option<Vec<u8>>>,
+    (receiver, used): (Receiver<Option<Vec<u8>>>, Sender<Vec<u8>>),
     unpack: Unpack<'_>,
     digest: String,
-) -> Result<Parsed> {
+) -> Result<Decoded> {
     let taken_bytes = AtomicU64::new(0);
-    let source =
-        Chunks { receiver, chunk: Vec::new(), at: 0, taken_bytes: &taken_bytes, over: false };
+    let batch = Vec::new();
+    let source = Batches { receiver, used, batch, at: 0, taken_bytes: &taken_bytes, over: false };
     let damaged = |source: io::Error| Error::Decompress { digest: digest.clone(), source };
     let (compression, mut plain) = compression::decode(source).map_err(damaged)?;
     let tar = if compression != Compression::None || unpack.even_if_plain {
@@ -311,27 +366,28 @@ fn unpack(
     };
     let mut parser = TreeParser::new();
     let mut hasher = (compression != Compression::None).then(Hasher::new);
-    let mut buffer = vec![0; CHUNK_SIZE_BYTES];
     let mut tar_size_bytes = 0;
     loop {
-        let count = match plain.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(count) => count,
+        let bytes = match plain.fill_buf() {
+            Ok([]) => break,
+            Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(damaged(error)),
         };
-        tar_size_bytes += count as u64;
+        tar_size_bytes += bytes.len() as u64;
         check_growth(compression, tar_size_bytes, taken_bytes.load(Ordering::Relaxed))?;
         let layer = |source| Error::Layer { digest: digest.clone(), source };
         if let Some(hasher) = &mut hasher {
-            hasher.update(&buffer[..count]);
+            hasher.update(bytes);
         }
-        parser.update(&buffer[..count]).map_err(layer)?;
+        parser.update(bytes).map_err(layer)?;
         if let Some(tar) = &tar {
-            durable::write_all(tar, &buffer[..count]).map_err(cannot("write", unpack.tar))?;
+            durable::write_all(tar, bytes).map_err(cannot("write", unpack.tar))?;
         }
+        let count = bytes.len();
+        plain.consume(count);
     }
-    Ok(Parsed { compression, parser, digest: hasher.map(Hasher::finish) })
+    Ok(Decoded { compression, parser, digest: hasher.map(Hasher::finish) })
 }
 
 fn check_growth(compression: Compression, tar_size_bytes: u64, taken_bytes: u64) -> Result<()> {
@@ -354,28 +410,32 @@ fn check_growth(compression: Compression, tar_size_bytes: u64, taken_bytes: u64)
     Ok(())
 }
 
-/// The chunks of a channel as one stream. It ends well only after the message that says so.
-struct Chunks<'a> {
+/// The batches of a channel as one stream. It ends well only after the message that says so.
+struct Batches<'a> {
     receiver: Receiver<Option<Vec<u8>>>,
-    chunk: Vec<u8>,
+    /// Where a batch goes when all of it was taken.
+    used: Sender<Vec<u8>>,
+    batch: Vec<u8>,
     at: usize,
     taken_bytes: &'a AtomicU64,
     over: bool,
 }
 
-impl BufRead for Chunks<'_> {
+impl BufRead for Batches<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        while self.at == self.chunk.len() && !self.over {
+        while self.at == self.batch.len() && !self.over {
             match self.receiver.recv() {
-                Ok(Some(chunk)) => {
-                    self.taken_bytes.fetch_add(chunk.len() as u64, Ordering::Relaxed);
-                    (self.chunk, self.at) = (chunk, 0);
+                Ok(Some(batch)) => {
+                    self.taken_bytes.fetch_add(batch.len() as u64, Ordering::Relaxed);
+                    self.at = 0;
+                    // Nobody there: nothing more comes, and memory is not wanted any more.
+                    let _ = self.used.send(std::mem::replace(&mut self.batch, batch));
                 }
                 Ok(None) => self.over = true,
                 Err(_) => return Err(io::Error::other("the source failed")),
             }
         }
-        Ok(&self.chunk[self.at..])
+        Ok(&self.batch[self.at..])
     }
 
     fn consume(&mut self, count: usize) {
@@ -383,7 +443,7 @@ impl BufRead for Chunks<'_> {
     }
 }
 
-impl Read for Chunks<'_> {
+impl Read for Batches<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let available = self.fill_buf()?;
         let count = available.len().min(buffer.len());

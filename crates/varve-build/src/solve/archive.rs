@@ -185,7 +185,7 @@ fn plain<'a>(
     path: &str,
 ) -> Result<io::Result<Box<dyn Read + Send + 'a>>, CopyError> {
     let file = BufReader::with_capacity(BUFFER_SIZE_BYTES, files.open(path)?);
-    Ok(decode(file).map(|(_, plain)| plain))
+    Ok(decode(file).map(|(_, plain)| plain as Box<dyn Read + Send>))
 }
 
 fn plain_again<'a>(

@@ -196,32 +196,37 @@ impl RawInode {
         if is_small && self.mtime == epoch { INODE_COMPACT_SIZE } else { INODE_EXTENDED_SIZE }
     }
 
-    pub(super) fn encode(&self, epoch: Time) -> Vec<u8> {
-        let mut bytes = vec![0; self.encoded_size(epoch) as usize];
-        let is_extended = bytes.len() as u64 == INODE_EXTENDED_SIZE;
-        put_u16(&mut bytes, 0, u16::from(is_extended) | (self.layout as u16) << 1);
+    /// `bytes` are zero; returned are those that were needed.
+    pub(super) fn encode<'b>(
+        &self,
+        epoch: Time,
+        bytes: &'b mut [u8; INODE_EXTENDED_SIZE as usize],
+    ) -> &'b [u8] {
+        let size = self.encoded_size(epoch);
+        let is_extended = size == INODE_EXTENDED_SIZE;
+        put_u16(bytes, 0, u16::from(is_extended) | (self.layout as u16) << 1);
         let units = match self.xattrs_size {
             0 => 0,
             size => (size - XATTR_HEADER_SIZE) / 4 + 1,
         };
-        put_u16(&mut bytes, 2, units as u16);
-        put_u16(&mut bytes, 4, self.mode);
-        put_u32(&mut bytes, 16, self.union);
-        put_u32(&mut bytes, 20, self.serial);
+        put_u16(bytes, 2, units as u16);
+        put_u16(bytes, 4, self.mode);
+        put_u32(bytes, 16, self.union);
+        put_u32(bytes, 20, self.serial);
         if is_extended {
-            put_u64(&mut bytes, 8, self.size);
-            put_u32(&mut bytes, 24, self.uid);
-            put_u32(&mut bytes, 28, self.gid);
-            put_u64(&mut bytes, 32, self.mtime.seconds as u64);
-            put_u32(&mut bytes, 40, self.mtime.nanoseconds);
-            put_u32(&mut bytes, 44, self.links);
+            put_u64(bytes, 8, self.size);
+            put_u32(bytes, 24, self.uid);
+            put_u32(bytes, 28, self.gid);
+            put_u64(bytes, 32, self.mtime.seconds as u64);
+            put_u32(bytes, 40, self.mtime.nanoseconds);
+            put_u32(bytes, 44, self.links);
         } else {
-            put_u16(&mut bytes, 6, self.links as u16);
-            put_u32(&mut bytes, 8, self.size as u32);
-            put_u16(&mut bytes, 24, self.uid as u16);
-            put_u16(&mut bytes, 26, self.gid as u16);
+            put_u16(bytes, 6, self.links as u16);
+            put_u32(bytes, 8, self.size as u32);
+            put_u16(bytes, 24, self.uid as u16);
+            put_u16(bytes, 26, self.gid as u16);
         }
-        bytes
+        &bytes[..size as usize]
     }
 
     /// Whether the inode that begins with these two bytes is extended.

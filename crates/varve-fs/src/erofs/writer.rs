@@ -149,7 +149,7 @@ impl Emitter<'_, '_, '_> {
             _ => {}
         }
         self.pad_to(node.offset)?;
-        self.put(&raw.encode(layout.epoch))?;
+        self.put(raw.encode(layout.epoch, &mut [0; _]))?;
         self.put(&layout.attributes.body(inode).unwrap_or_default())?;
         let block_size = layout.block_size.bytes();
         match (&inode.content, node.plan) {

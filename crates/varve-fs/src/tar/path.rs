@@ -8,6 +8,9 @@ use crate::layer::LayerError;
 ///
 /// As in Docker: an absolute name cannot leave the root, a relative one that tries is refused.
 pub(super) fn normalise(name: &[u8]) -> Result<Vec<u8>, LayerError> {
+    if is_normal(name) {
+        return Ok(name.to_vec());
+    }
     let is_absolute = name.first() == Some(&b'/');
     let mut path: Vec<u8> = Vec::with_capacity(name.len());
     for part in name.split(|&byte| byte == b'/') {
@@ -43,6 +46,22 @@ pub(super) fn normalise(name: &[u8]) -> Result<Vec<u8>, LayerError> {
     Ok(path)
 }
 
+/// Whether a name is short and as it should be, as most are. Others may be, too.
+fn is_normal(name: &[u8]) -> bool {
+    // Whatever the part, it is not too long then.
+    if name.len() > limits::NAME_SIZE_BYTES_MAX {
+        return false;
+    }
+    // A part may only be wrong where it is empty or begins with a dot. All are looked at, without a
+    // branch: the compiler does many at a time.
+    let is = |byte: u8, wanted: u8| u8::from(byte == wanted);
+    let wrong = |wrong: u8, (&before, &byte): (&u8, &u8)| {
+        wrong | is(before, b'/') & (is(byte, b'/') | is(byte, b'.'))
+    };
+    let is_wrong = name.iter().zip(name.get(1..).unwrap_or_default()).fold(0, wrong) != 0;
+    !is_wrong && !matches!(name.first(), None | Some(b'/' | b'.')) && name.last() != Some(&b'/')
+}
+
 /// A name for people.
 pub(crate) fn lossy(name: &[u8]) -> String {
     String::from_utf8_lossy(&name[..name.len().min(limits::PATH_SIZE_BYTES_MAX)]).into_owned()
@@ -68,6 +87,19 @@ mod tests {
         for root in ["", ".", "./", "/", "//", "/."] {
             check(root, Some(""));
         }
+    }
+
+    #[test]
+    fn a_name_that_is_taken_as_it_stands_is_one_that_would_become_itself() {
+        for number in 0..4_usize.pow(7) {
+            let size = number % 8;
+            let name: Vec<u8> = (0..size).map(|at| b"a/.b"[number >> (2 * at) & 3]).collect();
+            let parts: Vec<_> = name.split(|&byte| byte == b'/').collect();
+            let is_plain = parts.iter().all(|part| !matches!(*part, b"" | b"." | b".."));
+            assert!(is_plain || !is_normal(&name), "{}", name.escape_ascii());
+        }
+        assert!(is_normal(b"usr/bin/a.b"));
+        assert!(!is_normal(&[b'n'; 256]));
     }
 
     #[test]

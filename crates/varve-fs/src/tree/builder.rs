@@ -296,7 +296,9 @@ fn split(path: &[u8]) -> (&[u8], &[u8]) {
 
 /// `.wh..wh.plnk` and its like are directories in which AUFS kept hard links.
 fn is_below_aufs(parent: &[u8]) -> bool {
-    parent.split(|&byte| byte == b'/').any(|name| name.starts_with(AUFS_PREFIX))
+    // Most paths have no dot at all.
+    parent.contains(&b'.')
+        && parent.split(|&byte| byte == b'/').any(|name| name.starts_with(AUFS_PREFIX))
 }
 
 fn new_inode(entry: &mut Entry) -> Inode {

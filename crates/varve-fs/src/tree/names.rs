@@ -62,7 +62,7 @@ impl Names {
     }
 
     pub(super) fn iter(&self) -> Iter<'_> {
-        Iter { ordered: self.ordered.iter().peekable(), late: self.late.iter().peekable() }
+        Iter { ordered: self.ordered.iter(), late: self.late.iter().peekable() }
     }
 
     /// Where a name is among those that came in order, or would be.
@@ -78,7 +78,7 @@ impl Names {
 /// Goes through names in order.
 #[derive(Debug)]
 pub(super) struct Iter<'a> {
-    ordered: Peekable<slice::Iter<'a, (Name, InodeId)>>,
+    ordered: slice::Iter<'a, (Name, InodeId)>,
     late: Peekable<btree_map::Iter<'a, Name, InodeId>>,
 }
 
@@ -86,11 +86,9 @@ impl<'a> Iterator for Iter<'a> {
     type Item = (&'a [u8], InodeId);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let late_is_next = match (self.ordered.peek(), self.late.peek()) {
-            (_, None) => false,
-            (None, Some(_)) => true,
-            (Some((one, _)), Some((other, _))) => other < &one,
-        };
+        let late_is_next = self.late.peek().is_some_and(|(late, _)| {
+            self.ordered.as_slice().first().is_none_or(|(ordered, _)| *late < ordered)
+        });
         if late_is_next {
             self.late.next().map(|(name, id)| (&**name, *id))
         } else {

@@ -32,6 +32,9 @@ pub(super) struct Attributes {
 impl Attributes {
     /// Takes note of an inode's attributes. Tells of those that cannot be stored.
     pub(super) fn count(&mut self, inode: &Inode, mut warn: impl FnMut(String)) {
+        if !has_entries(inode) {
+            return;
+        }
         for (name, value) in &inode.xattrs {
             if !entry_can_be(name, value) {
                 let name = text_of_path(name);
@@ -61,6 +64,9 @@ impl Attributes {
 
     /// What goes behind an inode; `None` if that is too much.
     pub(super) fn body(&self, inode: &Inode) -> Option<Vec<u8>> {
+        if !has_entries(inode) {
+            return Some(Vec::new());
+        }
         let mut shared = BTreeSet::new();
         let mut inline = Vec::new();
         for entry in entries(inode) {
@@ -82,10 +88,18 @@ impl Attributes {
     }
 }
 
+fn is_opaque(inode: &Inode) -> bool {
+    matches!(&inode.content, Content::Directory(directory) if directory.is_opaque)
+}
+
+/// Whether there may be any; most inodes have none.
+fn has_entries(inode: &Inode) -> bool {
+    !inode.xattrs.is_empty() || is_opaque(inode)
+}
+
 /// The entries of an inode as they lie on the disk.
 fn entries(inode: &Inode) -> impl Iterator<Item = Vec<u8>> {
-    let is_opaque = matches!(&inode.content, Content::Directory(directory) if directory.is_opaque);
-    let marker = is_opaque.then(|| entry(b"trusted.overlay.opaque", b"y")).flatten();
+    let marker = is_opaque(inode).then(|| entry(b"trusted.overlay.opaque", b"y")).flatten();
     let own = inode.xattrs.iter().filter(|(name, value)| entry_can_be(name, value));
     marker.into_iter().chain(own.filter_map(|(name, value)| match name.strip_prefix(OVERLAY) {
         // As overlayfs itself does it: it takes one `overlay.` away before it shows the name.

@@ -38,14 +38,26 @@ pub(super) struct Copied {
 #[derive(Debug)]
 pub(super) struct Content<'t> {
     bytes: &'t FileBytes,
-    extents: Vec<Extent>,
+    extents: Extents,
     block_size: BlockSize,
     /// Whole blocks of the tar.
     tar_blocks: u32,
 }
 
+/// Nearly all files have one, for which no memory is asked.
+#[derive(Debug)]
+enum Extents {
+    One([Extent; 1]),
+    Many(Vec<Extent>),
+}
+
 impl<'t> Content<'t> {
     pub(super) fn new(bytes: &'t FileBytes, block_size: BlockSize, tar_blocks: u32) -> Self {
+        if bytes.sparse.is_none() && bytes.size > 0 {
+            let (length, tar_offset) = (bytes.size, bytes.data_offset);
+            let extents = Extents::One([Extent { offset: 0, length, tar_offset }]);
+            return Self { bytes, extents, block_size, tar_blocks };
+        }
         // The tree's extents are in order. What lies behind the size is not of the file.
         let extents = bytes
             .extents()
@@ -55,11 +67,14 @@ impl<'t> Content<'t> {
                 Extent { length, ..extent }
             })
             .collect();
-        Self { bytes, extents, block_size, tar_blocks }
+        Self { bytes, extents: Extents::Many(extents), block_size, tar_blocks }
     }
 
     pub(super) fn extents(&self) -> &[Extent] {
-        &self.extents
+        match &self.extents {
+            Extents::One(extents) => extents,
+            Extents::Many(extents) => extents,
+        }
     }
 
     /// Bytes of the last, incomplete block.
@@ -73,7 +88,7 @@ impl<'t> Content<'t> {
         if size == 0 {
             return Plan::Mapped { block: 0 };
         }
-        if let [extent] = self.extents[..]
+        if let [extent] = self.extents()[..]
             && extent.offset == 0
             && extent.length == size
         {
@@ -133,7 +148,7 @@ impl<'t> Content<'t> {
                 next = last + 1;
             }
         };
-        for extent in &self.extents {
+        for extent in self.extents() {
             let end = extent.offset + extent.length;
             let (first, last) = (extent.offset / chunk_size, (end - 1) / chunk_size);
             // Of the chunks from first to last, those that are whole within the extent.
@@ -184,13 +199,13 @@ impl<'t> Content<'t> {
         let mut map = Vec::with_capacity(chunks.count as usize);
         let mut copies = Vec::new();
         let mut next = copies_at;
-        let mut from = 0;
+        let (extents, mut from) = (self.extents(), 0);
         for chunk in 0..chunks.count {
             let (start, end) = (chunk * chunk_size, self.chunk_end(chunk, chunk_size));
-            while self.extents.get(from).is_some_and(|e| e.offset + e.length <= start) {
+            while extents.get(from).is_some_and(|e| e.offset + e.length <= start) {
                 from += 1;
             }
-            let extent = self.extents.get(from).filter(|extent| extent.offset < end);
+            let extent = extents.get(from).filter(|extent| extent.offset < end);
             let Some(extent) = extent else {
                 map.push(HOLE);
                 continue;

@@ -30,6 +30,8 @@ pub(super) struct Layout<'t> {
     pub(super) nodes: Vec<Placed>,
     /// Of each inode of the tree, its place among `nodes`.
     numbers: Vec<u32>,
+    /// Whether there are hard links to files of other layers.
+    has_foreign: bool,
     pub(super) attributes: Attributes,
     /// Behind the last inode.
     inodes_end: u64,
@@ -75,6 +77,7 @@ impl<'t> Layout<'t> {
             epoch: Time::default(),
             nodes: Vec::with_capacity(tree.inode_count()),
             numbers: vec![NOWHERE; tree.inode_count()],
+            has_foreign: false,
             attributes: Attributes::default(),
             inodes_end: block_size.first_free() * block_size.bytes(),
             notes: Vec::new(),
@@ -127,7 +130,10 @@ impl<'t> Layout<'t> {
             let inode = tree.inode(id);
             let is_whiteout = matches!(inode.content, tree::Content::Whiteout);
             match (&inode.content, whiteout) {
-                (tree::Content::ForeignHardLink(_), _) => continue,
+                (tree::Content::ForeignHardLink(_), _) => {
+                    self.has_foreign = true;
+                    continue;
+                }
                 // All are names of one inode, as in the upper directories of overlayfs.
                 (tree::Content::Whiteout, Some(number)) => {
                     self.numbers[id.index()] = number;
@@ -264,6 +270,9 @@ impl<'t> Layout<'t> {
                 (tree::Content::Directory(directory), _) => {
                     if directory.is_implied {
                         notes.push(Note::Implied(nid));
+                    }
+                    if !self.has_foreign {
+                        continue;
                     }
                     for (name, child) in self.tree.children(node.id) {
                         let content = &self.tree.inode(child).content;
