@@ -35,12 +35,35 @@ pub fn manifest_bytes<'a>(
     config: &varve_types::Descriptor,
     layers: impl IntoIterator<Item = &'a varve_types::Descriptor>,
 ) -> Vec<u8> {
+    annotated_manifest_bytes(config, layers, &[])
+}
+
+/// The same with annotations.
+pub fn annotated_manifest_bytes<'a>(
+    config: &varve_types::Descriptor,
+    layers: impl IntoIterator<Item = &'a varve_types::Descriptor>,
+    annotations: &[(String, String)],
+) -> Vec<u8> {
     crate::go_json::to_vec(&varve_types::Manifest {
         schema_version: 2,
         media_type: Some(varve_types::media_type::OCI_MANIFEST.to_owned()),
         artifact_type: None,
         config: config.clone(),
         layers: layers.into_iter().cloned().collect(),
+        subject: None,
+        annotations: annotations.iter().cloned().collect(),
+    })
+}
+
+/// An index of images that were made here. The same parts give the same bytes.
+pub fn index_bytes<'a>(
+    manifests: impl IntoIterator<Item = &'a varve_types::Descriptor>,
+) -> Vec<u8> {
+    crate::go_json::to_vec(&varve_types::Index {
+        schema_version: 2,
+        media_type: Some(varve_types::media_type::OCI_INDEX.to_owned()),
+        artifact_type: None,
+        manifests: manifests.into_iter().cloned().collect(),
         subject: None,
         annotations: std::collections::BTreeMap::new(),
     })

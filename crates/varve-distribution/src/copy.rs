@@ -11,7 +11,7 @@ mod select;
 mod workers;
 
 pub use error::Error;
-pub use pull::{PlatformChoice, PullError, Pulled, pull};
+pub use pull::{PlatformChoice, PullError, Pulled, Resolved, pull, resolve};
 pub use push::{PushRequest, Pushed, push};
 
 /// What copying returns.

@@ -1,6 +1,14 @@
 //! `build`: a Dockerfile and its context become an image, an archive or files.
 
+mod bases;
+mod contexts;
+mod dockerfile;
+mod failure;
+mod publish;
 pub mod run;
+mod shown;
+mod verb;
+mod world;
 
 use std::{
     fmt,

@@ -268,6 +268,16 @@ pub fn go_io_text(error: &std::io::Error) -> String {
     chars.next().map_or_else(String::new, |c| c.to_lowercase().chain(chars).collect())
 }
 
+/// Classifies an error of the operating system.
+pub(crate) fn io_kind(error: &std::io::Error) -> Kind {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => Kind::NotFound,
+        std::io::ErrorKind::PermissionDenied => Kind::Denied,
+        std::io::ErrorKind::StorageFull => Kind::Exhausted,
+        _ => Kind::Internal,
+    }
+}
+
 impl Error {
     /// Marks the error as one that came while progress was being reported.
     #[must_use]
@@ -396,12 +406,7 @@ impl Error {
                 Kind::Corrupt
             }
             Self::File { source, .. } | Self::Output(source) | Self::Unreadable { source, .. } => {
-                match source.kind() {
-                    std::io::ErrorKind::NotFound => Kind::NotFound,
-                    std::io::ErrorKind::PermissionDenied => Kind::Denied,
-                    std::io::ErrorKind::StorageFull => Kind::Exhausted,
-                    _ => Kind::Internal,
-                }
+                io_kind(source)
             }
             Self::Stream(inner) => inner.kind(),
         }

@@ -123,6 +123,8 @@ pub const EXPANSION_PATTERN_CHARS_MAX: usize = 1_024;
 pub const EXPANSION_STEPS_MAX: usize = 50_000_000;
 /// Bytes of the environment that `ENV` and `ARG` may make.
 pub const BUILD_ENVIRONMENT_SIZE_BYTES_MAX: usize = 1 << 20;
+/// Steps of a build that are done at once.
+pub const BUILD_STEPS_AT_ONCE_MAX: usize = 8;
 /// Bytes of a `.dockerignore`.
 pub const IGNORE_SIZE_BYTES_MAX: usize = 4 << 20;
 /// Bytes of a record of the build cache.

@@ -254,10 +254,12 @@ impl<'a> Builder<'a> {
                 Ok((!empty).then(|| self.add(Vertex { name, lines, op, ignore_cache: false })))
             }
             Base::Context(name) => {
+                let root = Some(self.context(&name, lines)?);
                 if let Some(current) = current {
                     current.counted += 1;
+                    self.take_path(root, "/");
                 }
-                self.context(&name, lines).map(Some)
+                Ok(root)
             }
         }
     }

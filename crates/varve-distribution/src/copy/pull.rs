@@ -81,6 +81,39 @@ pub fn pull(
     Ok(pulled)
 }
 
+/// An image of a registry whose layers have not been asked for. What was fetched of it is in the
+/// store, pinned under the lease.
+#[derive(Debug, Clone)]
+pub struct Resolved {
+    /// What the name resolved to: the digest of the index, if there is one.
+    pub digest: Digest,
+    /// The image's manifest.
+    pub manifest: Document<Manifest>,
+    /// Its config.
+    pub config: Document<ImageConfig>,
+}
+
+/// Finds what image `name` (a tag or digest) points at, and fetches its manifest and config only.
+pub fn resolve(
+    store: &Store,
+    lease: &Lease,
+    remote: &Remote<'_>,
+    name: &str,
+    choice: &PlatformChoice,
+    ctx: &Ctx<'_>,
+) -> Result<Resolved> {
+    let (top, descriptor) = remote.manifest(name)?;
+    let pull = Pull { store, lease, remote, choice, ctx, listed: AtomicUsize::new(0) };
+    let manifest = match top {
+        ManifestKind::Manifest(manifest) => manifest,
+        ManifestKind::Index(index) => pull.chosen_manifest(&index, 1)?.0,
+    };
+    let config = pull.checked_config(&manifest)?;
+    store.put_blob(lease, config.bytes())?;
+    store.put_blob(lease, manifest.bytes())?;
+    Ok(Resolved { digest: descriptor.digest, manifest, config })
+}
+
 /// Why a pull failed, and whether it had begun to report.
 #[derive(Debug)]
 pub struct PullError {
@@ -139,14 +172,24 @@ impl Pull<'_> {
 
     /// Pulls the one image of an index that suits.
     fn chosen(&self, index: &Document<Index>, depth: usize) -> Result<One> {
+        let (manifest, child) = self.chosen_manifest(index, depth)?;
+        self.image(&manifest, &child)
+    }
+
+    /// The manifest of the one image of an index that suits, and how the index describes it.
+    fn chosen_manifest(
+        &self,
+        index: &Document<Index>,
+        depth: usize,
+    ) -> Result<(Document<Manifest>, Descriptor)> {
         check_depth(index, depth)?;
         let platform = self.choice.platform();
         let exact = matches!(self.choice, PlatformChoice::Only(_));
         let child =
             select(index, platform, exact).ok_or_else(|| Error::NoPlatform(platform.clone()))?;
         match self.child(child)? {
-            ManifestKind::Manifest(manifest) => self.image(&manifest, child),
-            ManifestKind::Index(inner) => self.chosen(&inner, depth + 1),
+            ManifestKind::Manifest(manifest) => Ok((manifest, child.clone())),
+            ManifestKind::Index(inner) => self.chosen_manifest(&inner, depth + 1),
         }
     }
 
@@ -205,6 +248,18 @@ impl Pull<'_> {
     }
 
     fn image(&self, manifest: &Document<Manifest>, descriptor: &Descriptor) -> Result<One> {
+        let config = self.checked_config(manifest)?;
+        let size_bytes = self.layers(manifest, config.diff_ids())?;
+        self.store.put_blob(self.lease, config.bytes())?;
+        self.store.put_blob(self.lease, manifest.bytes())?;
+        let media_type = manifest.media_type.as_deref().unwrap_or(media_type::OCI_MANIFEST);
+        let mut target = Descriptor::new(media_type, manifest.digest(), manifest.size());
+        target.platform.clone_from(&descriptor.platform);
+        Ok(One { target, config, size_bytes })
+    }
+
+    /// The config of an image that can be worked with.
+    fn checked_config(&self, manifest: &Document<Manifest>) -> Result<Document<ImageConfig>> {
         if !is_image(manifest) {
             return Err(Error::NotAnImage(not_an_image(manifest)));
         }
@@ -218,13 +273,7 @@ impl Pull<'_> {
         if config.os == "windows" && !explicit {
             return Err(Error::OperatingSystem(config.os.clone()));
         }
-        let size_bytes = self.layers(manifest, diff_ids)?;
-        self.store.put_blob(self.lease, config.bytes())?;
-        self.store.put_blob(self.lease, manifest.bytes())?;
-        let media_type = manifest.media_type.as_deref().unwrap_or(media_type::OCI_MANIFEST);
-        let mut target = Descriptor::new(media_type, manifest.digest(), manifest.size());
-        target.platform.clone_from(&descriptor.platform);
-        Ok(One { target, config, size_bytes })
+        Ok(config)
     }
 
     /// Reads the config from the store, or fetches it.

@@ -43,7 +43,8 @@ impl Store {
         durable::replace_unsynced(&path, notes, PRIVATE_MODE).map_err(cannot("write", &path))
     }
 
-    fn context_notes_path(&self, context: &Digest) -> PathBuf {
+    /// Where that is.
+    pub fn context_notes_path(&self, context: &Digest) -> PathBuf {
         self.root().join("varve/cache").join(format!("{PREFIX}{}", context.hex()))
     }
 }

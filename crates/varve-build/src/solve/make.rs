@@ -1,0 +1,251 @@
+//! Making a step's layer, where the cache does not have it.
+
+use std::{
+    io::{self, Write},
+    sync::Arc,
+};
+
+use varve_store::{CacheKind, CacheRecord, RealTimes, times_digest};
+use varve_types::{DiffId, Digest};
+
+use super::{
+    BoundFiles, BuildLayer, CopyError, Files, LayerFiles, RunRequest, SolveCause,
+    keys::{bound_copy, is_source, times_content},
+    solver::{Job, Made, Need, Side, Solver},
+    write_copy, write_mkdir,
+};
+use crate::plan::{CopyStep, MkdirStep, Op, RunMount, RunStep, VertexId, key::step_key};
+
+impl Solver<'_> {
+    /// A step's own layer: the cache's, or made now.
+    pub(super) fn layer(&self, vertex: VertexId) -> Result<Need<Made>, SolveCause> {
+        if let Some(missing) = self.missing([Job(vertex, Side::Key)]) {
+            return Ok(Need::Wants(missing));
+        }
+        let key = self.side(vertex).key.get().ok_or(SolveCause::Plan(vertex.0))?.0;
+        if is_source(self.op(vertex)) {
+            let Some(files) = self.side(vertex).files.get() else {
+                return Ok(Need::Wants(vec![Job(vertex, Side::Files)]));
+            };
+            return self.bound_layer(vertex, "/", files).map(Need::Has);
+        }
+        if !self.is_anew(vertex)
+            && let Some(record) = self.find(&key)?
+            && let Some(made) = made_of(&record)
+        {
+            self.shown.end(vertex, true);
+            return Ok(Need::Has(Made { found: Some(Arc::new(record)), ..made }));
+        }
+        let result = match self.op(vertex) {
+            Op::Copy(step) => self.copy(vertex, step)?,
+            Op::Mkdir(step) => self.mkdir(vertex, step)?,
+            Op::Run(step) => self.run(vertex, step)?,
+            _ => return Err(SolveCause::Plan(vertex.0)),
+        };
+        let (diff_id, times) = match result {
+            Need::Wants(jobs) => return Ok(Need::Wants(jobs)),
+            Need::Has(made) => made,
+        };
+        let made = self.keep(vertex, key, diff_id, &times)?;
+        self.shown.end(vertex, false);
+        Ok(Need::Has(made))
+    }
+
+    /// Writes down what came of a step.
+    fn keep(
+        &self,
+        vertex: VertexId,
+        key: Digest,
+        diff_id: DiffId,
+        times: &RealTimes,
+    ) -> Result<Made, SolveCause> {
+        let step = &self.solve.plan.vertices[vertex.0];
+        let now = self.solve.clock.now();
+        let mut record = CacheRecord::new(key, CacheKind::Regular, step.name.as_str(), now);
+        record.layer = Some(diff_id);
+        let keys = step.inputs().into_iter().filter_map(|input| self.side(input).key.get());
+        record.parents = keys.map(|key| key.0).collect();
+        let record = self.solve.store.remember(self.solve.lease, &record, Some(times))?;
+        made_of(&record).ok_or(SolveCause::Plan(vertex.0))
+    }
+
+    /// The layers that a step is made upon; none is an empty directory.
+    fn base(&self, base: Option<VertexId>) -> Need<&[BuildLayer]> {
+        let Some(base) = base else { return Need::Has(&[]) };
+        match self.side(base).stack.get() {
+            Some(layers) => Need::Has(layers),
+            None => Need::Wants(vec![Job(base, Side::Stack)]),
+        }
+    }
+
+    pub(super) fn open_layers(&self, layers: &[BuildLayer]) -> Result<LayerFiles, SolveCause> {
+        let layers: Vec<DiffId> = layers.iter().map(|layer| layer.diff_id).collect();
+        Ok(LayerFiles::open(self.solve.store, &layers)?)
+    }
+
+    fn copy(
+        &self,
+        vertex: VertexId,
+        step: &CopyStep,
+    ) -> Result<Need<(DiffId, RealTimes)>, SolveCause> {
+        let sources = match self.sources(step) {
+            Need::Wants(jobs) => return Ok(Need::Wants(jobs)),
+            Need::Has(sources) => sources,
+        };
+        let below = match self.base(step.base) {
+            Need::Wants(jobs) => return Ok(Need::Wants(jobs)),
+            Need::Has(layers) => layers,
+        };
+        self.shown.begin(vertex);
+        let base = (!below.is_empty()).then(|| self.open_layers(below)).transpose()?;
+        self.written(|out| write_copy(step, base.as_ref(), &sources, &self.solve.times, out))
+            .map(Need::Has)
+    }
+
+    fn mkdir(
+        &self,
+        vertex: VertexId,
+        step: &MkdirStep,
+    ) -> Result<Need<(DiffId, RealTimes)>, SolveCause> {
+        let below = match self.base(step.base) {
+            Need::Wants(jobs) => return Ok(Need::Wants(jobs)),
+            Need::Has(layers) => layers,
+        };
+        self.shown.begin(vertex);
+        let base = (!below.is_empty()).then(|| self.open_layers(below)).transpose()?;
+        self.written(|out| write_mkdir(step, base.as_ref(), &self.solve.times, out)).map(Need::Has)
+    }
+
+    /// Stores the layer that is written.
+    fn written(
+        &self,
+        write: impl FnOnce(&mut dyn Write) -> Result<RealTimes, CopyError>,
+    ) -> Result<(DiffId, RealTimes), SolveCause> {
+        let write = |out: &mut dyn Write| write(out).map_err(SolveCause::from);
+        let (layer, times) = self.solve.store.write_cache_layer(self.solve.lease, write)?;
+        Ok((layer.summary.diff_id, times))
+    }
+
+    fn run(
+        &self,
+        vertex: VertexId,
+        step: &RunStep,
+    ) -> Result<Need<(DiffId, RealTimes)>, SolveCause> {
+        let root = match self.base(step.base) {
+            Need::Wants(jobs) => return Ok(Need::Wants(jobs)),
+            Need::Has(layers) => layers,
+        };
+        let mut bound = Vec::with_capacity(step.mounts.len());
+        for mount in &step.mounts {
+            bound.push(match mount {
+                RunMount::Bind { from: Some(from), source, .. }
+                | RunMount::Cache { from: Some(from), source, .. } => {
+                    match self.bound_files(vertex, *from, source)? {
+                        Need::Wants(jobs) => return Ok(Need::Wants(jobs)),
+                        Need::Has(files) => Some(files),
+                    }
+                }
+                RunMount::Bind { from: None, .. } => Some(BoundFiles { layers: Vec::new() }),
+                _ => None,
+            });
+        }
+        let request = RunRequest {
+            step,
+            root,
+            bound: &bound,
+            times: self.solve.times,
+            lease: self.solve.lease,
+            id: self.shown.begin(vertex),
+            canceled: &self.failed,
+        };
+        let made = self.solve.world.run(&request)?;
+        Ok(Need::Has((made.diff_id, made.real_times)))
+    }
+
+    fn bound_files(
+        &self,
+        vertex: VertexId,
+        from: VertexId,
+        path: &str,
+    ) -> Result<Need<BoundFiles>, SolveCause> {
+        let layers = match self.files_to_bind(from) {
+            Some(Need::Wants(jobs)) => return Ok(Need::Wants(jobs)),
+            Some(Need::Has(files)) => vec![self.bound_layer(vertex, path, &files)?.layer],
+            None => match self.base(Some(from)) {
+                Need::Wants(jobs) => return Ok(Need::Wants(jobs)),
+                Need::Has(layers) => layers.to_vec(),
+            },
+        };
+        Ok(Need::Has(BoundFiles { layers }))
+    }
+
+    /// Files of a context as a layer, so that they can be mounted: found by their content.
+    fn bound_layer(
+        &self,
+        vertex: VertexId,
+        path: &str,
+        files: &Arc<dyn Files>,
+    ) -> Result<Made, SolveCause> {
+        let (step, sources) = (bound_copy(path), [Some(files.clone())]);
+        let content = super::copy_contents(&step, &sources)
+            .map_err(|source| self.unreadable(None, source))?;
+        let times = times_content(self.solve.times);
+        let key = step_key(&Digest::of(b"files of a context"), &[], &[content, times]).0;
+        let (diff_id, real_times) = match self.find(&key)?.and_then(|record| record.layer) {
+            Some(diff_id) => (diff_id, self.times_of(&step, &[], &sources)?),
+            None => {
+                self.written(|out| write_copy(&step, None, &sources, &self.solve.times, out))?
+            }
+        };
+        let name = &self.solve.plan.vertices[vertex.0].name;
+        let now = self.solve.clock.now();
+        let mut record = CacheRecord::new(key, CacheKind::Source, name.as_str(), now);
+        record.layer = Some(diff_id);
+        let record = self.solve.store.remember(self.solve.lease, &record, Some(&real_times))?;
+        made_of(&record).ok_or(SolveCause::Plan(vertex.0))
+    }
+}
+
+/// What a record says of a step's layer.
+fn made_of(record: &CacheRecord) -> Option<Made> {
+    let layer = BuildLayer { diff_id: record.layer?, times: record.times };
+    Some(Made { layer, created: record.created, found: None })
+}
+
+impl Solver<'_> {
+    /// The real times that a copy's files would have now.
+    fn times_of(
+        &self,
+        step: &CopyStep,
+        below: &[BuildLayer],
+        sources: &[Option<Arc<dyn Files>>],
+    ) -> Result<RealTimes, SolveCause> {
+        let base = (!below.is_empty()).then(|| self.open_layers(below)).transpose()?;
+        Ok(write_copy(step, base.as_ref(), sources, &self.solve.times, &mut io::sink())?)
+    }
+
+    /// A step's layer for a program above it. A copy that was found in the cache gets the times that
+    /// the context's files have now: what a checkout brought back must not look old to a compiler
+    /// that saw something else meanwhile.
+    pub(super) fn with_times_of_now(
+        &self,
+        vertex: VertexId,
+        made: &Made,
+        below: &[BuildLayer],
+    ) -> Result<BuildLayer, SolveCause> {
+        let Op::Copy(step) = self.op(vertex) else { return Ok(made.layer.clone()) };
+        let Some(record) = &made.found else { return Ok(made.layer.clone()) };
+        let from_context = |from| matches!(self.op(from), Op::Local(_) | Op::Git(_) | Op::Http(_));
+        if !step.actions.iter().filter_map(|action| action.from).any(from_context) {
+            return Ok(made.layer.clone());
+        }
+        let Need::Has(sources) = self.sources(step) else { return Ok(made.layer.clone()) };
+        let below = if step.base.is_some() { below } else { &[] };
+        let times = self.times_of(step, below, &sources)?;
+        if record.times_given == Some(times_digest(&times)) {
+            return Ok(made.layer.clone());
+        }
+        let record = self.solve.store.remember(self.solve.lease, record, Some(&times))?;
+        Ok(BuildLayer { diff_id: made.layer.diff_id, times: record.times })
+    }
+}

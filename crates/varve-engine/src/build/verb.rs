@@ -1,0 +1,329 @@
+//! The verb itself: read, plan, solve, publish.
+
+use std::{
+    mem,
+    sync::{
+        Mutex, OnceLock, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use jiff::Timestamp;
+use varve_build::{
+    Dockerfile, Lint, Options, Plan, Planner, Source, Warning, lint,
+    plan::{LOAD_IGNORE_NAME, Need, NeedId, ResolvedImage},
+    solve::{BuildEvent, ImageTime, LayerTimes, Solve, Solved, StepId, StepIds, Watch},
+};
+use varve_fs::tar::Time;
+use varve_runtime::spec::BuildLimits;
+use varve_store::Lease;
+use varve_types::{Ctx, Kind, Platform, limits};
+
+use super::{
+    BuildError, BuildOutput, BuildRequest, BuildTimes, Built, ContextSource,
+    bases::Bases,
+    contexts::Contexts,
+    dockerfile::{Definition, read_definition},
+    failure::failed,
+    publish::StoredImage,
+    run::Settings,
+    shown::ShownStep,
+    world::BuildWorld,
+};
+use crate::Engine;
+
+/// The build argument that wins over the variable of the same name.
+const EPOCH_ARGUMENT: &str = "SOURCE_DATE_EPOCH";
+/// The build argument that stands for `# check=`.
+const CHECK_ARGUMENT: &str = "BUILDKIT_DOCKERFILE_CHECK";
+
+/// A build at work.
+struct Build<'a> {
+    engine: &'a Engine,
+    ctx: &'a Ctx<'a>,
+    watch: &'a dyn Watch,
+    lease: &'a Lease,
+    ids: &'a StepIds,
+    bases: Bases<'a>,
+    file: Dockerfile,
+    ignore_size_bytes: Option<u64>,
+    /// Whether the step that reads `.dockerignore` was shown.
+    ignore_shown: bool,
+    /// `SOURCE_DATE_EPOCH`.
+    given: Option<Timestamp>,
+}
+
+impl Engine {
+    /// Builds. A build that fails or is interrupted has changed no name; what was finished stays in
+    /// the cache.
+    pub fn build(
+        &self,
+        ctx: &Ctx<'_>,
+        mut request: BuildRequest<'_>,
+        watch: &dyn Watch,
+    ) -> Result<Built, BuildError> {
+        let ids = StepIds::default();
+        let lease = self.store.lease()?;
+        let context = mem::replace(&mut request.context, ContextSource::Empty);
+        let outputs = mem::take(&mut request.outputs);
+        let mut contexts = Contexts::open(self, ctx, context, &request.options.contexts)?;
+        let definition = contexts.with_main(|place| {
+            let show = |name| ShownStep::begin(watch, &ids, name);
+            read_definition(&request.dockerfile, place, show)
+        })?;
+        contexts.leave_out(definition.ignore.clone());
+        let source = &definition.source;
+        let mut lint = first_lint(&request.options)
+            .map_err(|error| BuildError::of_dockerfile(error, source))?;
+        let file = Dockerfile::parse(source.clone(), &mut lint)
+            .map_err(|e| BuildError::of_dockerfile(e, source).with_warnings(lint.warnings()))?;
+        let mut build = Build {
+            engine: self,
+            ctx,
+            watch,
+            lease: &lease,
+            ids: &ids,
+            bases: Bases::new(self, ctx, watch, &lease, request.pull),
+            file,
+            ignore_size_bytes: definition.ignore_size_bytes,
+            ignore_shown: false,
+            given: given_epoch(&request.options, request.source_date_epoch)?,
+        };
+        let mut warnings = None;
+        let made = build.platforms(&request, &definition, &contexts, &lint, |lint| {
+            if warnings.is_none() {
+                warn(watch, definition.step, lint.warnings());
+                warnings = Some(lint.warnings().to_vec());
+            }
+        });
+        let image = made
+            .and_then(|made| build.outputs(&made, request.times, outputs, &request.annotations));
+        let warnings = warnings.unwrap_or_default();
+        match image {
+            Ok(image) => Ok(Built { image, warnings }),
+            Err(error) => Err(error.with_warnings(&warnings)),
+        }
+    }
+}
+
+/// What programs find besides what the Dockerfile says.
+fn settings<'a>(request: &'a BuildRequest<'_>, now: Timestamp) -> Settings<'a> {
+    Settings {
+        interrupted: request.interrupted,
+        secrets: &request.secrets,
+        ssh: &request.ssh,
+        allow_insecure: request.allow_insecure,
+        allow_host_network: request.allow_host_network,
+        limits: BuildLimits::default(),
+        cgroup_parent: "",
+        now,
+    }
+}
+
+impl<'a> Build<'a> {
+    fn show(&self, name: String) -> ShownStep<'a> {
+        ShownStep::begin(self.watch, self.ids, name)
+    }
+
+    fn source(&self) -> &Source {
+        &self.file.source
+    }
+
+    /// Builds for each platform; `planned` hears what the checks found when a plan is made.
+    fn platforms(
+        &mut self,
+        request: &BuildRequest<'_>,
+        definition: &Definition,
+        contexts: &Contexts<'_>,
+        lint: &Lint,
+        mut planned: impl FnMut(&Lint),
+    ) -> Result<Vec<(Plan, Solved)>, BuildError> {
+        let platforms: Vec<Option<Platform>> = match request.platforms.as_slice() {
+            [] => vec![None],
+            platforms => platforms.iter().cloned().map(Some).collect(),
+        };
+        let mut made = Vec::with_capacity(platforms.len());
+        for platform in &platforms {
+            let mut options = request.options.clone();
+            options.platform.clone_from(platform);
+            options.show_platform = platforms.len() > 1;
+            options.ignore = Some(definition.ignore.clone());
+            let mut lint = lint.clone();
+            let plan = self.plan(&options, &mut lint);
+            planned(&lint);
+            let plan = plan?;
+            let world = BuildWorld {
+                bases: &self.bases,
+                contexts,
+                engine: self.engine,
+                watch: self.watch,
+                settings: settings(request, self.ctx.now()),
+                programs: &OnceLock::new(),
+            };
+            let solved = self.solve(&plan, request.times, &world);
+            contexts.remember();
+            made.push((plan, solved?));
+        }
+        Ok(made)
+    }
+
+    /// Plans for one platform, finding the images on the way.
+    fn plan(&mut self, options: &Options, lint: &mut Lint) -> Result<Plan, BuildError> {
+        let bad = |error| BuildError::of_dockerfile(error, &self.file.source);
+        let mut planner = Planner::new(&self.file, options, lint).map_err(bad)?;
+        loop {
+            let needs = planner.needs().map_err(bad)?;
+            if needs.is_empty() {
+                break;
+            }
+            for (id, image) in self.resolve(&needs)? {
+                planner.supply(id, image);
+            }
+        }
+        if !self.ignore_shown {
+            let step = self.show(LOAD_IGNORE_NAME.to_owned());
+            step.transferred("transferring context:", self.ignore_size_bytes.unwrap_or(2));
+            step.done();
+        }
+        let plan = planner.finish().map_err(bad)?;
+        self.ignore_shown = true;
+        Ok(plan)
+    }
+
+    /// Finds images, several at once.
+    fn resolve(&self, needs: &[Need]) -> Result<Vec<(NeedId, ResolvedImage)>, BuildError> {
+        let (found, next) = (Mutex::new(Vec::new()), AtomicUsize::new(0));
+        let work = || {
+            while let Some(need) = needs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let step = self.show(need.step_name.clone());
+                let one = self.bases.resolve(need, step).map_err(|e| (need.lines, e));
+                let failed = one.is_err();
+                let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+                found.push(one.map(|image| (need.id, image)));
+                if failed {
+                    next.store(needs.len(), Ordering::Relaxed);
+                }
+            }
+        };
+        thread::scope(|scope| {
+            for _ in 1..needs.len().min(limits::BUILD_STEPS_AT_ONCE_MAX) {
+                scope.spawn(work);
+            }
+            work();
+        });
+        let found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let found: Result<Vec<_>, _> = found.into_iter().collect();
+        found.map_err(|(lines, error)| error.at(self.source(), &[lines]))
+    }
+
+    /// The one time of the build.
+    fn epoch(&self) -> Timestamp {
+        self.given.or_else(|| self.bases.newest()).unwrap_or_default()
+    }
+
+    fn solve(
+        &self,
+        plan: &Plan,
+        times: BuildTimes,
+        world: &BuildWorld<'_>,
+    ) -> Result<Solved, BuildError> {
+        let epoch = Time { seconds: self.epoch().as_second(), nanoseconds: 0 };
+        let solve = Solve {
+            plan,
+            store: &self.engine.store,
+            lease: self.lease,
+            world,
+            watch: self.watch,
+            clock: self.ctx.clock,
+            times: LayerTimes { how: times.of_layers(), epoch },
+            ids: self.ids,
+            threads: limits::BUILD_STEPS_AT_ONCE_MAX,
+        };
+        solve.run().map_err(|error| BuildError::of_solve(error, self.source()))
+    }
+
+    fn image_time(&self, times: BuildTimes) -> ImageTime {
+        match (times, self.given) {
+            (_, Some(given)) => ImageTime::Given(given),
+            (BuildTimes::Now, None) => ImageTime::Real,
+            (BuildTimes::Epoch | BuildTimes::Keep, None) => ImageTime::Build(self.epoch()),
+        }
+    }
+
+    fn outputs(
+        &self,
+        made: &[(Plan, Solved)],
+        times: BuildTimes,
+        outputs: Vec<BuildOutput<'_>>,
+        annotations: &[(String, String)],
+    ) -> Result<Option<super::BuiltImage>, BuildError> {
+        let mut built = None;
+        for output in outputs {
+            match output {
+                BuildOutput::Image { names, push: _ } => {
+                    let step = self.show("exporting to image".to_owned());
+                    step.part("exporting layers", false);
+                    let image = self.image(made, times, annotations)?;
+                    step.part("exporting layers", true);
+                    built = Some(self.engine.name_image(self.ctx, &image, &names, &step)?);
+                    step.done();
+                }
+                _ => return Err(failed(Kind::Unsupported, "this output is not supported")),
+            }
+        }
+        Ok(built)
+    }
+
+    /// The image of all platforms, stored and pinned.
+    fn image(
+        &self,
+        made: &[(Plan, Solved)],
+        times: BuildTimes,
+        annotations: &[(String, String)],
+    ) -> Result<StoredImage, BuildError> {
+        let mut images = Vec::with_capacity(made.len());
+        for (plan, solved) in made {
+            let base = solved.image.and_then(|id| match &plan.vertices[id.0].op {
+                varve_build::plan::Op::Image(step) => self.bases.of_step(step),
+                _ => None,
+            });
+            let time = self.image_time(times);
+            let base = (&self.bases, base.as_ref());
+            let store = self.engine.store_image(self.lease, plan, solved, base, time, annotations);
+            images.push(store?);
+        }
+        let image = self.engine.store_index(self.lease, &images, &Platform::host())?;
+        image.ok_or_else(|| failed(Kind::Internal, "nothing was built"))
+    }
+}
+
+/// The checks, as the caller wants them.
+fn first_lint(options: &Options) -> Result<Lint, varve_build::DockerfileError> {
+    match options.build_args.get(CHECK_ARGUMENT) {
+        Some(text) => Lint::with_options(text),
+        None => Ok(Lint::new()),
+    }
+}
+
+/// Tells what the checks found, under the step that read the Dockerfile.
+fn warn(watch: &dyn Watch, id: StepId, warnings: &[Warning]) {
+    for text in lint::progress_lines(warnings) {
+        watch.event(&BuildEvent::Warning { id, text: &text });
+    }
+}
+
+fn given_epoch(
+    options: &Options,
+    environment: Option<i64>,
+) -> Result<Option<Timestamp>, BuildError> {
+    let seconds = match options.build_args.get(EPOCH_ARGUMENT).map(String::as_str) {
+        None | Some("") => environment,
+        Some(text) => Some(text.parse().map_err(|_| {
+            let text = format!("invalid SOURCE_DATE_EPOCH: {}", varve_types::Printable(text));
+            failed(Kind::Invalid, text)
+        })?),
+    };
+    let time = seconds.map(Timestamp::from_second).transpose();
+    time.map_err(|_| failed(Kind::Invalid, "invalid SOURCE_DATE_EPOCH: no such time"))
+}

@@ -1,0 +1,239 @@
+//! A store, a context and the Dockerfiles built from it.
+
+use std::{
+    collections::HashMap,
+    fs,
+    io::Cursor,
+    path::{Path, PathBuf},
+    sync::{Mutex, atomic::AtomicBool},
+};
+
+use jiff::Timestamp;
+use varve_build::{
+    Options,
+    solve::{BuildEvent, StepId, Watch},
+};
+use varve_engine::{
+    Engine, Import, ImportSource, Registries,
+    build::{
+        BuildError, BuildOutput, BuildRequest, BuildTimes, Built, ContextSource, DockerfileSource,
+    },
+};
+use varve_fs::tar;
+use varve_types::{Clock, Ctx, Digest, Environment, ImageConfig, Platform, Reference, Silent};
+
+/// A store with a context beside it.
+pub(crate) struct Bench {
+    pub(crate) root: tempfile::TempDir,
+    pub(crate) engine: Engine,
+    /// Seconds since 1970.
+    pub(crate) now: i64,
+}
+
+struct At(i64);
+
+impl Clock for At {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_second(self.0).unwrap()
+    }
+}
+
+/// What was told of a build, as plain progress would show it.
+#[derive(Default)]
+pub(crate) struct Told {
+    lines: Mutex<(HashMap<StepId, String>, Vec<String>)>,
+}
+
+impl Told {
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.lines.lock().unwrap().1.clone()
+    }
+
+    /// What became of a step.
+    #[track_caller]
+    pub(crate) fn of(&self, step: &str) -> String {
+        let lines = self.lines();
+        let found = lines.iter().filter(|line| line.starts_with(step)).max_by_key(|line| {
+            ["DONE", "CACHED", "ERROR", "CANCELED"].iter().any(|end| line.contains(end))
+        });
+        let found = found.unwrap_or_else(|| panic!("{step} in {lines:#?}"));
+        found[step.len()..].trim().to_owned()
+    }
+}
+
+impl Watch for Told {
+    fn event(&self, event: &BuildEvent<'_>) {
+        let mut told = self.lines.lock().unwrap();
+        let (names, lines) = &mut *told;
+        let mut say = |id: &StepId, text: &str| lines.push(format!("{} {text}", names[id]));
+        match event {
+            BuildEvent::Started(step) => {
+                names.insert(step.id, step.name.clone());
+            }
+            BuildEvent::Status { id, name, done: true, .. } => say(id, name),
+            BuildEvent::Done { id, cached: true } => say(id, "CACHED"),
+            BuildEvent::Done { id, cached: false } => say(id, "DONE"),
+            BuildEvent::Failed { id, text } => say(id, &format!("ERROR: {text}")),
+            BuildEvent::Canceled { id } => say(id, "CANCELED"),
+            BuildEvent::Warning { id, text } => say(id, &format!("WARN: {text}")),
+            BuildEvent::Status { .. } | BuildEvent::Log { .. } => {}
+        }
+    }
+}
+
+/// What a test asks for.
+pub(crate) struct Ask {
+    pub(crate) options: Options,
+    pub(crate) tags: Vec<&'static str>,
+    pub(crate) times: BuildTimes,
+    pub(crate) epoch: Option<i64>,
+    pub(crate) platforms: Vec<&'static str>,
+    pub(crate) interrupted: bool,
+}
+
+impl Default for Ask {
+    fn default() -> Self {
+        Self {
+            options: Options::new(Platform::host()),
+            tags: vec!["app"],
+            times: BuildTimes::Epoch,
+            epoch: None,
+            platforms: Vec::new(),
+            interrupted: false,
+        }
+    }
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let engine = Engine::open(&root.path().join("store"), Registries::default()).unwrap();
+        fs::create_dir(root.path().join("context")).unwrap();
+        Self { root, engine, now: 1_800_000_000 }
+    }
+
+    pub(crate) fn context(&self) -> PathBuf {
+        self.root.path().join("context")
+    }
+
+    /// Writes a file of the context. Its time is long past, so that its digest is remembered.
+    pub(crate) fn file(&self, path: &str, text: &str) {
+        let path = self.context().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        set_time(&path, 1_000_000_000);
+    }
+
+    /// A base image with a directory of its own, made at 1,700,000,000.
+    pub(crate) fn base(&self, name: &str, changes: &[&str]) {
+        let mut writer = tar::Writer::new(Vec::new());
+        for (path, text) in
+            [("etc/passwd", "root:x:0:0::/root:/bin/sh\napp:x:7:8::/:/bin/sh\n"), ("base", name)]
+        {
+            let entry = tar::NewEntry::file(path.as_bytes(), text.len() as u64);
+            writer.append(&entry, &mut text.as_bytes()).unwrap();
+        }
+        let mut tar = Cursor::new(writer.finish().unwrap());
+        let changes: Vec<String> = changes.iter().map(ToString::to_string).collect();
+        let reference: Reference = name.parse().unwrap();
+        let import = Import {
+            source: ImportSource::Stream(&mut tar),
+            reference: Some(&reference),
+            changes: &changes,
+            message: None,
+            platform: None,
+        };
+        Self::with(1_700_000_000, |ctx| self.engine.import(ctx, import)).unwrap();
+    }
+
+    fn with<T>(seconds: i64, use_it: impl FnOnce(&Ctx<'_>) -> T) -> T {
+        let environment = Environment::default();
+        use_it(&Ctx { progress: &Silent, clock: &At(seconds), environment: &environment })
+    }
+
+    pub(crate) fn ask(&self, dockerfile: &str, ask: Ask) -> (Result<Built, BuildError>, Told) {
+        self.file("Dockerfile", dockerfile);
+        let told = Told::default();
+        let interrupted = AtomicBool::new(ask.interrupted);
+        let context = self.context();
+        let names = ask.tags.iter().map(|tag| tag.parse().unwrap()).collect();
+        let request = BuildRequest {
+            context: ContextSource::Directory(&context),
+            dockerfile: DockerfileSource::Context("Dockerfile"),
+            options: ask.options,
+            platforms: ask.platforms.iter().map(|text| text.parse().unwrap()).collect(),
+            pull: false,
+            times: ask.times,
+            source_date_epoch: ask.epoch,
+            secrets: Vec::new(),
+            ssh: Vec::new(),
+            allow_insecure: false,
+            allow_host_network: false,
+            cache_from: Vec::new(),
+            cache_to: Vec::new(),
+            outputs: vec![BuildOutput::Image { names, push: false }],
+            annotations: Vec::new(),
+            interrupted: &interrupted,
+        };
+        let built = Self::with(self.now, |ctx| self.engine.build(ctx, request, &told));
+        (built, told)
+    }
+
+    /// Builds what must succeed; returns the manifest's digest and what was told.
+    #[track_caller]
+    pub(crate) fn build(&self, dockerfile: &str) -> (Digest, Told) {
+        self.build_with(dockerfile, Ask::default())
+    }
+
+    #[track_caller]
+    pub(crate) fn build_with(&self, dockerfile: &str, ask: Ask) -> (Digest, Told) {
+        let (built, told) = self.ask(dockerfile, ask);
+        match built {
+            Ok(built) => (built.image.unwrap().manifest, told),
+            Err(error) => panic!("{error}: {:#?}", told.lines()),
+        }
+    }
+
+    #[track_caller]
+    pub(crate) fn refuse(&self, dockerfile: &str) -> (String, Told) {
+        let (built, told) = self.ask(dockerfile, Ask::default());
+        let error = built.map(|_| ()).unwrap_err();
+        let excerpt = error.excerpt.as_ref().map(ToString::to_string).unwrap_or_default();
+        (format!("{excerpt}{error}"), told)
+    }
+
+    pub(crate) fn config(&self, name: &str) -> ImageConfig {
+        let row = self.row(name);
+        self.engine.store().config(&row.image).unwrap().into_parts().1
+    }
+
+    #[track_caller]
+    pub(crate) fn row(&self, name: &str) -> varve_store::Row {
+        let names = self.engine.store().names().unwrap();
+        let reference: Reference = name.parse().unwrap();
+        names.get(&reference.or_latest()).cloned().unwrap_or_else(|| panic!("no {name}"))
+    }
+
+    /// The files of an image as `path mode uid:gid time text`, those of the base left out.
+    pub(crate) fn files(&self, name: &str) -> Vec<String> {
+        let exporting = self.engine.prepare_export(name, None).unwrap();
+        let mut bytes = Vec::new();
+        self.engine.export(&exporting, &mut bytes).unwrap();
+        let mut reader = tar::Reader::new(&bytes[..]);
+        let mut files = Vec::new();
+        while let Some(mut entry) = reader.next().unwrap() {
+            let it = entry.entry();
+            let path = String::from_utf8(it.path.clone()).unwrap();
+            let facts = format!("{path} {:o} {}:{} {}", it.mode, it.uid, it.gid, it.mtime.seconds);
+            let mut text = String::new();
+            std::io::Read::read_to_string(&mut entry, &mut text).unwrap();
+            files.push(format!("{facts} {text}").trim_end().to_owned());
+        }
+        files
+    }
+}
+
+pub(crate) fn set_time(path: &Path, seconds: u64) {
+    let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+    fs::File::open(path).unwrap().set_modified(time).unwrap();
+}

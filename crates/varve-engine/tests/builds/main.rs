@@ -1,0 +1,5 @@
+//! Builds: Dockerfiles and contexts made into images of a store.
+
+mod bench;
+mod cache;
+mod images;
