@@ -39,7 +39,7 @@ pub mod exec;
 mod executor;
 pub mod export;
 pub mod facts;
-mod fill;
+pub(crate) mod fill;
 pub mod find;
 pub mod list;
 pub mod pause;

@@ -57,6 +57,11 @@ impl Root {
         Ok(Self { directory: self.resolve(path, flags)? })
     }
 
+    /// Opens what lies at a path, through all symbolic links, to be looked at or mounted elsewhere.
+    pub fn open_path(&self, path: &Path) -> io::Result<OwnedFd> {
+        self.resolve(path, OFlags::PATH | OFlags::CLOEXEC)
+    }
+
     /// Makes a directory inside with its parents, as far as they are missing; `mode` is that of
     /// those made. A way that leads through something else is `NotADirectory`.
     pub fn create_directories(&self, path: &Path, mode: u32) -> io::Result<()> {

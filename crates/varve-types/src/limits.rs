@@ -137,3 +137,9 @@ pub const CACHE_MOUNT_PLACES_MAX: u32 = 1_000;
 pub const IGNORE_PATTERNS_MAX: usize = 20_000;
 /// Characters of one pattern of a `.dockerignore` or of `COPY`.
 pub const PATH_PATTERN_CHARS_MAX: usize = 4_096;
+/// Bytes of a secret of a build (docker's own limit).
+pub const SECRET_SIZE_BYTES_MAX: u64 = 500 << 10;
+/// Connections to an agent of SSH keys that one program of a build may have at once.
+pub const AGENT_CONNECTIONS_MAX: usize = 32;
+/// Bytes of one message to or from such an agent (OpenSSH's own limit).
+pub const AGENT_MESSAGE_SIZE_BYTES_MAX: usize = 256 << 10;

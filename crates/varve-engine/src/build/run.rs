@@ -19,6 +19,7 @@
 //!    directory, and goes with the next command that looks ([`Engine::tidy_steps`]).
 //! 3. Secrets are in memory only, and in no layer: their places are taken out of the upper directory.
 
+mod agent;
 mod error;
 mod mounts;
 mod output;
@@ -138,13 +139,13 @@ impl<'a> Programs<'a> {
         place.mount_root(request.root, request.lease)?;
         let prepared = self.prepare(place, request)?;
         let stubs = stubs::Before::look(place, request.step)?;
-        let (ending, stubs) = self.execute(place, request, &prepared, stubs)?;
+        let executed = self.execute(place, request, &prepared, stubs);
+        let finished = prepared.finish(self.settings.now);
+        let (ending, stubs) = executed?;
         match ending {
-            Ending::Code(0) => {}
-            Ending::Canceled => return Err(RunError::Canceled),
+            Ending::Code(0) => finished?,
             ending => return Err(RunError::process(&request.step.arguments, ending)),
         }
-        drop(prepared);
         place.unmount_root()?;
         stubs.remove(place)?;
         self.layer(place, request)

@@ -42,7 +42,7 @@ fn unreadable(container: &Container, source: std::io::Error) -> Error {
 }
 
 /// Copies all that is in a directory, by way of a tar.
-fn fill(from: &Root, to: &Path) -> std::io::Result<()> {
+pub(crate) fn fill(from: &Root, to: &Path) -> std::io::Result<()> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let from = rustix::fs::openat2(from, ".", flags, Mode::empty(), ResolveFlags::BENEATH)?;
     let spool = rustix::fs::open(

@@ -90,3 +90,74 @@ fn a_failing_program_is_told_in_dockers_words() {
     assert_eq!(failed("RUN --security=insecure true"), "security.insecure is not allowed");
     world.check();
 }
+
+#[test]
+fn a_program_runs_as_its_user_in_its_directory() {
+    let Some(world) = World::new() else { return };
+    let text = "FROM scratch\nUSER user\nRUN id; pwd; echo $HOME; touch /tmp/mine; touch /not 2>&1; grep CapEff /proc/self/status; echo ok > /dev/stdout\n";
+    let mut wanted = step(text);
+    wanted.directory = "/made/for/it".to_owned();
+    let outcome = world.run(&wanted);
+    assert_eq!(
+        outcome.output,
+        "uid=1000(user) gid=1000(user) groups=1000(user),2000(others)\n/made/for/it\n/home/user\ntouch: /not: Permission denied\nCapEff:\t0000000000000000\nok\n"
+    );
+    assert_eq!(
+        world.entries(&outcome),
+        [
+            "made Directory 755 (1000, 1000) 0!",
+            "made/for Directory 755 (1000, 1000) 0!",
+            "made/for/it Directory 755 (1000, 1000) 0!",
+            "tmp Directory 1777 0!",
+            "tmp/mine File 644 (1000, 1000) 0!",
+        ]
+    );
+    world.check();
+}
+
+#[test]
+fn directories_that_replace_others_hide_them_and_the_roots_mode_stays() {
+    let Some(world) = World::new() else { return };
+    let outcome = world.run(&shell("rm -r /home; mkdir /home; touch /home/new; stat -c %a /"));
+    assert_eq!(outcome.output, "755\n");
+    assert_eq!(
+        world.entries(&outcome),
+        ["home Directory 755 0!", "home/.wh..wh..opq File 755 -1577836800", "home/new File 644 0!"]
+    );
+    // A directory of which only the time changed is in it, as overlayfs says.
+    let outcome = world.run(&shell("touch /home"));
+    assert_eq!(world.entries(&outcome), ["home Directory 755 0!"]);
+    world.check();
+}
+
+#[test]
+fn a_trusted_program_may_do_everything_when_that_was_allowed() {
+    let Some(mut world) = World::new() else { return };
+    world.allow_insecure = true;
+    let line = "mount -t tmpfs none /tmp && echo mounted; grep Seccomp: /proc/self/status";
+    let outcome = world.run(&step(&format!("FROM scratch\nRUN --security=insecure {line}\n")));
+    assert_eq!(outcome.output, "mounted\nSeccomp:\t0\n");
+    let outcome = world.run(&shell(&format!("{line}; true")));
+    assert_eq!(outcome.output, "Seccomp:\t2\n");
+    world.check();
+}
+
+#[test]
+fn a_program_that_wants_too_much_memory_is_told_so() {
+    let Some(mut world) = World::new() else { return };
+    let machine = varve_runtime::cgroup::Machine::detect().unwrap();
+    if !varve_testkit::guard::found("memory-cgroup", machine.controls().memory) {
+        return;
+    }
+    world.limits.memory_bytes = 16 << 20;
+    world.limits.memory_swap_bytes = 16 << 20;
+    let line = "dd if=/dev/zero of=/dev/shm/x bs=1M count=48";
+    let outcome = world.run(&shell(line));
+    assert_eq!(
+        outcome.failed(),
+        format!(
+            "process \"/bin/sh -c {line}\" did not complete successfully: cannot allocate memory"
+        )
+    );
+    world.check();
+}

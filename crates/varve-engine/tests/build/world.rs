@@ -52,6 +52,7 @@ pub(crate) struct Outcome {
     pub(crate) layer: Result<MadeLayer, String>,
     pub(crate) output: String,
     pub(crate) error: String,
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Outcome {
@@ -70,7 +71,7 @@ impl Outcome {
 }
 
 #[derive(Default)]
-struct Heard(Mutex<(Vec<u8>, Vec<u8>)>);
+struct Heard(Mutex<(Vec<u8>, Vec<u8>, Vec<String>)>);
 
 impl Watch for Heard {
     fn event(&self, event: &BuildEvent<'_>) {
@@ -78,6 +79,7 @@ impl Watch for Heard {
         match event {
             BuildEvent::Log { stream: Stream::Output, bytes, .. } => heard.0.extend(*bytes),
             BuildEvent::Log { stream: Stream::Error, bytes, .. } => heard.1.extend(*bytes),
+            BuildEvent::Warning { text, .. } => heard.2.push((*text).to_owned()),
             _ => {}
         }
     }
@@ -89,6 +91,20 @@ pub(crate) fn layer(engine: &Engine, lease: &Lease, tar: &[u8]) -> BuildLayer {
         .store()
         .write_layer(lease, |out| out.write_all(tar).map_err(varve_store::Error::Source));
     BuildLayer { diff_id: written.unwrap().0.record.summary.diff_id, times: None }
+}
+
+/// A tar of files; a name that ends with a slash is a directory's.
+pub(crate) fn tar(files: &[(&str, &[u8], u32)]) -> Vec<u8> {
+    let mut writer = Writer::new(Vec::new());
+    let mtime = Time { seconds: EPOCH - 1000, nanoseconds: 0 };
+    for (name, content, mode) in files {
+        let entry = match name.strip_suffix('/') {
+            Some(name) => NewEntry::directory(name.as_bytes()),
+            None => NewEntry::file(name.as_bytes(), content.len() as u64),
+        };
+        writer.append_bytes(&NewEntry { mode: *mode, mtime, ..entry }, content).unwrap();
+    }
+    writer.finish().unwrap()
 }
 
 fn root_tar(busybox: &Path) -> Vec<u8> {
@@ -140,6 +156,16 @@ pub(crate) fn shell(line: &str) -> RunStep {
     step(&format!("FROM scratch\nRUN {line}\n"))
 }
 
+/// The engine of a world, by the world's directory.
+pub(crate) fn engine(directory: &Path) -> Engine {
+    let run = Some(directory.join("run"));
+    let options = StoreOptions { run, ..StoreOptions::default() };
+    let root = directory.join("store");
+    let role = env!("CARGO_BIN_EXE_varve-engine-role");
+    let engine = Engine::open_with(&root, options, Registries::default()).unwrap();
+    engine.with_runtime_program(role)
+}
+
 impl World {
     /// `None` when the machine lacks what it takes.
     #[track_caller]
@@ -149,12 +175,7 @@ impl World {
         }
         let busybox = guard::tool("busybox")?;
         let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        let run = Some(directory.path().join("run"));
-        let options = StoreOptions { run, ..StoreOptions::default() };
-        let root = directory.path().join("store");
-        let role = env!("CARGO_BIN_EXE_varve-engine-role");
-        let engine = Engine::open_with(&root, options, Registries::default()).unwrap();
-        let engine = engine.with_runtime_program(role);
+        let engine = engine(directory.path());
         let lease = engine.store().lease().unwrap();
         let base = layer(&engine, &lease, &root_tar(&busybox));
         Some(Self {
@@ -205,12 +226,13 @@ impl World {
             canceled: &AtomicBool::new(false),
         };
         let layer = Programs::new(&self.engine, &heard, settings).run(&request);
-        let (output, error) = heard.0.into_inner().unwrap();
+        let (output, error, warnings) = heard.0.into_inner().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         Outcome {
             layer: layer.map_err(|fault| fault.to_string()),
             output: text(output),
             error: text(error),
+            warnings,
         }
     }
 

@@ -32,9 +32,34 @@ pub(super) enum RunError {
     /// Devices are found by nobody.
     #[error("devices are not supported: {}", Printable(.0))]
     Device(String),
-    /// Not done.
-    #[error("mounts of this type are not supported")]
-    MountKind,
+    /// No secret has this name.
+    #[error("secret {}: not found", Printable(.0))]
+    NoSecret(String),
+    /// A secret is too large.
+    #[error("secret {}: larger than {limit} bytes", Printable(.id))]
+    SecretSize {
+        /// Which.
+        id: String,
+        /// What would be allowed.
+        limit: u64,
+    },
+    /// A secret that is to be a variable cannot be one.
+    #[error("secret {}: a variable can hold no such bytes", Printable(.0))]
+    SecretText(String),
+    /// No agent at all was given.
+    #[error("no SSH key {:?} forwarded from the client", Printable(.0).to_string())]
+    NoAgents(String),
+    /// No agent has this name.
+    #[error("unset ssh forward key {}", Printable(.0))]
+    NoAgent(String),
+    /// A path of another step's files is not there.
+    #[error("failed to mount {}", Printable(path))]
+    Source {
+        /// The path.
+        path: String,
+        /// What the system says.
+        source: io::Error,
+    },
     /// The runtime could not do it, for a reason that is not the program's.
     #[error("cannot start the program")]
     Runtime(#[source] OciError),
@@ -108,17 +133,22 @@ impl RunError {
 
     fn kind(&self) -> Kind {
         match self {
-            Self::Process { .. } => Kind::Invalid,
+            Self::Process { .. } | Self::SecretText(_) => Kind::Invalid,
             Self::Canceled => Kind::Unavailable,
             Self::NotAllowed(_) => Kind::Denied,
-            Self::Device(_) | Self::MountKind => Kind::Unsupported,
+            Self::Device(_) => Kind::Unsupported,
+            Self::NoSecret(_) | Self::NoAgents(_) | Self::NoAgent(_) => Kind::NotFound,
+            Self::SecretSize { .. } => Kind::Exhausted,
+            Self::Source { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                Kind::NotFound
+            }
             Self::Runtime(error) => error.kind(),
             Self::Spec(error) => error.kind(),
             Self::Upper(error) => error.kind(),
             Self::Mount(error) => error.kind(),
             Self::Store(error) => error.kind(),
             Self::Engine(error) => error.kind(),
-            Self::Io { .. } => Kind::Internal,
+            Self::Source { .. } | Self::Io { .. } => Kind::Internal,
         }
     }
 }

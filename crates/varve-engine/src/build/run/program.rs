@@ -1,6 +1,6 @@
 //! What a program needs before it runs, and its run.
 
-use std::{fs::File, os::fd::OwnedFd, path::Path};
+use std::{fs::File, os::fd::OwnedFd, path::Path, thread};
 
 use rustix::{
     fs::{OFlags, fcntl_getfl, fcntl_setfl},
@@ -25,8 +25,9 @@ use varve_types::ContainerId;
 
 use super::{
     Programs,
+    agent::Agent,
     error::{ProcessError, RunError},
-    mounts::{Shown, show},
+    mounts::Shown,
     output::{self, Ending},
     stubs,
     workplace::Workplace,
@@ -42,7 +43,14 @@ pub(super) struct Prepared {
     /// Its network namespace, held until the runtime has entered it and longer.
     _netns: Option<Netns>,
     /// What is mounted for it.
-    _shown: Shown,
+    shown: Shown,
+}
+
+impl Prepared {
+    /// To be called at the end of the program, however that came.
+    pub(super) fn finish(self, now: jiff::Timestamp) -> Result<(), RunError> {
+        self.shown.finish(now)
+    }
 }
 
 impl Programs<'_> {
@@ -58,7 +66,7 @@ impl Programs<'_> {
         let user = users::resolve(&root, &step.user, &[]).map_err(|error| failed(error.into()))?;
         make_directory(&root, &step.directory, &user)
             .map_err(|text| failed(ProcessError::Directory(text)))?;
-        let shown = show(step)?;
+        let shown = self.show(place, request)?;
         let mut environment = environment(step, request.times.epoch.seconds);
         environment.extend_from_slice(&shown.environment);
         let network = self.network(place, request);
@@ -101,7 +109,7 @@ impl Programs<'_> {
             RunError::io("write", place.private("config.json"))(std::io::Error::other(error))
         })?;
         place.write("config.json", &json, 0o600)?;
-        Ok(Prepared { _netns: network.netns, _shown: shown })
+        Ok(Prepared { _netns: network.netns, shown })
     }
 
     /// Runs the program until its end. What it writes is told as it comes.
@@ -109,7 +117,7 @@ impl Programs<'_> {
         &self,
         place: &Workplace<'_>,
         request: &RunRequest<'_>,
-        _prepared: &Prepared,
+        prepared: &Prepared,
         before: stubs::Before,
     ) -> Result<(Ending, stubs::Stubs), RunError> {
         let tell = |stream, bytes: &[u8]| {
@@ -140,7 +148,14 @@ impl Programs<'_> {
             kill();
         }
         let over = || ran.is_err() || self.is_over(request);
-        let code = output::follow(created.pid, [output, error], tell, over, kill);
+        let code = thread::scope(|scope| {
+            for agent in &prepared.shown.agents {
+                scope.spawn(|| agent.serve());
+            }
+            let code = output::follow(created.pid, [output, error], tell, over, kill);
+            prepared.shown.agents.iter().for_each(Agent::stop);
+            code
+        });
         let ending = code.map(|code| ending(code, &runtime, place.id()));
         let _ = runtime.delete(&id, Delete::Force);
         let ending = ending.map_err(RunError::io("wait for", Path::new("the program")))?;

@@ -97,6 +97,24 @@ impl<'a> Workplace<'a> {
         Ok(())
     }
 
+    /// Mounts files of other steps. With `writable` what is written to them goes with the program.
+    pub(super) fn mount_files(
+        &mut self,
+        layers: &[BuildLayer],
+        writable: bool,
+        lease: &Lease,
+    ) -> Result<PathBuf, RunError> {
+        let upper = if writable {
+            let ids: Vec<DiffId> = layers.iter().map(|layer| layer.diff_id).collect();
+            let owner = self.engine.store().root_owner(lease, &ids)?;
+            let number = self.mounted.len();
+            Some(self.make_upper(&format!("upper-{number}"), &format!("work-{number}"), owner)?)
+        } else {
+            None
+        };
+        self.mount(layers, upper)
+    }
+
     fn make_upper(&self, upper: &str, work: &str, owner: RootOwner) -> Result<Upper, RunError> {
         let [directory, work] = [upper, work].map(|name| self.directory.path().join(name));
         for path in [&directory, &work] {
