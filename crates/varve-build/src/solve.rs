@@ -28,6 +28,7 @@ mod owner;
 mod schedule;
 mod shown;
 mod solver;
+mod tar_files;
 mod watch;
 mod world;
 mod write_tree;
@@ -43,6 +44,7 @@ pub use layer_files::LayerFiles;
 pub use one_file::OneFile;
 pub use shown::StepIds;
 pub use solver::{Solve, Solved, SolvedLayer};
+pub use tar_files::TarFiles;
 pub use watch::{BuildEvent, NoWatch, Step, StepId, Stream, Watch};
 pub use world::{
     BoundFiles, BuildLayer, Fault, LayerTimes, MadeLayer, RunRequest, Timestamps, World,

@@ -73,7 +73,9 @@ impl Builder<'_> {
             });
             actions.push(CopyAction { from: Some(id), source: CopySource::All, unpack: false });
         }
-        let base = current.root.filter(|_| !copy.link);
+        // Names of owners are looked up in the base, without which they would mean nobody.
+        let link = copy.link && !has_names(&copy.owner);
+        let base = current.root.filter(|_| !link);
         let op = Op::Copy(CopyStep {
             base,
             actions,
@@ -85,7 +87,7 @@ impl Builder<'_> {
         let lines = Some(from.lines);
         let layer = self.add(Vertex { name: work.name.clone(), lines, op, ignore_cache });
         current.root = Some(match current.root {
-            Some(_) if copy.link => {
+            Some(_) if link => {
                 // Shown as one step with the copy.
                 let op = Op::Merge { base: current.root, layer };
                 self.add(Vertex { name: work.name, lines, op, ignore_cache })
@@ -225,6 +227,12 @@ fn destination(directory: &str, path: &str) -> Destination {
         || path.ends_with("/.")
         || path.ends_with("/..");
     Destination { path: join(directory, path), directory: directory_meant }
+}
+
+/// Whether `--chown` says a name.
+fn has_names(owner: &str) -> bool {
+    let is_number = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    !owner.splitn(2, ':').all(is_number)
 }
 
 /// `--chmod`: four octal digits at most, or changes as chmod(1) has them.

@@ -163,10 +163,14 @@ pub(crate) struct Case<'a> {
     pub(crate) text: &'a str,
     /// The base; `None` is `FROM scratch`.
     pub(crate) base: Option<Tree>,
+    /// The base's tar, instead.
+    pub(crate) base_tar: Option<&'a [u8]>,
     /// What `--from=other` names.
     pub(crate) other: Tree,
     /// The context.
     pub(crate) context: Option<&'a Path>,
+    /// The context, instead.
+    pub(crate) files: Option<Arc<dyn Files>>,
     /// `.dockerignore`.
     pub(crate) ignore: &'a str,
     /// How times are written.
@@ -184,7 +188,16 @@ pub(crate) struct Made {
 impl<'a> Case<'a> {
     pub(crate) fn new(text: &'a str) -> Self {
         let how = Timestamps::Epoch;
-        Self { text, base: None, other: Tree(""), context: None, ignore: "", how }
+        Self {
+            text,
+            base: None,
+            base_tar: None,
+            other: Tree(""),
+            context: None,
+            files: None,
+            ignore: "",
+            how,
+        }
     }
 
     pub(crate) fn base(self, base: &'static str) -> Self {
@@ -225,11 +238,13 @@ impl<'a> Case<'a> {
 
     /// The base as layers.
     fn base_files(&self) -> Option<LayerFiles> {
-        self.base.map(|base| LayerFiles::new(vec![base.layer()]).unwrap())
+        let tar = self.base_tar.map(<[u8]>::to_vec).or_else(|| Some(self.base?.tar()))?;
+        Some(LayerFiles::new(vec![layer(&tar)]).unwrap())
     }
 
     fn source(&self, op: &Op) -> Arc<dyn Files> {
         match op {
+            Op::Local(_) if self.files.is_some() => self.files.clone().unwrap(),
             Op::Local(step) => {
                 let shown = self.context.expect("the case has no context");
                 let ignore = Ignore::parse(self.ignore.as_bytes()).unwrap();

@@ -136,6 +136,8 @@ impl Search<'_> {
                     queue.push(Way { directory, rest, links: links + 1 });
                 }
             }
+            // Nothing is in a file.
+            _ if !rest.is_empty() => return,
             _ => {}
         }
         if found.kind != FoundKind::Socket && !self.is_ignored(&path) {
