@@ -5,7 +5,9 @@
 //!
 //! - Each action gets a program of its own; the kernel runs them all and the strictest answer
 //!   counts. The program of the default lets pass all that another one judges.
-//! - In front of its comparisons stands our own beginning, which sends each architecture to its
+//! - It compares a number with one call after the other. So it is given the calls whose arguments
+//!   matter, each alone; the number itself is looked up by halving.
+//! - In front of that stands our own beginning, which sends each architecture to its
 //!   list. Calls of an architecture that has none and of x32 are answered with ENOSYS, under
 //!   every profile: a list of what is refused must not be got round in another architecture's
 //!   way. Calls newer than every one that a list of what is allowed names are answered so too,
@@ -36,7 +38,6 @@ const X32_BIT: u32 = 0x4000_0000;
 const LOAD: u16 = 0x20;
 const JUMP: u16 = 0x05;
 const JUMP_EQUAL: u16 = 0x15;
-const JUMP_GREATER: u16 = 0x25;
 const JUMP_AT_LEAST: u16 = 0x35;
 const RETURN: u16 = 0x06;
 const NUMBER_OFFSET: u32 = 0;
@@ -220,25 +221,94 @@ fn part(
     for number in unconditional {
         chains.insert(number, Vec::new());
     }
+    let mut runs = Runs::default();
     let newest = chains.keys().next_back().copied();
-    // The target only decides the beginning, which is cut off.
-    let filter = SeccompFilter::new(chains, otherwise.clone(), matched.clone(), TargetArch::x86_64)
-        .map_err(CompileError::Rule)?;
-    let compiled: BpfProgram = filter.try_into().map_err(CompileError::Rule)?;
-    let not_there = u32::from(SeccompAction::Errno(ENOSYS));
-    let mut part = vec![statement(LOAD, NUMBER_OFFSET)];
-    if architecture == Architecture::X86_64 {
-        part.push(jump(JUMP_AT_LEAST, X32_BIT, 0, 1));
-        part.push(statement(RETURN, not_there));
+    for (number, rules) in chains {
+        let Ok(number) = u32::try_from(number) else { continue };
+        runs.begin(number, judge(number, rules, otherwise, matched)?);
+        runs.begin(number.saturating_add(1), answer(otherwise));
     }
+    let not_there = answer(&SeccompAction::Errno(ENOSYS));
     if let Some(newest) = newest.and_then(|newest| u32::try_from(newest).ok())
         && *otherwise != SeccompAction::Allow
     {
-        part.push(jump(JUMP_GREATER, newest, 0, 1));
-        part.push(statement(RETURN, not_there));
+        runs.begin(newest.saturating_add(1), not_there.clone());
     }
-    part.extend(compiled.into_iter().skip(PROLOGUE));
+    if architecture == Architecture::X86_64 {
+        runs.begin(X32_BIT, not_there);
+    }
+    let mut part = vec![statement(LOAD, NUMBER_OFFSET)];
+    part.extend(search(runs.all(answer(otherwise)).as_slice()));
     Ok(part)
+}
+
+/// What is to be done with one call that the rules name: conditions, when there are any, which end
+/// with an answer in either case.
+fn judge(
+    number: u32,
+    rules: Vec<SeccompRule>,
+    otherwise: &SeccompAction,
+    matched: &SeccompAction,
+) -> Result<Program, CompileError> {
+    if rules.is_empty() {
+        return Ok(answer(matched));
+    }
+    let rules = BTreeMap::from([(i64::from(number), rules)]);
+    // The target only decides the beginning, which is cut off.
+    let filter = SeccompFilter::new(rules, otherwise.clone(), matched.clone(), TargetArch::x86_64)
+        .map_err(CompileError::Rule)?;
+    let compiled: BpfProgram = filter.try_into().map_err(CompileError::Rule)?;
+    Ok(compiled.into_iter().skip(PROLOGUE).collect())
+}
+
+fn answer(action: &SeccompAction) -> Program {
+    vec![statement(RETURN, action.clone().into())]
+}
+
+/// Numbers of calls cut into runs, all of each having one judgement: where it begins, and what
+/// judges it.
+#[derive(Default)]
+struct Runs(BTreeMap<u32, Program>);
+
+impl Runs {
+    /// From this number on, this is the judgement; of two that begin at one number the later one
+    /// counts.
+    fn begin(&mut self, number: u32, judgement: Program) {
+        self.0.insert(number, judgement);
+    }
+
+    /// All of them, in order; `first` for what lies before them. Neighbours differ.
+    fn all(self, first: Program) -> Vec<(u32, Program)> {
+        let mut all = vec![(0, first)];
+        for (number, judgement) in self.0 {
+            match all.last_mut() {
+                Some((_, last)) if *last == judgement => {}
+                Some((begins, last)) if *begins == number => *last = judgement,
+                _ => all.push((number, judgement)),
+            }
+        }
+        all
+    }
+}
+
+/// Finds the run of a number by halving. The kernel tries a new filter with every number there is
+/// and translates it, so a long list would cost more than all else at the start of a container.
+fn search(runs: &[(u32, Program)]) -> Program {
+    let [_, .., _] = runs else {
+        return runs.first().map(|(_, judgement)| judgement.clone()).unwrap_or_default();
+    };
+    let (lower, upper) = runs.split_at(runs.len() / 2);
+    let (begins, below) = (upper[0].0, search(lower));
+    let mut program = match u8::try_from(below.len()) {
+        Ok(length) => vec![jump(JUMP_AT_LEAST, begins, length, 0)],
+        // A short jump reaches no further.
+        Err(_) => {
+            vec![jump(JUMP_AT_LEAST, begins, 0, 1), statement(JUMP, below.len() as u32)]
+        }
+    };
+    program.extend(below);
+    program.extend(search(upper));
+    program
 }
 
 /// The conditions of a rule: any of the alternatives, each of which must hold whole. Conditions
@@ -300,4 +370,47 @@ fn statement(code: u16, k: u32) -> sock_filter {
 
 fn jump(code: u16, k: u32, jt: u8, jf: u8) -> sock_filter {
     sock_filter { code, jt, jf, k }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a program that only looks at the number answers.
+    fn run(program: &[sock_filter], number: u32) -> u32 {
+        let mut at = 0;
+        loop {
+            let one = &program[at];
+            at += 1;
+            match one.code {
+                JUMP => at += one.k as usize,
+                JUMP_AT_LEAST => at += usize::from(if number >= one.k { one.jt } else { one.jf }),
+                RETURN => return one.k,
+                other => panic!("an instruction {other:#x}"),
+            }
+        }
+    }
+
+    #[test]
+    fn every_number_is_judged_as_a_list_would_judge_it() {
+        // Single numbers, neighbours, gaps; so many that short jumps do not reach.
+        let listed: Vec<u32> = (0..2_000).filter(|n| n % 3 == 0 || n % 7 == 1 || *n == 5).collect();
+        let mut runs = Runs::default();
+        for number in &listed {
+            runs.begin(*number, answer(&SeccompAction::Allow));
+            runs.begin(number + 1, answer(&SeccompAction::Trap));
+        }
+        runs.begin(3_000, answer(&SeccompAction::Errno(ENOSYS)));
+        let runs = runs.all(answer(&SeccompAction::Trap));
+        let program = search(&runs);
+        assert!(program.len() > 3 * 255, "{}", program.len());
+        for number in (0..4_000).chain([u32::MAX]) {
+            let expected = match number {
+                3_000.. => SeccompAction::Errno(ENOSYS),
+                _ if listed.contains(&number) => SeccompAction::Allow,
+                _ => SeccompAction::Trap,
+            };
+            assert_eq!(run(&program, number), u32::from(expected), "{number}");
+        }
+    }
 }
