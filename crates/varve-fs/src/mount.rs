@@ -75,6 +75,10 @@ pub struct Upper {
     pub directory: PathBuf,
     /// An empty directory beside it, for overlayfs to work in.
     pub work: PathBuf,
+    /// Whether the changes need not outlive the machine: then nothing waits for the disk, neither
+    /// what is written in the mount nor its end, which otherwise writes out all of the file system
+    /// that the changes lie on.
+    pub is_fleeting: bool,
 }
 
 /// What happens to a mount that is in use.
@@ -91,7 +95,10 @@ impl Mount {
     pub fn open(&self) -> Result<OwnedFd, MountError> {
         match self {
             Mount::Erofs(erofs) => erofs.open(),
-            Mount::Overlay(overlay) => overlay.open(),
+            Mount::Overlay(overlay) => {
+                overlay.clear_note()?;
+                overlay.open()
+            }
         }
     }
 
@@ -290,11 +297,27 @@ impl Overlay {
     }
 
     fn flags(&self) -> impl Iterator<Item = &'static str> {
-        match self.marks {
+        let marks = match self.marks {
             Marks::User | Marks::UserAttributes => Some("userxattr"),
             Marks::Trusted | Marks::None => None,
-        }
-        .into_iter()
+        };
+        let is_fleeting = self.upper.as_ref().is_some_and(|upper| upper.is_fleeting);
+        marks.into_iter().chain(is_fleeting.then_some("volatile"))
+    }
+
+    /// A mount for which nothing was to be written out leaves a note that says so, and the kernel
+    /// makes no other from the same directories while it is there. That is meant for changes that
+    /// are to be kept.
+    fn clear_note(&self) -> Result<(), MountError> {
+        let Some(upper) = self.upper.as_ref().filter(|upper| upper.is_fleeting) else {
+            return Ok(());
+        };
+        let note = upper.work.join("work/incompat");
+        durable::discard_tree(&note).map_err(|source| MountError::Path {
+            action: "remove",
+            path: note.clone(),
+            source,
+        })
     }
 }
 

@@ -54,9 +54,9 @@ fn reason(error: &io::Error) -> String {
     }
 }
 
-/// Looks at the machine. `cgroups` is what was found usable of them; `privileged` lists the
+/// Looks at the machine. `groups` is what was found of control groups; `privileged` lists the
 /// host's devices too, which takes a walk through `/dev`.
-pub fn machine(cgroups: Cgroups, privileged: bool) -> Machine {
+pub fn machine(groups: cgroup::Machine, privileged: bool) -> Machine {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let rootless = !maps(&read("/proc/self/uid_map"), 0, u64::from(u32::MAX));
     let cpus_list = read("/sys/devices/system/cpu/online").trim().to_owned();
@@ -64,8 +64,12 @@ pub fn machine(cgroups: Cgroups, privileged: bool) -> Machine {
     Machine {
         architecture: varve_types::Platform::host().architecture,
         kernel: kernel(),
-        cgroups,
-        controls: cgroup::Machine::detect().unwrap_or_default().controls(),
+        cgroups: match () {
+            () if groups.hierarchies.is_empty() => Cgroups::None,
+            () if groups.is_unified() => Cgroups::V2,
+            () => Cgroups::V1,
+        },
+        controls: groups.controls(),
         rootless,
         has_tty_group: maps(&read("/proc/self/gid_map"), 5, 1),
         seccomp: status.lines().any(|line| line.starts_with("Seccomp:")),
@@ -80,6 +84,11 @@ pub fn machine(cgroups: Cgroups, privileged: bool) -> Machine {
         nodes_list: read("/sys/devices/system/node/online").trim().to_owned(),
         devices: if privileged { host_devices() } else { Vec::new() },
     }
+}
+
+/// The capabilities that this process may have (its bounding set).
+pub fn bounding_capabilities() -> Vec<Capability> {
+    capabilities(&read("/proc/self/status"), "CapBnd:")
 }
 
 /// The devices that a mapping stands for: one, or all in a directory.
@@ -211,7 +220,7 @@ mod tests {
 
     #[test]
     fn the_machine_under_the_tests_is_known() {
-        let machine = machine(Cgroups::None, true);
+        let machine = machine(cgroup::Machine::default(), true);
         assert!(machine.kernel >= (3, 10), "{:?}", machine.kernel);
         assert!(machine.limits["nofile"].hard >= machine.limits["nofile"].soft);
         assert!(machine.cpus >= 1 && !machine.cpus_list.is_empty());

@@ -4,7 +4,7 @@ use std::{
     io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _},
     path::Path,
     process::ExitCode,
-    sync::{Mutex, MutexGuard},
+    sync::{Mutex, MutexGuard, OnceLock},
 };
 
 use jiff::tz::TimeZone;
@@ -33,6 +33,7 @@ pub(crate) struct Ui {
     environment: Environment,
     clock: SystemClock,
     globals: crate::commands::Globals,
+    engine: OnceLock<Engine>,
 }
 
 impl Ui {
@@ -42,6 +43,7 @@ impl Ui {
             environment,
             clock: SystemClock,
             globals,
+            engine: OnceLock::new(),
         }
     }
 
@@ -70,15 +72,19 @@ impl Ui {
         self.ctx(&varve_types::Silent)
     }
 
-    /// Opens the store.
-    pub(crate) fn engine(&self) -> Result<Engine, CommandError> {
+    /// The engine on the store, which is opened when it is first asked for.
+    pub(crate) fn engine(&self) -> Result<&Engine, CommandError> {
+        if let Some(engine) = self.engine.get() {
+            return Ok(engine);
+        }
         let root = process::store_root(&self.environment, flags::given(self.globals.root.as_ref()));
         let options = StoreOptions {
             run: Some(process::run_root(&self.environment)),
             backend: self.backend()?,
             cache_mounts_size_bytes_max: self.cache_mounts_size_bytes_max()?,
         };
-        Ok(Engine::open_with(&root, options, self.registries()?)?)
+        let engine = Engine::open_with(&root, options, self.registries()?)?;
+        Ok(self.engine.get_or_init(|| engine))
     }
 
     /// How layers are to be shown; `None`: as is best.

@@ -51,7 +51,11 @@ impl Engine {
     pub(crate) fn mount_container(&self, container: &Container) -> Result<PathBuf> {
         let directory = self.store.container_path(&container.id);
         let layers: Vec<_> = container.layers.iter().chain(&container.base).copied().collect();
-        let upper = Upper { directory: directory.join("upper"), work: directory.join("work") };
+        let upper = Upper {
+            directory: directory.join("upper"),
+            work: directory.join("work"),
+            is_fleeting: container.host_config.auto_remove,
+        };
         let holder = Self::holder(&container.id);
         let request = Snapshot { holder: &holder, layers: &layers, upper: Some(upper) };
         Ok(self.store.mount(&request)?.path)
@@ -207,14 +211,9 @@ fn make_spec(
     spec::spec(&request).map_err(|error| refused_text(&error))
 }
 
-/// What is usable of this machine's control groups.
-pub(crate) fn cgroups() -> spec::Cgroups {
-    match cgroup::Machine::detect() {
-        Ok(machine) if machine.hierarchies.is_empty() => spec::Cgroups::None,
-        Ok(machine) if machine.is_unified() => spec::Cgroups::V2,
-        Ok(_) => spec::Cgroups::V1,
-        Err(_) => spec::Cgroups::None,
-    }
+/// This machine's control groups. Where the table of mounts cannot be read, there are none.
+pub(crate) fn cgroups() -> cgroup::Machine {
+    cgroup::Machine::detect().unwrap_or_default()
 }
 
 /// An error of the engine on the way to a running container, in Docker's words.

@@ -15,7 +15,7 @@ use varve_types::{
     container::{Container, ContainerId, Status},
 };
 
-use super::{ContainerError, bundle, volumes};
+use super::{ContainerError, volumes};
 use crate::{Engine, Result};
 
 /// The exit code of a process that could not be run, as Docker has it.
@@ -96,7 +96,7 @@ impl Engine {
         let groups = container.host_config.group_add.as_deref().unwrap_or_default();
         let user = users::resolve(&root, user, groups).map_err(|error| refused(&error))?;
         let first = self.first_process(container).map_err(|error| refused(&error))?;
-        let all = request.privileged.then(|| probe::machine(bundle::cgroups(), true).capabilities);
+        let all = request.privileged.then(probe::bounding_capabilities);
         Ok(exec_process(&ExecRequest {
             container,
             first: &first,

@@ -12,20 +12,21 @@ impl Engine {
     /// The container that is called so: by its whole ID, its name, or a prefix of its ID that no
     /// other has; in this order, as in Docker.
     pub fn container(&self, text: &str) -> Result<Container> {
+        if text.len() == ID_DIGITS
+            && let Ok(id) = text.parse::<ContainerId>()
+            && let Some(container) = self.store().container(&id)?
+        {
+            return Ok(container);
+        }
         let id = self.container_id(text)?;
         // It may have been removed since.
         let found = self.store().container(&id)?;
         found.ok_or_else(|| ContainerError::NoSuch(text.to_owned()).into())
     }
 
+    /// The container that has this name or this beginning of an ID.
     fn container_id(&self, text: &str) -> Result<ContainerId> {
         let missing = || ContainerError::NoSuch(text.to_owned()).into();
-        if text.len() == ID_DIGITS
-            && let Ok(id) = text.parse::<ContainerId>()
-            && self.store().container(&id)?.is_some()
-        {
-            return Ok(id);
-        }
         if let Ok(name) = text.parse::<ContainerName>()
             && let Some(id) = self.store().container_named(&name)?
         {

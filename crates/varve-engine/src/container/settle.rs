@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn what_the_daemon_fixes_is_fixed() {
         let settled = |change: fn(&mut HostConfig), cgroups| {
-            let mut machine = probe::machine(cgroups, false);
+            let mut machine = probe::machine(bundle::cgroups(), false);
             machine.cgroups = cgroups;
             let mut host = HostConfig { ipc_mode: String::new(), ..HostConfig::default() };
             change(&mut host);

@@ -307,7 +307,7 @@ fn overlay(
     let upper = if is_writable {
         make(&upper)?;
         make(&work)?;
-        Some(Upper { directory: upper, work })
+        Some(Upper { directory: upper, work, is_fleeting: false })
     } else {
         None
     };

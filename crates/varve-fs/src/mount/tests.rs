@@ -62,8 +62,11 @@ impl Drop for Place {
 fn overlay(place: &Place, lowers: &[&str], is_writable: bool) -> Overlay {
     Overlay {
         lowers: lowers.iter().map(|name| place.path(name)).collect(),
-        upper: is_writable
-            .then(|| Upper { directory: place.path("upper"), work: place.path("work") }),
+        upper: is_writable.then(|| Upper {
+            directory: place.path("upper"),
+            work: place.path("work"),
+            is_fleeting: false,
+        }),
         marks: Marks::Trusted,
         context: None,
     }
@@ -127,6 +130,26 @@ fn overlay_is_mounted_found_and_unmounted_by_the_new_calls_and_the_old() {
             assert!(unmount(&place.path("top"), InUse::Refused).is_err());
         }
     }
+}
+
+#[test]
+fn what_need_not_be_kept_is_mounted_again_as_it_was_left() {
+    if !may_mount() {
+        return;
+    }
+    let place = Place::new(&["low", "upper", "work", "top"]);
+    let mut overlay = overlay(&place, &["low"], true);
+    overlay.upper.as_mut().unwrap().is_fleeting = true;
+    for round in ["one", "two"] {
+        Mount::Overlay(overlay.clone()).mount(&place.path("top")).unwrap();
+        let table = Table::read().unwrap();
+        let row = table.at(&place.path("top")).next().unwrap();
+        assert!(row.fs_options.to_str().unwrap().contains("volatile"), "{row:?}");
+        place.write(&format!("top/{round}"), round);
+        unmount(&place.path("top"), InUse::Refused).unwrap();
+    }
+    assert_eq!(fs::read_to_string(place.path("upper/one")).unwrap(), "one");
+    assert_eq!(fs::read_to_string(place.path("upper/two")).unwrap(), "two");
 }
 
 #[test]

@@ -75,7 +75,7 @@ impl Stores {
         };
         let (tmpfs, overlay) = (path("tmpfs"), path("overlay"));
         rustix::mount::mount("tmpfs", &tmpfs, "tmpfs", MountFlags::empty(), None).unwrap();
-        let upper = Upper { directory: path("upper"), work: path("work") };
+        let upper = Upper { directory: path("upper"), work: path("work"), is_fleeting: false };
         let lowers = vec![path("lower")];
         let below = Overlay { lowers, upper: Some(upper), marks: Marks::Trusted, context: None };
         Mount::Overlay(below).mount(&overlay).unwrap();
@@ -279,7 +279,7 @@ impl Bench<'_> {
             let (directory, work) = (path.join("files"), path.join("work"));
             fs::create_dir_all(&directory).unwrap();
             fs::create_dir_all(&work).unwrap();
-            Upper { directory, work }
+            Upper { directory, work, is_fleeting: false }
         });
         let mut paths: Vec<PathBuf> = lowers.iter().map(|laid| laid.lower.clone()).collect();
         if paths.len() == 1 && !is_writable {

@@ -52,7 +52,7 @@ fn runc_takes_the_spec_and_the_container_is_as_docker_makes_it() {
         hosts: Some(bundle.join("hosts")),
         ..Paths::default()
     };
-    let machine = probe::machine(Cgroups::None, false);
+    let machine = probe::machine(cgroup::Machine::default(), false);
     let request = Request {
         container: &container,
         machine: &machine,

@@ -148,7 +148,8 @@ fn upper(place: &Place, name: &str) -> Upper {
         fs::create_dir_all(&path).unwrap();
         path
     };
-    Upper { directory: make(&format!("{name}/upper")), work: make(&format!("{name}/work")) }
+    let (directory, work) = (make(&format!("{name}/upper")), make(&format!("{name}/work")));
+    Upper { directory, work, is_fleeting: false }
 }
 
 #[test]
