@@ -42,7 +42,11 @@ use varve_fs::{
     backend::{Backend, LayerFiles, forget_cached},
     durable,
     lock::FileLock,
-    mount::{InUse, Mount, MountError, Overlay, Upper, table::Table, unmount},
+    mount::{
+        InUse, Mount, MountError, Overlay, Upper,
+        table::{Table, is_mounted},
+        unmount,
+    },
     overlay::{Marks, selinux_context},
 };
 use varve_types::{ChainId, DiffId, Digest, ImageId, Kind};
@@ -156,7 +160,13 @@ impl Store {
     ) -> Result<Mounted> {
         let (run, entry) = self.enter(holder)?;
         let place = run.path(holder.place());
-        if Table::read()?.at(&place).next().is_none() {
+        let mut in_memory_twice = Vec::new();
+        for layer in layers.layers {
+            if is_mounted(&layer_place(&run, layer))? {
+                in_memory_twice.push(self.layer_path(layer).join("layer.tar"));
+            }
+        }
+        if !is_mounted(&place)? {
             let mounted = self.mount_at((&run, &place), &entry, layers, upper);
             if let Err(error) = mounted {
                 // The first error is the one to tell.
@@ -164,9 +174,8 @@ impl Store {
                 return Err(error);
             }
         }
-        for layer in layers.layers {
-            forget_tar(&self.layer_path(layer).join("layer.tar"));
-        }
+        // Of a layer that nobody saw until now, what will be read comes from there.
+        in_memory_twice.iter().for_each(|tar| forget_tar(tar));
         let is_private = run.is_private;
         Ok(Mounted { path: place, is_private, _holding: holding(holder, entry) })
     }
@@ -221,8 +230,7 @@ impl Store {
     pub fn mounted(&self, holder: &Holder) -> Result<Option<PathBuf>> {
         let Some(run) = self.run_if_there()? else { return Ok(None) };
         let place = run.path(holder.place());
-        let is_mounted = Table::read()?.at(&place).next().is_some();
-        Ok(is_mounted.then_some(place))
+        Ok(is_mounted(&place)?.then_some(place))
     }
 
     /// Takes away what is mounted for a holder, and then its layers, unless others use them. Where
@@ -233,6 +241,9 @@ impl Store {
             return Ok(());
         }
         let run = self.run()?;
+        if users::is_nobody(&run, holder)? {
+            return Ok(());
+        }
         let entry = match holder {
             // Its file is locked for as long as it has what it has, maybe by whoever called us.
             Holder::Process(_) => Entry::of_process(&run, holder)?,
@@ -357,7 +368,7 @@ impl Store {
                 Some(times) => {
                     (self.times_files(layer, times), run.path("times").join(times.hex()))
                 }
-                None => (self.layer_files(layer), run.path("layers").join(layer.0.hex())),
+                None => (self.layer_files(layer), layer_place(run, layer)),
             };
             Part { layer: Some(*layer), times, index, tar: Some(tar), tree, place }
         });
@@ -381,10 +392,9 @@ impl Store {
     ) -> Result<Vec<PathBuf>> {
         let mut ready: HashSet<&Path> = HashSet::new();
         for _ in 0..TRIES_MAX {
-            let table = Table::read()?;
             for part in parts {
                 if let Some(layer) = &part.layer
-                    && table.at(&part.place).next().is_none()
+                    && !is_mounted(&part.place)?
                     && ready.insert(&part.place)
                 {
                     match &part.times {
@@ -421,10 +431,9 @@ fn attach_under_lock(
     backend: &dyn Backend,
     _mounting: &Mounting,
 ) -> Result<Option<Vec<PathBuf>>> {
-    let table = Table::read()?;
     let mut lowers = Vec::with_capacity(parts.len());
     for part in parts {
-        if table.at(&part.place).next().is_some() {
+        if is_mounted(&part.place)? {
             lowers.push(part.place.clone());
             continue;
         }
@@ -439,6 +448,11 @@ fn attach_under_lock(
     Ok(Some(lowers))
 }
 
+/// Where a layer is mounted.
+fn layer_place(run: &Run, layer: &DiffId) -> PathBuf {
+    run.path("layers").join(layer.0.hex())
+}
+
 /// What keeps a process's holder alive.
 fn holding(holder: &Holder, entry: Entry) -> Option<FileLock> {
     if matches!(holder, Holder::Process(_)) { entry.into_lock() } else { None }
@@ -446,6 +460,13 @@ fn holding(holder: &Holder, entry: Entry) -> Option<FileLock> {
 
 /// Unmounts all that is mounted at a place and in it.
 fn unmount_all(place: &Path, in_use: InUse) -> Result<()> {
+    if in_use == InUse::Detached {
+        // What is in it goes with it.
+        while is_mounted(place)? {
+            unmount(place, in_use)?;
+        }
+        return Ok(());
+    }
     let table = Table::read()?;
     for row in table.beneath(place) {
         unmount(&row.place, in_use).map_err(|error| busy(error, &row.place))?;

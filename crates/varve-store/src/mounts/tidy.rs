@@ -7,7 +7,11 @@ use std::{
 
 use varve_fs::{
     durable,
-    mount::{InUse, MountError, table::Table, unmount},
+    mount::{
+        InUse, MountError,
+        table::{Table, is_mounted},
+        unmount,
+    },
 };
 use varve_types::{ChainId, DiffId, Digest, ImageId, Kind};
 
@@ -25,14 +29,13 @@ const OVERLAYS: [&str; 3] = ["containers", "images", "processes"];
 /// time: were its place freed, the next user would mount it again and share nothing.
 pub(crate) fn tidy(run: &Run, mounting: &Mounting, boot: Option<&str>) -> Result<()> {
     run::forget_dead_namespaces(run, boot)?;
-    let table = Table::read()?;
-    users::forget_dead(run, mounting, |place| table.at(place).next().is_some())?;
+    users::forget_dead(run, mounting, is_mounted)?;
     let places: Vec<PathBuf> =
         users::holders(run)?.iter().map(|holder| run.path(holder.place())).collect();
     for kind in OVERLAYS {
         for place in run::existing(&run.path(kind))? {
             if !places.iter().any(|held| held.starts_with(&place)) {
-                take_away(&table, &place)?;
+                take_away(&place)?;
             }
         }
     }
@@ -45,7 +48,7 @@ pub(crate) fn tidy(run: &Run, mounting: &Mounting, boot: Option<&str>) -> Result
         for place in run::existing(&run.path(kind))? {
             let digest = place.file_name().and_then(|name| Digest::from_hex(name.to_str()?).ok());
             if !digest.is_some_and(|digest| used.contains(&as_used(digest))) {
-                take_away(&table, &place)?;
+                take_away(&place)?;
             }
         }
     }
@@ -86,14 +89,17 @@ pub(crate) fn remove_place(run: &Run, holder: &Holder) -> Result<()> {
 }
 
 /// Unmounts what is at a place and in it, and removes the directory.
-fn take_away(table: &Table, place: &Path) -> Result<()> {
-    for row in table.beneath(place) {
-        match unmount(&row.place, InUse::Refused) {
-            Err(error) if stays(&error) => return Ok(()),
-            done => done?,
+fn take_away(place: &Path) -> Result<()> {
+    let rootfs = place.join("rootfs");
+    if is_mounted(&rootfs)? || is_mounted(place)? {
+        for row in Table::read()?.beneath(place) {
+            match unmount(&row.place, InUse::Refused) {
+                Err(error) if stays(&error) => return Ok(()),
+                done => done?,
+            }
         }
     }
-    remove_directory(&place.join("rootfs"))?;
+    remove_directory(&rootfs)?;
     remove_directory(place)
 }
 

@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use varve_fs::{durable, lock::FileLock};
+use varve_fs::{durable, lock::FileLock, mount::MountError};
 use varve_types::{ChainId, DiffId, Digest, ImageId, Printable};
 
 use super::run::{self, Mounting, Run};
@@ -132,6 +132,18 @@ impl Entry {
     }
 }
 
+/// Whether nothing is there of a holder: neither its file nor the place of its overlay, of which
+/// the file is the first to come and the last to go.
+pub(crate) fn is_nobody(run: &Run, holder: &Holder) -> Result<bool> {
+    let paths = [Path::new("users").join(holder.file_name()?), holder.place()];
+    for path in paths.map(|path| run.path(path)) {
+        if path.try_exists().map_err(cannot("read", &path))? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// What one holder uses; nothing, if there is no such holder.
 pub(crate) fn used_by(run: &Run, holder: &Holder) -> Result<HashSet<Used>> {
     let path = run.path("users").join(holder.file_name()?);
@@ -167,12 +179,12 @@ pub(crate) fn holders(run: &Run) -> Result<Vec<Holder>> {
 pub(crate) fn forget_dead(
     run: &Run,
     _mounting: &Mounting,
-    is_mounted: impl Fn(&Path) -> bool,
+    is_mounted: impl Fn(&Path) -> Result<bool, MountError>,
 ) -> Result<()> {
     for holder in holders(run)? {
         let stays = match &holder {
             Holder::Container(_) => true,
-            Holder::Image(_) => is_mounted(&run.path(holder.place())),
+            Holder::Image(_) => is_mounted(&run.path(holder.place()))?,
             Holder::Process(_) => false,
         };
         let path = run.path("users").join(holder.file_name()?);

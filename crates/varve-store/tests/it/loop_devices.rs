@@ -70,8 +70,8 @@ fn a_store_in_memory_is_mounted_over_loop_devices_of_which_none_is_left() {
             assert_eq!(found.kind, BackendKind::ErofsLoop);
 
             let (one, two) = (Holder::Container("1".to_owned()), Holder::Container("2".to_owned()));
-            let (directory, work) = (made(directory, "u"), made(directory, "w"));
-            let upper = Upper { directory, work, is_fleeting: false };
+            let (changes, work) = (made(directory, "u"), made(directory, "w"));
+            let upper = Upper { directory: changes, work, is_fleeting: false };
             let request = Snapshot { holder: &one, layers: &all, upper: Some(upper.clone()) };
             let seen = store.mount(&request).unwrap().path;
             // Index and tar of each layer, and the mend, which has no tar.

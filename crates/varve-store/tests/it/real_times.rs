@@ -254,6 +254,7 @@ fn what_a_program_changes_goes_into_the_upper_directory() {
             let upper = Upper {
                 directory: place.directory.path().join("upper"),
                 work: place.directory.path().join("work"),
+                is_fleeting: false,
             };
             for path in [&upper.directory, &upper.work] {
                 fs::create_dir(path).unwrap();

@@ -125,7 +125,8 @@ impl<'a> Workplace<'a> {
         let _ = chown(&directory, Some(owner.uid), Some(owner.gid));
         fs::set_permissions(&directory, Permissions::from_mode(owner.mode))
             .map_err(RunError::io("change", &directory))?;
-        Ok(Upper { directory, work })
+        // What the layer is made of is read from there at once, and a crash begins the step anew.
+        Ok(Upper { directory, work, is_fleeting: true })
     }
 
     fn mount(&mut self, layers: &[BuildLayer], upper: Option<Upper>) -> Result<PathBuf, RunError> {
