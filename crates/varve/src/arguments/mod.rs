@@ -36,7 +36,9 @@ pub(crate) struct Wrong {
 /// Reads a command line, without the program's name. `width` is the terminal's, for help;
 /// `config_dir` is shown there as the default.
 pub(crate) fn read(line: &[String], width: usize, config_dir: &str) -> Result<Asked, Wrong> {
-    let root = Cli::command();
+    // Flags may stand before the command, and then all have to be known to find it.
+    let quick = line.first().and_then(|word| Cli::command_with(word));
+    let root = quick.unwrap_or_else(Cli::command);
     let page = |path: &[&Command]| help::page(path, width, config_dir);
     let mut scan = Scan::new(&root, line)?;
     if scan.help {

@@ -530,3 +530,27 @@ fn an_old_name_of_a_flag_is_told_of() {
     let Ok(Asked::Run(cli)) = read(&words, 80, "") else { panic!("a command") };
     assert!(cli.notices.is_empty());
 }
+
+#[test]
+fn a_command_declared_alone_is_the_same_as_among_all() {
+    use clap::CommandFactory as _;
+    let all = crate::commands::Cli::command();
+    let mut alone = 0;
+    for command in all.get_subcommands() {
+        let Some(root) = crate::commands::Cli::command_with(command.get_name()) else { continue };
+        let found = root.find_subcommand(command.get_name()).expect("the command");
+        // Where it stands among the others, nobody sees.
+        let shown = |command: &clap::Command| format!("{:?}", command.clone().display_order(0));
+        assert_eq!(shown(found), shown(command));
+        let globals = |root: &clap::Command| {
+            root.get_arguments().map(|flag| format!("{flag:?}")).collect::<Vec<_>>()
+        };
+        assert_eq!(globals(&root), globals(&all));
+        assert_eq!(root.is_args_override_self(), all.is_args_override_self());
+        assert_eq!(root.is_subcommand_required_set(), all.is_subcommand_required_set());
+        assert_eq!(root.is_disable_help_flag_set(), all.is_disable_help_flag_set());
+        assert_eq!(root.get_name(), all.get_name());
+        alone += 1;
+    }
+    assert_eq!(alone, 5);
+}

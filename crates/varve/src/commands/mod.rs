@@ -30,6 +30,7 @@ mod volume;
 
 use std::{path::PathBuf, process::ExitCode};
 
+use clap::Args as _;
 use varve_types::Environment;
 
 use crate::{endpoint, error::CommandError, ui, ui::Ui};
@@ -217,6 +218,36 @@ pub(crate) enum Command {
     Volume(volume::Command),
     #[command(override_usage = container::wait::USAGE, after_help = container::wait::NAMES)]
     Wait(container::wait::Args),
+}
+
+impl Cli {
+    /// The command line with one command only, for those that are run again and again: to declare
+    /// all commands takes longer than to do what some of them do. `None`: all are needed.
+    pub(crate) fn command_with(word: &str) -> Option<clap::Command> {
+        let command = clap::Command::new(word.to_owned());
+        let command = match word {
+            "run" => container::run::Args::augment_args(command)
+                .override_usage(container::run::USAGE)
+                .after_help(container::run::NAMES),
+            "exec" => container::exec::Args::augment_args(command)
+                .override_usage(container::exec::USAGE)
+                .after_help(container::exec::NAMES),
+            "start" => container::start::Args::augment_args(command)
+                .override_usage(container::start::USAGE)
+                .after_help(container::start::NAMES),
+            "ps" => container::ps::Args::augment_args(command)
+                .override_usage(container::ps::USAGE)
+                .after_help(container::ps::NAMES),
+            "images" => images::Args::augment_args(command)
+                .override_usage(images::USAGE)
+                .after_help(images::NAMES),
+            _ => return None,
+        };
+        let root = clap::Command::new("varve").subcommand_required(false).args_override_self(true);
+        let root =
+            Globals::augment_args(root).disable_help_flag(true).disable_help_subcommand(true);
+        Some(root.subcommand(command))
+    }
 }
 
 /// Runs what the command line asks for.
