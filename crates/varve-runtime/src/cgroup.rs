@@ -19,7 +19,7 @@ mod v2;
 use std::{
     fs,
     io::{self, Write as _},
-    os::fd::AsFd as _,
+    os::{fd::AsFd as _, unix::fs::MetadataExt as _},
     path::{Path, PathBuf},
     thread,
     time::Duration,
@@ -244,16 +244,18 @@ impl Cgroup {
             let text = fs::read_to_string(part.directory.join(file)).unwrap_or_default();
             texts.contains(&text.trim())
         };
-        self.parts.iter().any(|part| {
-            is(part, "freezer.state", &["FROZEN", "FREEZING"]) || is(part, "cgroup.freeze", &["1"])
-        })
+        if let Some(part) = self.part("freezer", Version::V1) {
+            return is(part, "freezer.state", &["FROZEN", "FREEZING"]);
+        }
+        let mut unified = self.parts.iter().filter(|part| part.hierarchy.version == Version::V2);
+        unified.any(|part| is(part, "cgroup.freeze", &["1"]))
     }
 
     /// Sends a signal to every process of the group; `SIGKILL` until none is left.
     pub fn kill(&self, signal: Signal) -> io::Result<()> {
         if signal == Signal::KILL {
-            for part in &self.parts {
-                // Only version 2 has it, from Linux 5.14 on; elsewhere the loop below does it.
+            for part in self.parts.iter().filter(|part| part.hierarchy.version == Version::V2) {
+                // From Linux 5.14 on; elsewhere the loop below does it.
                 let _ = write(&part.directory.join("cgroup.kill"), "1");
             }
         }
@@ -346,6 +348,9 @@ fn collect_pids(directory: &Path, pids: &mut Vec<i32>) -> io::Result<()> {
         other => other?,
     };
     pids.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()));
+    if !has_groups(directory) {
+        return Ok(());
+    }
     for entry in fs::read_dir(directory)?.flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             collect_pids(&entry.path(), pids)?;
@@ -354,7 +359,16 @@ fn collect_pids(directory: &Path, pids: &mut Vec<i32>) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether there are groups in a group: the kernel counts them among its directory's names.
+fn has_groups(directory: &Path) -> bool {
+    fs::metadata(directory).is_ok_and(|facts| facts.nlink() > 2)
+}
+
 fn remove(directory: &Path) -> io::Result<()> {
+    // Refused while there is anything in it, so there is no need to look first.
+    if fs::remove_dir(directory).is_ok() {
+        return Ok(());
+    }
     let Ok(entries) = fs::read_dir(directory) else { return Ok(()) };
     for entry in entries.flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {

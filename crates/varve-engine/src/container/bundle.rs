@@ -31,7 +31,7 @@ pub(crate) struct Bundle {
     pub(crate) path: PathBuf,
     /// What its `config.json` says.
     pub(crate) spec: Spec,
-    /// Its network namespace, unless it shares another container's.
+    /// Its network namespace, unless it shares another container's or the runtime makes it.
     pub(crate) netns: Option<Netns>,
 }
 
@@ -88,7 +88,7 @@ impl Engine {
         let json = serde_json::to_vec(&spec).map_err(|error| refused_text(&error))?;
         let config = path.join("config.json");
         durable::replace_unsynced(&config, &json, 0o600).map_err(|error| refused_text(&error))?;
-        Ok(Bundle { path, spec, netns: connected.map(|connected| connected.netns) })
+        Ok(Bundle { path, spec, netns: connected.and_then(|connected| connected.netns) })
     }
 
     /// Writes what the container sees as its `/etc/hosts`, `/etc/hostname`, `/etc/resolv.conf`.
@@ -114,7 +114,7 @@ impl Engine {
             })?;
             *place = Some(path);
         }
-        paths.network_namespace = Some(netns.path());
+        paths.network_namespace = netns.as_ref().map(Netns::path);
         Ok(paths)
     }
 

@@ -12,7 +12,7 @@ use varve_runtime::{
 };
 use varve_types::{
     Clock,
-    container::{Container, MountKind, State, Status, VolumeName},
+    container::{Container, MountKind, NetworkMode, State, Status, VolumeName},
 };
 
 use super::{
@@ -79,12 +79,18 @@ impl Engine {
             let _ = detach();
             return;
         }
-        // In both the kernel waits until nobody looks any more; it may as well wait once.
-        std::thread::scope(|scope| {
-            let detaching = scope.spawn(detach);
-            let _ = self.store.release(&Self::holder(&container.id), InUse::Detached);
-            let _ = detaching.join();
-        });
+        let release = || self.store.release(&Self::holder(&container.id), InUse::Detached);
+        match NetworkMode::of(&container.host_config.network_mode) {
+            NetworkMode::None | NetworkMode::Host | NetworkMode::Container(_) => {
+                let _ = (detach(), release());
+            }
+            // In both the kernel waits until nobody looks any more; it may as well wait once.
+            NetworkMode::Bridge | NetworkMode::Named(_) => std::thread::scope(|scope| {
+                let detaching = scope.spawn(detach);
+                let _ = release();
+                let _ = detaching.join();
+            }),
+        }
         if let Ok(path) = self.bundle_path(&container.id) {
             let _ = durable::unlink(&path.join("config.json"));
         }

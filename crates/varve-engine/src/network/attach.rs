@@ -27,8 +27,8 @@ const HOSTS: &str = "/etc/hosts";
 /// A container's network namespace with all that it has of networks.
 #[derive(Debug)]
 pub(crate) struct ConnectedContainer {
-    /// Held for the container, which enters it by its path.
-    pub(crate) netns: Netns,
+    /// Held for the container, which enters it by its path; `None` where the runtime makes it.
+    pub(crate) netns: Option<Netns>,
     /// What it has.
     pub(crate) attached: AttachedNetworks,
 }
@@ -55,20 +55,25 @@ impl Engine {
     ) -> Result<Option<ConnectedContainer>> {
         let netns = match NetworkMode::of(&container.host_config.network_mode) {
             NetworkMode::Container(_) => return Ok(None),
-            NetworkMode::Host => Netns::current(),
-            _ => Netns::create(),
+            NetworkMode::Host => Netns::current().map(Some),
+            // Nothing is to be put into it.
+            NetworkMode::None if wanted(container).iter().all(|(name, _)| name == "none") => {
+                Ok(None)
+            }
+            _ => Netns::create().map(Some),
         };
         let netns = netns.map_err(NetworkError::namespace("make"))?;
-        let attached = self.attach_networks(container, &netns, now)?;
+        let attached = self.attach_networks(container, netns.as_ref(), now)?;
         Ok(Some(ConnectedContainer { netns, attached }))
     }
 
     /// Puts a container that is about to run into its networks: all of it happens, or nothing. The
-    /// caller holds the lock of its monitor, and no process runs in `netns` yet.
+    /// caller holds the lock of its monitor, and no process runs in `netns` yet; without one, the
+    /// networks must be such that have no interfaces.
     pub fn attach_networks(
         &self,
         container: &Container,
-        netns: &Netns,
+        netns: Option<&Netns>,
         now: Timestamp,
     ) -> Result<AttachedNetworks> {
         let networks = self.networks(now)?;

@@ -58,7 +58,7 @@ impl Engine {
             container: id,
             name: &id.short(),
             hostname: name,
-            netns: &netns,
+            netns: Some(&netns),
             networks: &[(BRIDGE.to_owned(), NetworkRequest::default())],
             ports: &PortBindings::default(),
             upstreams: &[],

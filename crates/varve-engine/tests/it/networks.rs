@@ -107,7 +107,8 @@ impl Machine {
 
     fn attach(&self, container: &Container) -> Result<(AttachedNetworks, Netns), String> {
         let netns = Netns::create().unwrap();
-        let attached = self.on(|engine, ctx| engine.attach_networks(container, &netns, ctx.now()));
+        let attached =
+            self.on(|engine, ctx| engine.attach_networks(container, Some(&netns), ctx.now()));
         attached.map(|attached| (attached, netns)).map_err(|error| error.to_string())
     }
 

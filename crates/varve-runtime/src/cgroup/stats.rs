@@ -79,8 +79,13 @@ pub(super) fn read(parts: &[Part]) -> Stats {
 }
 
 pub(super) fn oom_kills(parts: &[Part]) -> u64 {
-    let count = |part: &Part, file: &str| keyed(&text(&part.directory, file), "oom_kill");
-    parts.iter().filter_map(|p| count(p, "memory.events").or(count(p, "memory.oom_control"))).sum()
+    let counts = |part: &&Part| part.hierarchy.controllers.iter().any(|name| name == "memory");
+    let file = |part: &Part| match part.hierarchy.version {
+        Version::V1 => "memory.oom_control",
+        Version::V2 => "memory.events",
+    };
+    let count = |part: &Part| keyed(&text(&part.directory, file(part)), "oom_kill");
+    parts.iter().filter(counts).filter_map(count).sum()
 }
 
 fn read_v2(directory: &Path, stats: &mut Stats) {

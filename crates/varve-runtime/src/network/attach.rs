@@ -27,8 +27,9 @@ pub struct Attach<'a> {
     pub name: &'a str,
     /// Its host name; others find it by that as well.
     pub hostname: &'a str,
-    /// Where its processes are, or will be.
-    pub netns: &'a Netns,
+    /// Where its processes are, or will be; `None`: in one that its runtime makes, which has
+    /// nothing but a loopback interface. That is enough for networks that have none either.
+    pub netns: Option<&'a Netns>,
     /// Names or IDs of networks with what is wanted of each, in order: `eth0`, `eth1` …
     pub networks: &'a [(String, NetworkRequest)],
     /// The ports to publish; those of `-P` with an empty binding.
@@ -109,8 +110,14 @@ impl Networks {
         warnings: &mut Vec<Warning>,
     ) -> Result<()> {
         let failed = || Error::kernel("bring up", "lo");
-        let mut inside = Links::of(attach.netns).map_err(failed())?;
-        inside.set_up("lo").map_err(failed())?;
+        let mut inside = match attach.netns {
+            Some(netns) => {
+                let mut links = Links::of(netns).map_err(failed())?;
+                links.set_up("lo").map_err(failed())?;
+                Some((netns, links))
+            }
+            None => None,
+        };
         for (name, request) in attach.networks {
             let network = self.ready(name, warnings)?;
             if networks::is_in(sandbox, &network.id) {
@@ -119,23 +126,27 @@ impl Networks {
             }
             let names = names(attach, request);
             let endpoint = self.plan(&network, sandbox, request, names)?;
+            if inside.is_none() && endpoint.interface.is_some() {
+                return Err(Error::PrivateNetwork);
+            }
             sandbox.endpoints.push(endpoint);
         }
         let bound = self.bind_ports(attach.ports, sandbox)?;
         sandbox.ports = bound.iter().map(|bound| bound.port.clone()).collect();
         self.records.write_sandbox(sandbox)?;
+        let Some((netns, inside)) = &mut inside else { return Ok(()) };
         let publishes = sandbox.gateway_endpoint().filter(|_| !sandbox.ports.is_empty());
         for endpoint in &sandbox.endpoints {
             // Where bridged packets are filtered too (br_netfilter), a container that asks for its
             // own published port is redirected within the bridge.
             let hairpin = publishes.is_some_and(|other| other.id == endpoint.id);
-            self.plug(endpoint, attach.netns, &mut inside, hairpin)?;
+            self.plug(endpoint, netns, inside, hairpin)?;
         }
-        set_default_routes(sandbox, &mut inside)?;
+        set_default_routes(sandbox, inside)?;
         if !sandbox.ports.is_empty() {
             self.publish(sandbox)?;
         }
-        self.help(sandbox, attach.netns, bound, warnings)?;
+        self.help(sandbox, netns, bound, warnings)?;
         self.write_zones(&sandbox.endpoints, None)
     }
 

@@ -64,7 +64,7 @@ impl Links {
 
     /// Those of another namespace.
     pub(crate) fn of(netns: &Netns) -> io::Result<Self> {
-        netns.inside(Self::here)
+        netns.route_socket().map(Self)
     }
 
     /// The number of the interface with this name.

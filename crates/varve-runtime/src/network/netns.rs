@@ -5,13 +5,20 @@ use std::{
     io,
     os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
+use super::netlink::{Socket, Subsystem};
+
 /// A network namespace. It lives as long as somebody holds it or runs in it.
 #[derive(Debug)]
-pub struct Netns(OwnedFd);
+pub struct Netns {
+    fd: OwnedFd,
+    /// Opened by the thread that made it: another would have to go in for it.
+    route: Mutex<Option<Socket>>,
+}
 
 impl Netns {
     /// The one that this process (its calling thread) is in.
@@ -26,7 +33,7 @@ impl Netns {
 
     /// The one that a file stands for: `/proc/<pid>/ns/net`, or what one is bind-mounted on.
     pub fn at(path: &Path) -> io::Result<Self> {
-        Ok(Self(File::open(path)?.into()))
+        Ok(Self::from(OwnedFd::from(File::open(path)?)))
     }
 
     /// A new one, with nothing in it but a loopback interface that is down.
@@ -35,20 +42,30 @@ impl Netns {
             // Deprecated for the sake of `FILES`, which is not asked for; only this thread moves.
             #[expect(deprecated)]
             rustix::thread::unshare(rustix::thread::UnshareFlags::NEWNET)?;
-            Self::current()
+            let made = Self::current()?;
+            let route = Socket::open(Subsystem::Route)?;
+            Ok(Self { route: Mutex::new(Some(route)), ..made })
         };
         in_a_thread(make)
     }
 
     /// The descriptor.
     pub fn fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.fd.as_fd()
     }
 
     /// A path that stands for this namespace as long as this process holds it; what the runtime
     /// spec's `linux.namespaces[].path` wants.
     pub fn path(&self) -> PathBuf {
-        PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), self.0.as_raw_fd()))
+        PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), self.fd.as_raw_fd()))
+    }
+
+    /// A socket of the kernel's for links, addresses and routes inside.
+    pub(super) fn route_socket(&self) -> io::Result<Socket> {
+        match self.route.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(opened) => Ok(opened),
+            None => self.inside(|| Socket::open(Subsystem::Route)),
+        }
     }
 
     /// Does something inside. Sockets opened there stay there. A thread of its own goes in, so
@@ -70,6 +87,6 @@ fn in_a_thread<T: Send>(work: impl FnOnce() -> io::Result<T> + Send) -> io::Resu
 
 impl From<OwnedFd> for Netns {
     fn from(fd: OwnedFd) -> Self {
-        Self(fd)
+        Self { fd, route: Mutex::default() }
     }
 }

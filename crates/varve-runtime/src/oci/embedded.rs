@@ -127,17 +127,19 @@ impl Embedded {
 
 impl Runtime for Embedded {
     fn create(&self, id: &str, bundle: &Path, stdio: Stdio) -> Result<Created, OciError> {
-        let terminal = matches!(stdio, Stdio::Terminal);
-        let order = Order {
-            state_dir: self.state_dir.clone(),
-            id: checked_id(id)?.to_owned(),
-            work: Work::Create { bundle: bundle.to_owned() },
-            terminal,
-        };
-        let done = if create::may_run_here(bundle)? {
-            order.run(stdio, false)
+        let id = checked_id(id)?;
+        let config = create::read_config(bundle)?;
+        let done = if create::may_run_here(&config) {
+            let done = create::run((&self.state_dir, id), bundle, config, stdio, false);
+            done.map_err(|failed| {
+                order::reap(failed.pid);
+                failed.error
+            })
         } else {
-            order.send(&self.program, stdio)
+            let terminal = matches!(stdio, Stdio::Terminal);
+            let work = Work::Create { bundle: bundle.to_owned() };
+            let state_dir = self.state_dir.clone();
+            Order { state_dir, id: id.to_owned(), work, terminal }.send(&self.program, stdio)
         }?;
         Ok(Created { pid: done.pid, terminal: done.terminal, unenforced: done.unenforced })
     }

@@ -60,7 +60,7 @@ fn attach(directory: &Path, number: u8, and_detach: bool) {
         container: &container,
         name: &format!("c{number}"),
         hostname: "",
-        netns: &netns,
+        netns: Some(&netns),
         networks: &[("back".to_owned(), NetworkRequest::default())],
         ports: &bindings(&[&port]),
         upstreams: &[],

@@ -111,7 +111,7 @@ impl World {
             container: &id,
             name: &format!("c{number}"),
             hostname: "",
-            netns: &netns,
+            netns: Some(&netns),
             networks: &networks,
             ports: &bindings(ports),
             upstreams: &[WORLD.parse().unwrap()],

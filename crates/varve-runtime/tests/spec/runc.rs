@@ -3,8 +3,8 @@
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
 use varve_runtime::{
-    files, probe,
-    spec::{Cgroups, Paths, Request, spec},
+    cgroup, files, probe,
+    spec::{Paths, Request, spec},
     users,
 };
 use varve_testkit::guard;

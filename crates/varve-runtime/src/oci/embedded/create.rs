@@ -38,6 +38,8 @@ const CONFIG_BYTES_MAX: u64 = 16 << 20;
 
 /// The parent's word that the first process may go on.
 const GO: &[u8] = b"go";
+/// The parent's word that the first process is in the container's group.
+const IN_GROUP: &[u8] = b"group";
 
 /// What the first process needs.
 struct Birth {
@@ -51,22 +53,19 @@ struct Birth {
 }
 
 /// Whether a container of this bundle can be made in this very process.
-pub(super) fn may_run_here(bundle: &Path) -> Result<bool, OciError> {
-    let config = read_config(bundle)?;
-    Ok(sys::is_single_threaded()
-        && program::is_protected()
-        && !namespaces::need_own_process(&config))
+pub(super) fn may_run_here(config: &Config) -> bool {
+    sys::is_single_threaded() && program::is_protected() && !namespaces::need_own_process(config)
 }
 
-/// Makes a container; its first process waits. On failure nothing is left.
+/// Makes a container with its state at a place: a directory and a name in it. Its first process
+/// waits. On failure nothing is left.
 pub(super) fn run(
-    state_dir: &Path,
-    id: &str,
+    (state_dir, id): (&Path, &str),
     bundle: &Path,
+    mut config: Config,
     stdio: Stdio,
     sibling: bool,
 ) -> Result<Done, Failed> {
-    let mut config = read_config(bundle)?;
     let filters = filters(&config)?;
     let terminal = matches!(stdio, Stdio::Terminal);
     if let Some(process) = config.process.as_mut() {
@@ -245,13 +244,18 @@ fn bear(birth: Birth, gate: OwnedFd, sibling: bool) -> Result<(i32, Option<Owned
             .map_err(io_error("map", "users of the container"))
             .map_err(abandon)?;
     }
-    birth
-        .cgroup
-        .add(pid)
-        .map_err(io_error("put the first process into", "the container's cgroup"))
-        .map_err(abandon)?;
-    terminal::send(&ours, GO, &[])
-        .and_then(|()| terminal::receive(&ours))
+    // The kernel takes its time to move a process; it makes its mounts meanwhile.
+    let talk = io_error("talk to", "the container's first process");
+    terminal::send(&ours, GO, &[]).map_err(talk).map_err(abandon)?;
+    let added = birth.cgroup.add(pid);
+    // One that has failed by now has said why, and listens no more.
+    if !has_spoken(&ours) {
+        added
+            .map_err(io_error("put the first process into", "the container's cgroup"))
+            .map_err(abandon)?;
+        let _ = terminal::send(&ours, IN_GROUP, &[]);
+    }
+    terminal::receive(&ours)
         .map_err(io_error("talk to", "the container's first process"))
         .and_then(|(answer, fds)| {
             if answer.is_empty() {
@@ -264,6 +268,13 @@ fn bear(birth: Birth, gate: OwnedFd, sibling: bool) -> Result<(i32, Option<Owned
             }
         })
         .map_err(abandon)
+}
+
+/// Whether the first process has said something, or is gone.
+fn has_spoken(channel: &OwnedFd) -> bool {
+    let mut said = PollFd::new(channel, PollFlags::IN);
+    let now = Some(&Timespec::default());
+    rustix::event::poll(std::slice::from_mut(&mut said), now).is_ok_and(|ready| ready > 0)
 }
 
 /// The first process: makes its surroundings, says how that went, waits, becomes the program.
@@ -281,6 +292,9 @@ fn live(birth: Birth, gate: &OwnedFd, channel: &OwnedFd) {
         Err(failure) => {
             let text = serde_json::to_vec(&Step::<()>::Err(failure)).unwrap_or_default();
             let _ = terminal::send(channel, &text, &[]);
+            // A word of the parent's that nobody has read would take this one out of the channel.
+            // The parent hears, and ends this process.
+            let _ = terminal::receive(channel);
         }
     }
 }
@@ -288,10 +302,7 @@ fn live(birth: Birth, gate: &OwnedFd, channel: &OwnedFd) {
 type Prepared = (identity::Ready, Option<OwnedFd>);
 
 fn prepare(birth: Birth, channel: &OwnedFd, gate: &OwnedFd) -> Step<Prepared> {
-    let (go, _) = terminal::receive(channel).map_err(init("wait for the parent"))?;
-    if go != GO {
-        return Err(StartFailure::Init("the parent is gone".to_owned()));
-    }
+    wait_for(channel, GO)?;
     sys::reset_signals();
     let Birth { config, bundle, cgroup, filters, stdio, guardian } = birth;
     die_with(&guardian)?;
@@ -300,8 +311,9 @@ fn prepare(birth: Birth, channel: &OwnedFd, gate: &OwnedFd) -> Step<Prepared> {
     if config.is_new(NamespaceKind::User) {
         become_root().map_err(init("become root of the user namespace"))?;
     }
-    if config.is_new(NamespaceKind::Cgroup) {
-        // After the parent's word: the namespace begins in the container's group.
+    let begins_in_group = config.is_new(NamespaceKind::Cgroup);
+    if begins_in_group {
+        wait_for(channel, IN_GROUP)?;
         sys::unshare(libc::CLONE_NEWCGROUP).map_err(init("unshare the cgroup namespace"))?;
     }
     if config.is_new(NamespaceKind::Network) {
@@ -312,6 +324,9 @@ fn prepare(birth: Birth, channel: &OwnedFd, gate: &OwnedFd) -> Step<Prepared> {
     hide()?;
     let pair = rootfs::enter(&rootfs::Plan { config: &config, bundle: &bundle, cgroup: &cgroup })?;
     namespaces::set_up(&config)?;
+    if !begins_in_group {
+        wait_for(channel, IN_GROUP)?;
+    }
     let master = streams::take(stdio, pair, process.user.uid)?;
     let mut kept = vec![channel.as_raw_fd(), gate.as_raw_fd(), guardian.as_raw_fd()];
     kept.extend(master.as_ref().map(AsRawFd::as_raw_fd));
@@ -319,6 +334,11 @@ fn prepare(birth: Birth, channel: &OwnedFd, gate: &OwnedFd) -> Step<Prepared> {
     let ready = identity::assume(&process, &filters)?;
     die_with(&guardian)?;
     Ok((ready, master))
+}
+
+fn wait_for(channel: &OwnedFd, word: &[u8]) -> Step<()> {
+    let (said, _) = terminal::receive(channel).map_err(init("wait for the parent"))?;
+    if said == word { Ok(()) } else { Err(StartFailure::Init("the parent is gone".to_owned())) }
 }
 
 /// In a new user namespace this process is nobody until it says that it is root.

@@ -88,19 +88,13 @@ enum Refusal {
 }
 
 impl Order {
-    /// Does the work in this process. With `sibling` the new process becomes a child of this
-    /// process's parent, who asked for it.
-    pub(super) fn run(self, stdio: Stdio, sibling: bool) -> Result<Done, OciError> {
-        self.run_for(stdio, sibling).map_err(|failed| {
-            reap(failed.pid.filter(|_| !sibling));
-            failed.error
-        })
-    }
-
-    fn run_for(self, stdio: Stdio, sibling: bool) -> Result<Done, Failed> {
+    /// Does the work in the role: the new process becomes a child of this process's parent, who
+    /// asked for it.
+    fn run(self, stdio: Stdio) -> Result<Done, Failed> {
         match self.work {
             Work::Create { bundle } => {
-                create::run(&self.state_dir, &self.id, &bundle, stdio, sibling)
+                let config = create::read_config(&bundle)?;
+                create::run((&self.state_dir, &self.id), &bundle, config, stdio, true)
             }
             Work::Exec { process } => exec::run(&self.state_dir, &self.id, *process, stdio),
             Work::Foreign { program, arguments } => {
@@ -171,7 +165,7 @@ impl Order {
 }
 
 /// Waits for a process of ours that is about to end.
-fn reap(pid: Option<i32>) {
+pub(super) fn reap(pid: Option<i32>) {
     if let Some(pid) = pid.and_then(Pid::from_raw) {
         let _ = rustix::process::waitpid(Some(pid), WaitOptions::empty());
     }
@@ -193,7 +187,7 @@ pub(crate) fn serve() -> io::Result<()> {
         }
         _ => return Err(io::Error::other("there are no streams")),
     };
-    let (answer, terminal) = match order.run_for(stdio, true) {
+    let (answer, terminal) = match order.run(stdio) {
         Ok(done) => (Answer::Done { pid: done.pid, unenforced: done.unenforced }, done.terminal),
         Err(failed) => (Answer::Failed { pid: failed.pid, error: failed.error.into() }, None),
     };

@@ -90,6 +90,9 @@ impl Record {
     /// Removes a container's directory, if it is there.
     pub(super) fn discard(state_dir: &Path, id: &str) -> Result<(), OciError> {
         let directory = state_dir.join(id);
+        if !directory.exists() {
+            return Ok(());
+        }
         for name in ["state.json", "state.new", "start", "group"] {
             match fs::remove_file(directory.join(name)) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
