@@ -42,6 +42,7 @@ impl Engine {
         let dangling_only = filters.flag("dangling")?.unwrap_or(true);
         let until = filters.until(ctx.now())?;
         self.tidy_users()?;
+        self.store.tidy_containers()?;
         let (removed, _) = self.store.remove_names(|names| {
             let parents: HashSet<ImageId> = names.rows.iter().filter_map(|r| r.parent).collect();
             let mut images = list::summaries(names);

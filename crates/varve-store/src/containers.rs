@@ -67,6 +67,16 @@ impl Store {
         Ok(Containers { store: self, _lock: lock })
     }
 
+    /// Removes what processes that died while they made or removed containers left. Nothing in a
+    /// store that never had one.
+    pub fn tidy_containers(&self) -> Result<()> {
+        let path = self.root().join("varve/containers");
+        if !path.try_exists().map_err(cannot("read", &path))? {
+            return Ok(());
+        }
+        self.lock_containers()?.tidy()
+    }
+
     /// The directory of a container: of what belongs to it, and of what only its own processes
     /// know.
     pub fn container_path(&self, id: &ContainerId) -> PathBuf {

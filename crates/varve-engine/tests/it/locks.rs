@@ -131,6 +131,22 @@ fn a_removal_of_an_image_lets_a_container_be_made_that_was_begun_before() {
 }
 
 #[test]
+fn a_prune_removes_what_is_left_of_a_container_whose_making_was_cut_off() {
+    let (root, engine, container) = left_over();
+    let request = Prune::default();
+    engine.prune(&Ctx::for_test(), &request).unwrap();
+    let half = create(&engine, "half");
+    let directory = engine.store().container_path(&half.id);
+    // Its name comes before its record.
+    fs::remove_file(directory.join("container.json")).unwrap();
+    engine.prune(&Ctx::for_test(), &request).unwrap();
+    for left in [directory, engine.store().container_path(&container.id)] {
+        assert!(!left.exists(), "{}", left.display());
+    }
+    assert_eq!(fs::read_dir(root.path().join("varve/names")).unwrap().count(), 0);
+}
+
+#[test]
 fn a_prune_of_images_lets_a_container_be_made_that_was_begun_before() {
     a_removal_meets_a_creation(|engine| {
         let request = Prune { all: true, ..Prune::default() };
