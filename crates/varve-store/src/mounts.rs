@@ -175,7 +175,9 @@ impl Store {
             }
         }
         // Of a layer that nobody saw until now, what will be read comes from there.
-        in_memory_twice.iter().for_each(|tar| forget_tar(tar));
+        for tar in &in_memory_twice {
+            forget_tar(tar);
+        }
         let is_private = run.is_private;
         Ok(Mounted { path: place, is_private, _holding: holding(holder, entry) })
     }

@@ -62,7 +62,7 @@ pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
     let request = List { all: args.all, filters };
     let images = engine.list(&ui.silent(), &request)?;
     if args.tree {
-        return ui.text(&draw(&engine, &images)?);
+        return ui.text(&draw(engine, &images)?);
     }
     let layout = Layout {
         format: &args.format,

@@ -48,7 +48,7 @@ pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
     let (mut found, mut errors) = (Vec::new(), Vec::new());
     let engine = ui.engine()?;
     for name in &args.names {
-        match args.find(&engine, ui, name) {
+        match args.find(engine, ui, name) {
             Ok(object) => found.push(object),
             Err(error) => errors.extend(error.text()),
         }

@@ -45,8 +45,8 @@ impl Output<'_> {
                 return Err(CommandError::plain(text, 1));
             }
             let engine = ui.engine()?;
-            let prepared = prepare(&engine)?;
-            let written = write(&engine, &prepared, &mut io::stdout().lock());
+            let prepared = prepare(engine)?;
+            let written = write(engine, &prepared, &mut io::stdout().lock());
             return written.map_err(|error| match error {
                 EngineError::Output(error) => CommandError::Output(error),
                 other => other.into(),
@@ -54,13 +54,13 @@ impl Output<'_> {
         };
         let in_place = self.check(path)?;
         let engine = ui.engine()?;
-        let prepared = prepare(&engine)?;
+        let prepared = prepare(engine)?;
         if in_place {
             let mut file = fs::OpenOptions::new().write(true).open(path);
             let file = file.as_mut().map_err(|error| error::of_file("open", path, error))?;
-            return write(&engine, &prepared, file).map_err(|error| of_output(path, error));
+            return write(engine, &prepared, file).map_err(|error| of_output(path, error));
         }
-        write_beside(path, |file| write(&engine, &prepared, file))
+        write_beside(path, |file| write(engine, &prepared, file))
     }
 
     /// Refuses places that an archive cannot be written to. Says whether the file that is there

@@ -32,7 +32,7 @@ pub(crate) fn start_attached(ui: &Ui, name: &str, attachment: &Attachment) -> Re
     let session = Session::prepare(&attachment, container.config.tty)?;
     let attach = wanted(&attachment);
     let client = engine.start_container_attached(&ui.silent(), &container, attach)?;
-    match stay(ui, &engine, &container, session, client)? {
+    match stay(ui, engine, &container, session, client)? {
         Ended::Exited(exit) => Ok(code(exit.exit_code)),
         Ended::Detached => Ok(0),
     }
@@ -48,7 +48,7 @@ pub(crate) fn attach(ui: &Ui, name: &str, attachment: &Attachment) -> Result<u8>
     let session = Session::prepare(&attachment, container.config.tty)?;
     let client = engine.attach_container(&ui.silent(), &container, wanted(&attachment))?;
     session::check_terminal(attachment.input, container.config.tty)?;
-    match stay(ui, &engine, &container, session, client)? {
+    match stay(ui, engine, &container, session, client)? {
         Ended::Exited(exit) => Ok(code(exit.exit_code)),
         Ended::Detached => {
             ui.complain(LEFT);
@@ -71,7 +71,7 @@ pub(crate) fn exec(ui: &Ui, name: &str, request: &Exec<'_>, attachment: &Attachm
         }
         other => other?,
     };
-    match stay(ui, &engine, &container, session, client)? {
+    match stay(ui, engine, &container, session, client)? {
         Ended::Exited(exit) => Ok(code(exit.exit_code)),
         Ended::Detached => {
             ui.complain(LEFT);
