@@ -7,7 +7,7 @@ use varve_types::{
     container::listing::{Summary, Volume},
 };
 
-use crate::{Engine, ImageSummary, ListContainers, Result, list};
+use crate::{CacheUse, Engine, ImageSummary, ListContainers, Result, list};
 
 /// What the store holds, in Docker's units.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct DiskUsage {
     pub images: Vec<ImageUsage>,
     /// The containers with their sizes, newest first.
     pub containers: Vec<Summary>,
+    /// What the build cache holds, what was used last first.
+    pub build_cache: Vec<CacheUse>,
     /// The volumes with how they are used, by name.
     pub volumes: Vec<Volume>,
 }
@@ -66,6 +68,7 @@ impl Engine {
             images: images.collect(),
             layers_size_bytes: sizes.values().sum(),
             volumes: self.used_volumes()?,
+            build_cache: self.build_cache()?,
             containers,
         })
     }

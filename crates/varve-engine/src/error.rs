@@ -66,6 +66,25 @@ pub enum Error {
         /// Its values, joined by spaces.
         values: String,
     },
+    /// Two names of one filter were given.
+    #[error("conflicting filters \"{0}\" and \"{1}\"")]
+    ConflictingFilters(&'static str, &'static str),
+    /// A filter of the build cache has several values.
+    #[error("filters expect only one value")]
+    OneFilterValue,
+    /// A filter's value is no duration.
+    #[error(
+        "\"{name}\" filter expects a duration (e.g., '24h'): time: {} duration \"{text}\"",
+        if *lacks_unit { "missing unit in" } else { "invalid" }
+    )]
+    FilterDuration {
+        /// The filter.
+        name: &'static str,
+        /// Its value.
+        text: String,
+        /// Whether it is a number without a unit.
+        lacks_unit: bool,
+    },
     /// Neither a time nor a duration.
     #[error("failed to parse value as time or duration: \"{0}\"")]
     Time(String),
@@ -371,6 +390,9 @@ impl Error {
             | Self::AmbiguousId
             | Self::UnknownFilter(_)
             | Self::FilterValue { .. }
+            | Self::ConflictingFilters(..)
+            | Self::OneFilterValue
+            | Self::FilterDuration { .. }
             | Self::Time(_)
             | Self::Pattern
             | Self::PushDigest

@@ -12,6 +12,7 @@
 //!    conversation is told by [`Error::origin`].
 
 pub mod build;
+pub mod build_cache;
 pub mod cat;
 pub mod check;
 pub mod compare;
@@ -40,6 +41,7 @@ pub mod save;
 pub mod tag;
 pub mod tree;
 
+pub use build_cache::{CacheKind, CacheUse, PruneBuildCache, PrunedCache};
 pub use compare::Difference;
 pub use container::{
     Commit, ContainerError, Copied, CopyIn, CopyOut, CreateContainer, CreateVolume,

@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 
 use varve_store::{Names, Row};
-use varve_types::{ChainId, ImageId, Kind, Platform, Reference, container::Container, media_type};
+use varve_types::{
+    ChainId, DiffId, ImageId, Kind, Platform, Reference, container::Container, media_type,
+};
 
 use crate::{Engine, Error, Result, find};
 
@@ -67,6 +69,8 @@ pub(crate) struct Removal<'a> {
     pub(crate) removed: Vec<Removed>,
     /// The containers, the newest first.
     users: Vec<User>,
+    /// Layers that the build cache keeps.
+    cached: HashSet<DiffId>,
 }
 
 /// A container that an image must not be taken from.
@@ -80,7 +84,8 @@ impl<'a> Removal<'a> {
         let containers = engine.recorded_containers()?.into_iter();
         let users = containers
             .map(|(container, state)| User { container, is_running: state.status.is_running() });
-        Ok(Self { engine, names, removed: Vec::new(), users: users.collect() })
+        let cached = engine.store.cached_layers()?;
+        Ok(Self { engine, names, removed: Vec::new(), users: users.collect(), cached })
     }
 
     pub(crate) fn remove(&mut self, request: &Remove<'_>) -> Result<()> {
@@ -248,6 +253,9 @@ impl<'a> Removal<'a> {
         for (layer, chain_id) in config.diff_ids().iter().zip(chain).rev() {
             if kept.contains(&chain_id) {
                 break;
+            }
+            if self.cached.contains(layer) {
+                continue;
             }
             // Nothing is indexed only to be removed.
             let record = store.layer(layer)?;

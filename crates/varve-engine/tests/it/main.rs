@@ -1,5 +1,6 @@
 //! Stories about images in one store, without a registry.
 
+mod build_cache;
 mod containers;
 mod contents;
 mod copies;

@@ -11,7 +11,7 @@ use varve_types::{DiffId, Digest};
 
 use super::{
     CacheKind, CacheUse, notes,
-    usage::{Of, of_mount},
+    usage::{Found, Of, of_mount},
 };
 use crate::{Result, Store, Swept, error::cannot, mounts::existing};
 
@@ -57,31 +57,31 @@ impl Store {
         if !self.is_made() {
             return Ok(PrunedCache::default());
         }
-        let mounts: Vec<CacheUse> = self.cache_mounts()?.into_iter().map(of_mount).collect();
+        let mounts: Vec<Found> = self.cache_mounts()?.into_iter().map(of_mount).collect();
         let (mut removed, swept) = self.prune_records(policy, mounts)?;
-        let wanted = |name: &str, last_used| {
-            removed.iter().any(|it| {
-                it.source == Of::Mount { name: name.to_owned() } && it.last_used == last_used
-            })
-        };
-        let gone = self.remove_cache_mounts(|record| wanted(&record.name, record.last_used))?;
+        let gone = self.remove_cache_mounts(|record| {
+            let source = Of::Mount { name: record.name.clone() };
+            // Used since, it is another one.
+            let is_it = |it: &Found| it.source == source && it.it.last_used == record.last_used;
+            removed.iter().any(is_it)
+        })?;
         let gone: HashSet<String> = gone.into_iter().map(|record| record.name).collect();
-        removed.retain(|it| match &it.source {
+        removed.retain(|found| match &found.source {
             Of::Mount { name } => gone.contains(name),
-            Of::Record { .. } => it.has_layer(),
+            Of::Record { .. } => found.has_layer(),
         });
         if policy.all && policy.keeps_nothing() {
             self.forget_contexts()?;
         }
-        let mut layers: HashSet<DiffId> = HashSet::new();
-        for it in &removed {
-            if let Of::Record { layer: Some(layer), .. } = it.source {
-                layers.insert(layer);
-            }
-        }
+        let layer = |found: &Found| match found.source {
+            Of::Record { layer, .. } => layer,
+            Of::Mount { .. } => None,
+        };
+        let layers: HashSet<DiffId> = removed.iter().filter_map(layer).collect();
         let layers = swept.layers.iter().filter(|(layer, _)| layers.contains(layer));
-        let mounts = removed.iter().filter(|it| it.mutable).map(|it| it.size_bytes);
+        let mounts = removed.iter().filter(|found| found.it.mutable).map(|it| it.it.size_bytes);
         let reclaimed_bytes = layers.map(|(_, size)| *size).chain(mounts).sum();
+        let removed = removed.into_iter().map(|found| found.it).collect();
         Ok(PrunedCache { removed, reclaimed_bytes, freed_bytes: swept.freed_bytes })
     }
 
@@ -89,8 +89,8 @@ impl Store {
     fn prune_records(
         &self,
         policy: &CachePolicy<'_>,
-        mounts: Vec<CacheUse>,
-    ) -> Result<(Vec<CacheUse>, Swept)> {
+        mounts: Vec<Found>,
+    ) -> Result<(Vec<Found>, Swept)> {
         let sweeping = self.sweeping()?;
         let table = self.lock_table()?;
         let names = self.parse_names(&self.read_table()?)?;
@@ -125,39 +125,41 @@ impl Store {
 
 impl CachePolicy<'_> {
     /// What goes of all there is, what was used longest ago first.
-    fn choose(&self, uses: Vec<CacheUse>, free_bytes: u64) -> Vec<CacheUse> {
-        let counted = uses.iter().filter(|it| !it.shared).map(|it| it.size_bytes);
+    fn choose(&self, uses: Vec<Found>, free_bytes: u64) -> Vec<Found> {
+        let counted = uses.iter().filter(|it| !it.it.shared).map(|it| it.it.size_bytes);
         let mut total: u64 = counted.sum();
         let keep = self.kept_bytes(total, free_bytes);
         let (mut with_room, mut without): (Vec<_>, Vec<_>) =
-            uses.into_iter().filter(|it| self.may_go(it)).partition(CacheUse::has_layer);
+            uses.into_iter().filter(|it| self.may_go(it)).partition(Found::has_layer);
         with_room.sort_by(|one, other| {
-            let age = |it: &CacheUse| (it.last_used, it.uses);
-            age(one).cmp(&age(other)).then_with(|| one.id.cmp(&other.id))
+            let age = |found: &Found| (found.it.last_used, found.it.uses);
+            age(one).cmp(&age(other)).then_with(|| one.it.id.cmp(&other.it.id))
         });
         let mut gone = Vec::new();
-        for it in with_room {
+        for found in with_room {
             if keep.is_some_and(|keep| total < keep) {
                 break;
             }
-            if !it.shared {
-                total = total.saturating_sub(it.size_bytes);
+            if !found.it.shared {
+                total = total.saturating_sub(found.it.size_bytes);
             }
-            gone.push(it);
+            gone.push(found);
         }
         // What takes no room goes with what it is as old as.
-        let oldest_kept = gone.last().map(|it| it.last_used);
-        without.retain(|it| {
-            self.all && self.keeps_nothing() || oldest_kept.is_some_and(|time| it.last_used <= time)
+        let latest_gone = gone.last().map(|found| found.it.last_used);
+        without.retain(|found| {
+            let is_as_old = latest_gone.is_some_and(|time| found.it.last_used <= time);
+            is_as_old || self.all && self.keeps_nothing()
         });
         gone.extend(without);
         gone
     }
 
-    fn may_go(&self, it: &CacheUse) -> bool {
+    fn may_go(&self, found: &Found) -> bool {
+        let it = &found.it;
         let is_hidden = matches!(it.kind, CacheKind::Internal | CacheKind::Frontend);
         !it.in_use
-            && (self.all || !it.shared && (!is_hidden || !it.has_layer()))
+            && (self.all || !it.shared && (!is_hidden || !found.has_layer()))
             && self.unused_since.is_none_or(|since| it.last_used <= since)
             && (self.goes)(it)
     }
@@ -190,16 +192,16 @@ mod tests {
     use super::*;
     use crate::cache::{CacheRecord, usage::of_record};
 
-    fn used(name: &str, second: i64, size_bytes: u64) -> CacheUse {
+    fn used(name: &str, second: i64, size_bytes: u64) -> Found {
         let (key, time) = (Digest::of(name.as_bytes()), Timestamp::from_second(second).unwrap());
         let record = CacheRecord::new(key, CacheKind::Regular, name, time);
         of_record(CacheRecord { layer: Some(DiffId(key)), size_bytes, ..record })
     }
 
     #[track_caller]
-    fn check(policy: CachePolicy<'_>, uses: Vec<CacheUse>, expected: &[&str]) {
+    fn check(policy: CachePolicy<'_>, uses: Vec<Found>, expected: &[&str]) {
         let gone = policy.choose(uses, 1_000);
-        let gone: Vec<&str> = gone.iter().map(|it| &*it.description).collect();
+        let gone: Vec<&str> = gone.iter().map(|it| &*it.it.description).collect();
         assert_eq!(gone, expected);
     }
 
@@ -212,7 +214,7 @@ mod tests {
         goes: &|_| true,
     };
 
-    fn three() -> Vec<CacheUse> {
+    fn three() -> Vec<Found> {
         vec![used("new", 30, 100), used("old", 10, 10), used("middle", 20, 50)]
     }
 
@@ -235,7 +237,7 @@ mod tests {
     fn what_is_in_use_stays_and_what_is_shared_or_internal_goes_only_with_all() {
         let (mut a, mut b, mut c) =
             (used("used", 1, 1), used("shared", 2, 1), used("internal", 3, 1));
-        (a.in_use, b.shared, c.kind) = (true, true, CacheKind::Internal);
+        (a.it.in_use, b.it.shared, c.it.kind) = (true, true, CacheKind::Internal);
         let uses = || vec![a.clone(), b.clone(), c.clone()];
         check(ANY, uses(), &[]);
         check(CachePolicy { all: true, ..ANY }, uses(), &["shared", "internal"]);
@@ -245,7 +247,7 @@ mod tests {
     fn what_takes_no_room_goes_with_what_is_as_old() {
         let without = |name, second| {
             let source = Of::Record { key: Digest::of(b"x"), layer: None };
-            CacheUse { source, ..used(name, second, 0) }
+            Found { source, ..used(name, second, 0) }
         };
         let uses = || [three(), vec![without("older", 5), without("newer", 15)]].concat();
         check(CachePolicy { used_bytes_max: 151, ..ANY }, uses(), &["old", "older"]);

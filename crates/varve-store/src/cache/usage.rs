@@ -40,11 +40,16 @@ pub struct CacheUse {
     pub shared: bool,
     /// Whether what it holds changes: of cache mounts.
     pub mutable: bool,
-    /// What it is made of.
+}
+
+/// One thing of the build cache, and where it lies.
+#[derive(Debug, Clone)]
+pub(super) struct Found {
+    pub(super) it: CacheUse,
     pub(super) source: Of,
 }
 
-/// What a [`CacheUse`] speaks of.
+/// Where a thing of the build cache lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Of {
     Record { key: Digest, layer: Option<DiffId> },
@@ -58,12 +63,13 @@ impl Store {
         if !self.is_made() {
             return Ok(Vec::new());
         }
-        let mut uses: Vec<CacheUse> = self.cache_mounts()?.into_iter().map(of_mount).collect();
+        let mounts = self.cache_mounts()?.into_iter().map(of_mount);
+        let mut uses: Vec<CacheUse> = mounts.map(|found| found.it).collect();
         if !self.cache_keys()?.is_empty() {
             // Which leases are living is known only while nobody takes one.
             let sweeping = self.sweeping()?;
             let records = self.record_uses(&self.names()?, &sweeping)?.into_iter();
-            uses.extend(records.filter(CacheUse::has_layer));
+            uses.extend(records.filter(Found::has_layer).map(|found| found.it));
         }
         uses.sort_by(|one, other| {
             other.last_used.cmp(&one.last_used).then_with(|| one.id.cmp(&other.id))
@@ -77,7 +83,7 @@ impl Store {
     }
 
     /// All records, what was used last first.
-    pub(super) fn record_uses(&self, names: &Names, sweeping: &Sweeping) -> Result<Vec<CacheUse>> {
+    pub(super) fn record_uses(&self, names: &Names, sweeping: &Sweeping) -> Result<Vec<Found>> {
         let pinned = lease::pinned(self, sweeping)?;
         let containers = match self.container_roots() {
             // Nobody knows what it keeps; then nothing is swept either.
@@ -94,26 +100,28 @@ impl Store {
             let is_first = record.layer.is_none_or(|layer| seen.insert(layer));
             let is_pinned = |pin: Option<Pin>| pin.is_some_and(|pin| pinned.contains(&pin));
             let (layer, times) = (record.layer, record.times);
-            CacheUse {
-                in_use: is_pinned(layer.map(Pin::Layer)) || is_pinned(times.map(Pin::Times)),
-                shared: layer.is_some_and(|layer| reached.contains(&Node::Layer(layer))),
-                size_bytes: if is_first { record.size_bytes } else { 0 },
-                ..of_record(record)
+            let mut found = of_record(record);
+            found.it.in_use = is_pinned(layer.map(Pin::Layer)) || is_pinned(times.map(Pin::Times));
+            found.it.shared = layer.is_some_and(|layer| reached.contains(&Node::Layer(layer)));
+            if !is_first {
+                found.it.size_bytes = 0;
             }
+            found
         });
         Ok(records.collect())
     }
 }
 
-impl CacheUse {
+impl Found {
     /// Whether it is something that takes room.
     pub(super) fn has_layer(&self) -> bool {
         !matches!(self.source, Of::Record { layer: None, .. })
     }
 }
 
-pub(super) fn of_record(record: CacheRecord) -> CacheUse {
-    CacheUse {
+pub(super) fn of_record(record: CacheRecord) -> Found {
+    let source = Of::Record { key: record.key, layer: record.layer };
+    let it = CacheUse {
         id: id_of(&record.key),
         kind: record.kind,
         description: record.description,
@@ -125,12 +133,12 @@ pub(super) fn of_record(record: CacheRecord) -> CacheUse {
         in_use: false,
         shared: false,
         mutable: false,
-        source: Of::Record { key: record.key, layer: record.layer },
-    }
+    };
+    Found { it, source }
 }
 
-pub(super) fn of_mount(record: CacheMountRecord) -> CacheUse {
-    CacheUse {
+pub(super) fn of_mount(record: CacheMountRecord) -> Found {
+    let it = CacheUse {
         id: id_of(&Digest::of(record.name.as_bytes())),
         kind: CacheKind::ExecCacheMount,
         description: format!("cached mount {}", record.id),
@@ -142,8 +150,8 @@ pub(super) fn of_mount(record: CacheMountRecord) -> CacheUse {
         in_use: record.in_use,
         shared: false,
         mutable: true,
-        source: Of::Mount { name: record.name },
-    }
+    };
+    Found { it, source: Of::Mount { name: record.name } }
 }
 
 /// What docker's users see of a key: 25 digits in base 36, as many as 128 bits can take.

@@ -7,6 +7,7 @@ use varve_engine::DiskUsage;
 use varve_types::container::listing::{ContainerSize, Summary};
 
 use super::{
+    build_cache,
     containers::{self, ContainerRow},
     images::{self, ImageRow, Usage},
     volumes::{self, VolumeRow},
@@ -51,8 +52,7 @@ pub(crate) fn summary(usage: &DiskUsage, format: &str) -> Result<String, Command
         size_bytes: usage.layers_size_bytes,
         reclaimable: shown,
     };
-    let cache = Kind::of("Build Cache", std::iter::empty());
-    let kinds = [images, containers_of(usage), volumes_of(usage), cache];
+    let kinds = [images, containers_of(usage), volumes_of(usage), cache_of(usage)];
     let rows = kinds.into_iter().map(|kind| -> Rc<dyn Row> { Rc::new(kind) });
     Listing { format, headers: HEADERS }.render(rows)
 }
@@ -66,6 +66,20 @@ fn containers_of(usage: &DiskUsage) -> Kind {
 fn volumes_of(usage: &DiskUsage) -> Kind {
     let used = usage.volumes.iter().map(|it| it.usage.unwrap_or_default());
     Kind::of("Local Volumes", used.map(|it| (it.links > 0, it.size_bytes)))
+}
+
+/// What images have too is theirs; docker shows no part of the whole here.
+fn cache_of(usage: &DiskUsage) -> Kind {
+    let used = usage.build_cache.iter().filter(|it| it.in_use);
+    let in_use: u64 = used.clone().filter(|it| !it.shared).map(|it| it.size_bytes).sum();
+    let size_bytes = build_cache::size_bytes(&usage.build_cache);
+    Kind {
+        name: "Build Cache",
+        count: usage.build_cache.len() as u64,
+        active: used.count() as u64,
+        size_bytes,
+        reclaimable: units::size(size_bytes - in_use, 4),
+    }
 }
 
 #[derive(Debug)]
@@ -144,13 +158,14 @@ pub(crate) fn details(
     let containers = container_rows(usage, now, zone);
     let volumes: Vec<Rc<dyn Row>> =
         usage.volumes.iter().map(|it| -> Rc<dyn Row> { Rc::new(VolumeRow(it.clone())) }).collect();
+    let cache = build_cache::rows(&usage.build_cache, false, now);
     if !matches!(format, "" | "table") {
         let list = |rows: Vec<Rc<dyn Row>>| Value::list(rows.into_iter().map(Value::Row).collect());
         let fields = vec![
             Field::plain("Images", Value::list(rows.map(Value::Row).collect())),
             Field::plain("Containers", list(containers)),
             Field::plain("Volumes", list(volumes)),
-            Field::plain("BuildCache", list(Vec::new())),
+            Field::plain("BuildCache", list(cache)),
         ];
         let value = Value::structure("*formatter.diskUsageContext", fields);
         if format == "json" {
@@ -172,11 +187,15 @@ pub(crate) fn details(
     let volumes =
         Listing { format: "table {{.Name}}\t{{.Links}}\t{{.Size}}", headers: volumes::HEADERS }
             .render(volumes)?;
-    let cache = "CACHE ID\tCACHE TYPE\tSIZE\tCREATED\tLAST USED\tUSAGE\tSHARED\n";
-    let cache = crate::format::table::align(cache);
+    let cache = Listing {
+        format: "table {{.ID}}\t{{.CacheType}}\t{{.Size}}\t{{.CreatedSince}}\t{{.LastUsedSince}}\t{{.UsageCount}}\t{{.Shared}}",
+        headers: build_cache::HEADERS,
+    }
+    .render(cache)?;
+    let cache_size = units::size(build_cache::size_bytes(&usage.build_cache), 4);
     Ok(format!(
         "Images space usage:\n\n{}\nContainers space usage:\n\n{containers}\n\
-         Local Volumes space usage:\n\n{volumes}\nBuild cache usage: 0B\n\n{cache}",
+         Local Volumes space usage:\n\n{volumes}\nBuild cache usage: {cache_size}\n\n{cache}",
         images.render(rows)?
     ))
 }

@@ -1,5 +1,6 @@
 //! Reports: pure functions from what the engine knows to what Docker would print.
 
+pub(crate) mod build_cache;
 pub(crate) mod changes;
 pub(crate) mod container;
 pub(crate) mod containers;

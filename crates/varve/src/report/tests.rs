@@ -206,6 +206,7 @@ fn disk_usage_counts_shared_layers_once() {
         images: vec![unused, usage],
         containers: Vec::new(),
         volumes: Vec::new(),
+        build_cache: Vec::new(),
     };
     expect![[r#"
         TYPE            TOTAL     ACTIVE    SIZE      RECLAIMABLE

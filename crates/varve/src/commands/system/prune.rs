@@ -7,7 +7,7 @@ use varve_engine::{Filters, Prune};
 use crate::{
     commands::{container::verbs, flags},
     error::CommandError,
-    report::{pruned, removal},
+    report::{build_cache, pruned, removal},
     ui::Ui,
 };
 
@@ -52,6 +52,9 @@ pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
     let images = engine.prune(&ui.silent(), &request)?;
     text += &removal::images(&images);
     reclaimed_bytes += containers.reclaimed_bytes + images.reclaimed_bytes;
+    let cache = engine.prune_build_cache_too(&ui.silent(), args.all, &request.filters)?;
+    text += &build_cache::deleted(&cache);
+    reclaimed_bytes += cache.reclaimed_bytes;
     // Filters choose among images; what is left of transfers has nothing to filter by.
     if request.filters == Filters::default() {
         reclaimed_bytes += engine.prune_transfers()?;
