@@ -79,6 +79,11 @@ pub fn open_or_create(path: &Path, mode: u32) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(mode).open(path)
 }
 
+/// Opens a file for reading and writing that must be there.
+pub fn open_existing(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).open(path)
+}
+
 /// Writes all of `bytes` where `file` stands.
 pub fn write_all(mut file: &File, bytes: &[u8]) -> io::Result<()> {
     point(Call::Write, Path::new(""))?;

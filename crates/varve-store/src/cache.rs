@@ -15,7 +15,7 @@ mod usage;
 
 use std::{
     fmt::{self, Display},
-    fs, io,
+    io,
     path::{Path, PathBuf},
     str::FromStr,
 };
@@ -301,7 +301,7 @@ impl Store {
         let path = self.cache_path(&record.key);
         let line = use_line(record.last_used, record.uses);
         let write = |path: &Path| -> io::Result<()> {
-            let file = fs::OpenOptions::new().read(true).write(true).open(path)?;
+            let file = durable::open_existing(path)?;
             let size_bytes = file.metadata()?.len();
             let Some(at) = size_bytes.checked_sub(line.len() as u64) else { return Ok(()) };
             durable::write_all_at(&file, line.as_bytes(), at)
