@@ -1,6 +1,8 @@
 //! `cargo xtask bench`: what the store and a pull cost, beside what they may cost. Figures only;
 //! a busy machine is no reason for a test to fail.
 
+mod start;
+
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -25,6 +27,7 @@ pub(crate) fn bench() -> Result<bool> {
     println!("\n{:<44} {:>12} {:>10}", "", "measured", "target");
     bench.many_images()?;
     bench.large_layer()?;
+    start::start(&bench)?;
     indexing()
 }
 
@@ -149,19 +152,36 @@ impl Bench {
     }
 
     fn varve(&self, store: &str, words: &[&str]) -> Result<()> {
+        self.output(store, words).map(drop)
+    }
+
+    fn output(&self, store: &str, words: &[&str]) -> Result<String> {
         let mut command = self.command(store, words);
-        let output = command.stderr(Stdio::piped()).output().context("cannot start varve")?;
+        // Who watches a container that goes on alone keeps none of these.
+        let output = command.stdout(Stdio::piped()).stderr(Stdio::piped()).output();
+        let output = output.context("cannot start varve")?;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         ensure!(output.status.success(), "`varve {}` failed:\n{said}", words.join(" "));
-        Ok(())
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     fn command(&self, store: &str, words: &[&str]) -> Command {
-        let mut command = Command::new(&self.varve);
-        command.args(words).current_dir(&self.directory).env_clear();
-        command.env("HOME", &self.directory).env("VARVE_ROOT", Path::new(store));
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        command
+        self.words(store, words)()
+    }
+
+    /// The same command again and again.
+    fn words(&self, store: &str, words: &[&str]) -> Box<dyn Fn() -> Command> {
+        let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
+        let (program, directory) = (self.varve.clone(), self.directory.clone());
+        let store = store.to_owned();
+        Box::new(move || {
+            let mut command = Command::new(&program);
+            command.args(&words).current_dir(&directory).env_clear();
+            command.env("HOME", &directory).env("VARVE_ROOT", Path::new(&store));
+            command.env("VARVE_RUN", directory.join("run"));
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            command
+        })
     }
 }
 

@@ -7,12 +7,21 @@ pub(crate) struct Tar(Vec<u8>);
 impl Tar {
     /// Adds a file.
     pub(crate) fn file(&mut self, name: &str, content: &[u8]) {
+        self.entry(name, "0000644", content);
+    }
+
+    /// Adds a file that may be executed.
+    pub(crate) fn program(&mut self, name: &str, content: &[u8]) {
+        self.entry(name, "0000755", content);
+    }
+
+    fn entry(&mut self, name: &str, mode: &str, content: &[u8]) {
         let mut block = [0_u8; 512];
         let mut put = |at: usize, text: &str| {
             block[at..at + text.len()].copy_from_slice(text.as_bytes());
         };
         put(0, name);
-        put(100, "0000644");
+        put(100, mode);
         put(108, "0000000");
         put(116, "0000000");
         put(124, &format!("{:011o}", content.len()));
