@@ -4,6 +4,8 @@ mod bases;
 mod contexts;
 mod dockerfile;
 mod failure;
+mod fetch;
+mod outputs;
 mod publish;
 pub mod run;
 mod shown;

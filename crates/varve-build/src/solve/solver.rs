@@ -76,6 +76,7 @@ impl Solve<'_> {
     pub fn run(&self) -> Result<Solved, SolveError> {
         let (image, vertices) = chain(self.plan, self.plan.root);
         let solver = Solver::new(*self);
+        solver.show_images();
         let wanted: Vec<Job> = vertices.iter().map(|v| Job(*v, Side::Layer)).collect();
         let solved =
             schedule::run(&wanted, self.threads, &solver.failed, &|job| solver.attempt(job));
@@ -184,6 +185,17 @@ impl<'a> Solver<'a> {
             sides: vertices.iter().map(|_| Sides::default()).collect(),
             anew,
             solve,
+        }
+    }
+
+    /// Shows images that are here, as docker does, before all else.
+    fn show_images(&self) {
+        for (index, vertex) in self.solve.plan.vertices.iter().enumerate() {
+            if let Op::Image(step) = &vertex.op
+                && self.solve.world.is_here(step)
+            {
+                self.shown.end(VertexId(index), false);
+            }
         }
     }
 

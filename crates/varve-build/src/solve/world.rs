@@ -86,6 +86,9 @@ pub trait World: Sync {
     /// under `id`.
     fn image(&self, step: &ImageStep, id: StepId, lease: &Lease) -> Result<Vec<DiffId>, Fault>;
 
+    /// Whether nothing need be fetched of an image, as far as that is known.
+    fn is_here(&self, step: &ImageStep) -> bool;
+
     /// Files of the build context or a named one.
     fn local(&self, step: &LocalStep) -> Result<Arc<dyn Files>, Fault>;
 

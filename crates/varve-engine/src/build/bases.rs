@@ -35,6 +35,13 @@ pub(super) struct Base {
     remote: Option<Digest>,
 }
 
+impl Base {
+    /// Whether it was found in the store.
+    pub(super) fn is_here(&self) -> bool {
+        self.remote.is_none()
+    }
+}
+
 /// The images of one build.
 pub(super) struct Bases<'a> {
     engine: &'a Engine,

@@ -2,7 +2,8 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    fs,
+    io::{self, Read, Seek as _},
     os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -11,12 +12,22 @@ use std::{
 use varve_build::{
     Ignore,
     plan::{BuildContext, LocalStep},
-    solve::{Context, ContextRequest, Fault, Files, LayerFiles},
+    select::Listing,
+    solve::{
+        Context, ContextRequest, Fault, FileStatus, Files, LayerFiles, OneFile, StepIds, TarFiles,
+        Watch,
+    },
 };
-use varve_fs::{root::Root, tar::Time};
+use varve_fs::{
+    compression::{self, Compression},
+    root::Root,
+    tar::Time,
+};
 use varve_types::{Ctx, Digest, Kind, Printable};
 
-use super::{BuildError, ContextSource, dockerfile::Place, failure::failed};
+use super::{
+    BuildError, ContextSource, dockerfile::Place, failure::failed, fetch::Fetched, shown::ShownStep,
+};
 use crate::{Engine, error::io_kind};
 
 /// The contexts of one build.
@@ -41,7 +52,7 @@ impl<'a> Contexts<'a> {
     /// Prepares contexts: directories are looked for, archives are read.
     pub(super) fn open(
         engine: &'a Engine,
-        ctx: &Ctx<'_>,
+        (ctx, watch, ids): (&Ctx<'_>, &dyn Watch, &StepIds),
         main: ContextSource<'_>,
         named: &BTreeMap<String, BuildContext>,
     ) -> Result<Self, BuildError> {
@@ -51,7 +62,31 @@ impl<'a> Contexts<'a> {
                 let files = LayerFiles::new(Vec::new());
                 Source::Files(Arc::new(files.map_err(|fault| failed(fault.kind(), fault))?))
             }
-            _ => return Err(failed(Kind::Unsupported, "this context is not supported")),
+            ContextSource::Tar(stream) => Source::Files(engine.tar_files(stream)?),
+            ContextSource::Http(url) => {
+                let step = ShownStep::begin(watch, ids, LOAD_REMOTE_NAME.to_owned());
+                match engine
+                    .fetch(ctx, url)
+                    .map_err(BuildError::from)
+                    .and_then(|fetched| engine.http_context(fetched))
+                {
+                    Ok(files) => {
+                        step.done();
+                        Source::Files(files)
+                    }
+                    Err(error) => {
+                        step.fail(&error.to_string());
+                        let text = format!(
+                            "failed to read downloaded context: failed to load cache key: {error}"
+                        );
+                        return Err(failed(error.kind, text));
+                    }
+                }
+            }
+            ContextSource::Git(git) => {
+                let text = format!("{}: git repositories are not fetched", Printable(&git.remote));
+                return Err(failed(Kind::Unsupported, text));
+            }
         };
         let mut found = BTreeMap::new();
         for (name, context) in named {
@@ -95,7 +130,11 @@ impl<'a> Contexts<'a> {
         };
         let path = match source {
             Source::Directory(path) => path,
-            Source::Files(files) => return Ok(files.clone()),
+            Source::Files(files) if ignore.is_empty() => return Ok(files.clone()),
+            Source::Files(files) => {
+                let listing = files.listing().without(ignore);
+                return Ok(Arc::new(Without { files: files.clone(), listing }));
+            }
         };
         let root = Root::open(path).map_err(|error| Fault::new(io_kind(&error), error))?;
         let notes = self.notes(path);
@@ -157,3 +196,62 @@ fn own_ignore(source: &Source) -> Result<Ignore, Fault> {
         Err(error) => Err(failed(error)),
     }
 }
+
+const LOAD_REMOTE_NAME: &str = "[internal] load remote build context";
+
+/// Files without those that are left out.
+struct Without {
+    files: Arc<dyn Files>,
+    listing: Listing,
+}
+
+impl Files for Without {
+    fn listing(&self) -> &Listing {
+        &self.listing
+    }
+
+    fn status(&self, path: &str) -> Result<FileStatus, Fault> {
+        self.files.status(path)
+    }
+
+    fn open(&self, path: &str) -> Result<Box<dyn Read + Send + '_>, Fault> {
+        self.files.open(path)
+    }
+
+    fn digest(&self, path: &str) -> Result<Digest, Fault> {
+        self.files.digest(path)
+    }
+}
+
+impl Engine {
+    /// The files of a tar, plain or compressed.
+    fn tar_files(&self, stream: &mut (dyn Read + Send)) -> Result<Arc<dyn Files>, BuildError> {
+        let files = TarFiles::read(stream, self.nameless_file()?, &Ignore::default());
+        Ok(Arc::new(files.map_err(|fault| failed(fault.kind(), fault))?))
+    }
+
+    /// What was fetched: a tar, or a Dockerfile alone.
+    fn http_context(&self, mut fetched: Fetched) -> Result<Arc<dyn Files>, BuildError> {
+        let mut begin = [0; BEGIN_SIZE_BYTES];
+        let mut length = 0;
+        while length < begin.len() {
+            match fetched.file.read(&mut begin[length..]).map_err(crate::Error::Output)? {
+                0 => break,
+                count => length += count,
+            }
+        }
+        fetched.file.rewind().map_err(crate::Error::Output)?;
+        let is_tar = begin[..length].get(TAR_MAGIC_AT..).is_some_and(|it| it.starts_with(b"ustar"));
+        if is_tar || compression::detect(&begin[..length]) != Compression::None {
+            return self.tar_files(&mut fetched.file);
+        }
+        let (name, size_bytes) = ("Dockerfile".to_owned(), fetched.size_bytes);
+        let time = Time { seconds: 0, nanoseconds: 0 };
+        let file = OneFile::fetched(name, fetched.file, size_bytes, fetched.digest, time);
+        Ok(Arc::new(file))
+    }
+}
+
+const BEGIN_SIZE_BYTES: usize = 512;
+/// Where a tar says that it is one.
+const TAR_MAGIC_AT: usize = 257;

@@ -22,9 +22,16 @@ pub(super) struct StoredImage {
     /// Its manifest, or an index of several.
     pub(super) target: Descriptor,
     pub(super) image: ImageId,
-    platform: Platform,
+    pub(super) platform: Platform,
     created: Option<jiff::Timestamp>,
     size_bytes: u64,
+}
+
+impl StoredImage {
+    /// What a row of the image table points at.
+    pub(super) fn bare_target(&self) -> Descriptor {
+        Descriptor { platform: None, ..self.target.clone() }
+    }
 }
 
 impl Engine {
@@ -95,8 +102,7 @@ impl Engine {
         let id = if is_index { ImageId(image.target.digest) } else { image.image };
         step.part(&format!("writing image {id}"), true);
         let names: Vec<Reference> = names.iter().map(|name| name.clone().or_latest()).collect();
-        let mut target = image.target.clone();
-        target.platform = None;
+        let target = image.bare_target();
         self.store.update_names(|table| {
             let now = ctx.now();
             // Building again what is here does not make it younger.

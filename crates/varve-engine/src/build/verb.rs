@@ -12,17 +12,17 @@ use std::{
 use jiff::Timestamp;
 use varve_build::{
     Dockerfile, Lint, Options, Plan, Planner, Source, Warning, lint,
-    plan::{LOAD_IGNORE_NAME, Need, NeedId, ResolvedImage},
+    plan::{LOAD_IGNORE_NAME, Need, NeedId, Op, ResolvedImage},
     solve::{BuildEvent, ImageTime, LayerTimes, Solve, Solved, StepId, StepIds, Watch},
 };
 use varve_fs::tar::Time;
 use varve_runtime::spec::BuildLimits;
 use varve_store::Lease;
-use varve_types::{Ctx, Kind, Platform, limits};
+use varve_types::{Ctx, DiffId, Kind, Platform, Reference, limits};
 
 use super::{
-    BuildError, BuildOutput, BuildRequest, BuildTimes, Built, ContextSource,
-    bases::Bases,
+    BuildError, BuildOutput, BuildRequest, BuildTimes, Built, BuiltImage, ContextSource,
+    bases::{Base, Bases},
     contexts::Contexts,
     dockerfile::{Definition, read_definition},
     failure::failed,
@@ -31,7 +31,7 @@ use super::{
     shown::ShownStep,
     world::BuildWorld,
 };
-use crate::Engine;
+use crate::{Engine, Push};
 
 /// The build argument that wins over the variable of the same name.
 const EPOCH_ARGUMENT: &str = "SOURCE_DATE_EPOCH";
@@ -67,7 +67,8 @@ impl Engine {
         let lease = self.store.lease()?;
         let context = mem::replace(&mut request.context, ContextSource::Empty);
         let outputs = mem::take(&mut request.outputs);
-        let mut contexts = Contexts::open(self, ctx, context, &request.options.contexts)?;
+        let mut contexts =
+            Contexts::open(self, (ctx, watch, &ids), context, &request.options.contexts)?;
         let definition = contexts.with_main(|place| {
             let show = |name| ShownStep::begin(watch, &ids, name);
             read_definition(&request.dockerfile, place, show)
@@ -157,6 +158,7 @@ impl<'a> Build<'a> {
                 bases: &self.bases,
                 contexts,
                 engine: self.engine,
+                ctx: self.ctx,
                 watch: self.watch,
                 settings: settings(request, self.ctx.now()),
                 programs: &OnceLock::new(),
@@ -257,22 +259,98 @@ impl<'a> Build<'a> {
         times: BuildTimes,
         outputs: Vec<BuildOutput<'_>>,
         annotations: &[(String, String)],
-    ) -> Result<Option<super::BuiltImage>, BuildError> {
+    ) -> Result<Option<BuiltImage>, BuildError> {
         let mut built = None;
         for output in outputs {
             match output {
-                BuildOutput::Image { names, push: _ } => {
+                BuildOutput::Image { names, push } => {
                     let step = self.show("exporting to image".to_owned());
                     step.part("exporting layers", false);
                     let image = self.image(made, times, annotations)?;
                     step.part("exporting layers", true);
-                    built = Some(self.engine.name_image(self.ctx, &image, &names, &step)?);
+                    let image = self.engine.name_image(self.ctx, &image, &names, &step)?;
+                    step.done();
+                    if push {
+                        self.push(&image.names)?;
+                    }
+                    built = Some(image);
+                }
+                BuildOutput::Directory(directory) => {
+                    let step = self.show("exporting to client directory".to_owned());
+                    for (place, layers) in self.files(made, &step)? {
+                        self.engine.export_directory(&layers, &directory.join(place))?;
+                    }
+                    step.part("copying files", true);
                     step.done();
                 }
-                _ => return Err(failed(Kind::Unsupported, "this output is not supported")),
+                BuildOutput::Tar(to) => {
+                    let step = self.show("exporting to client tarball".to_owned());
+                    let [(_, layers)] = &self.files(made, &step)?[..] else {
+                        let text = "files of several platforms cannot be exported as one tar";
+                        return Err(failed(Kind::Unsupported, text));
+                    };
+                    self.engine.export_tar(layers, to)?;
+                    step.part("sending tarball", true);
+                    step.done();
+                }
+                BuildOutput::OciArchive { names, to }
+                | BuildOutput::DockerArchive { names, to } => {
+                    let step = self.show("exporting to oci image format".to_owned());
+                    let image = self.image(made, times, annotations)?;
+                    step.part("exporting layers", true);
+                    step.part(&format!("exporting manifest {}", image.target.digest), true);
+                    step.part(&format!("exporting config {}", image.image), true);
+                    self.engine.export_archive(&image, &names, to)?;
+                    step.part("sending tarball", true);
+                    step.done();
+                }
             }
         }
         Ok(built)
+    }
+
+    /// The layers of each platform's files, with the directory of its own where there are several.
+    fn files(
+        &self,
+        made: &[(Plan, Solved)],
+        step: &ShownStep<'_>,
+    ) -> Result<Vec<(String, Vec<DiffId>)>, BuildError> {
+        let mut files = Vec::with_capacity(made.len());
+        for (plan, solved) in made {
+            let mut layers = match self.base(plan, solved) {
+                Some(base) => {
+                    let layers = self.bases.layers(&base, step.id());
+                    layers.map_err(|fault| failed(fault.kind(), fault))?
+                }
+                None => Vec::new(),
+            };
+            layers.extend(solved.layers.iter().map(|made| made.layer.diff_id));
+            let platform = plan.image.config.platform().to_string().replace('/', "_");
+            files.push((if made.len() > 1 { platform } else { String::new() }, layers));
+        }
+        Ok(files)
+    }
+
+    fn push(&self, names: &[Reference]) -> Result<(), BuildError> {
+        for name in names {
+            let step = self.show(format!("pushing {name} with docker"));
+            let text = name.familiar();
+            let push = Push { reference: name, text: &text, all_tags: false, platform: None };
+            if let Err(error) = self.engine.push(self.ctx, &push) {
+                step.fail(&error.to_string());
+                return Err(error.into());
+            }
+            step.done();
+        }
+        Ok(())
+    }
+
+    /// The image at the bottom.
+    fn base(&self, plan: &Plan, solved: &Solved) -> Option<Base> {
+        match &plan.vertices[solved.image?.0].op {
+            Op::Image(step) => self.bases.of_step(step),
+            _ => None,
+        }
     }
 
     /// The image of all platforms, stored and pinned.
@@ -284,10 +362,7 @@ impl<'a> Build<'a> {
     ) -> Result<StoredImage, BuildError> {
         let mut images = Vec::with_capacity(made.len());
         for (plan, solved) in made {
-            let base = solved.image.and_then(|id| match &plan.vertices[id.0].op {
-                varve_build::plan::Op::Image(step) => self.bases.of_step(step),
-                _ => None,
-            });
+            let base = self.base(plan, solved);
             let time = self.image_time(times);
             let base = (&self.bases, base.as_ref());
             let store = self.engine.store_image(self.lease, plan, solved, base, time, annotations);

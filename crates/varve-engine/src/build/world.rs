@@ -4,10 +4,11 @@ use std::sync::{Arc, OnceLock, atomic::Ordering};
 
 use varve_build::{
     plan::{GitStep, HttpStep, ImageStep, LocalStep},
-    solve::{Fault, Files, MadeLayer, RunRequest, StepId, Watch, World},
+    solve::{Fault, Files, MadeLayer, OneFile, RunRequest, StepId, Watch, World},
 };
+use varve_fs::tar::Time;
 use varve_store::Lease;
-use varve_types::{DiffId, Kind};
+use varve_types::{Ctx, DiffId, Kind, Printable};
 
 use super::{
     bases::Bases,
@@ -21,6 +22,7 @@ pub(super) struct BuildWorld<'a> {
     pub(super) bases: &'a Bases<'a>,
     pub(super) contexts: &'a Contexts<'a>,
     pub(super) engine: &'a Engine,
+    pub(super) ctx: &'a Ctx<'a>,
     pub(super) watch: &'a dyn Watch,
     pub(super) settings: Settings<'a>,
     /// Made when there is a program to be run.
@@ -34,16 +36,32 @@ impl World for BuildWorld<'_> {
         self.bases.layers(&base, id)
     }
 
+    fn is_here(&self, step: &ImageStep) -> bool {
+        self.bases.of_step(step).is_some_and(|base| base.is_here())
+    }
+
     fn local(&self, step: &LocalStep) -> Result<Arc<dyn Files>, Fault> {
         self.contexts.local(step)
     }
 
     fn git(&self, step: &GitStep, _: StepId) -> Result<Arc<dyn Files>, Fault> {
-        Err(Fault::new(Kind::Unsupported, format!("cannot fetch {}", step.remote)))
+        let text = format!("{}: git repositories are not fetched", Printable(&step.remote));
+        Err(Fault::new(Kind::Unsupported, text))
     }
 
     fn http(&self, step: &HttpStep, _: StepId) -> Result<Arc<dyn Files>, Fault> {
-        Err(Fault::new(Kind::Unsupported, format!("cannot fetch {}", step.url)))
+        let fetched = self.engine.fetch(self.ctx, &step.url);
+        let fetched = fetched.map_err(|error| Fault::new(error.kind(), error))?;
+        if let Some(wanted) = &step.checksum
+            && *wanted != fetched.digest
+        {
+            let text = format!("digest mismatch {}: {wanted}", fetched.digest);
+            return Err(Fault::new(Kind::Corrupt, text));
+        }
+        let now = self.ctx.now();
+        let time = Time { seconds: now.as_second(), nanoseconds: 0 };
+        let (name, size_bytes) = (step.file.clone(), fetched.size_bytes);
+        Ok(Arc::new(OneFile::fetched(name, fetched.file, size_bytes, fetched.digest, time)))
     }
 
     fn run(&self, request: &RunRequest<'_>) -> Result<MadeLayer, Fault> {

@@ -26,6 +26,7 @@ use varve_types::{Clock, Ctx, Digest, Environment, ImageConfig, Platform, Refere
 pub(crate) struct Bench {
     pub(crate) root: tempfile::TempDir,
     pub(crate) engine: Engine,
+    context: PathBuf,
     /// Seconds since 1970.
     pub(crate) now: i64,
 }
@@ -108,12 +109,17 @@ impl Bench {
     pub(crate) fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
         let engine = Engine::open(&root.path().join("store"), Registries::default()).unwrap();
-        fs::create_dir(root.path().join("context")).unwrap();
-        Self { root, engine, now: 1_800_000_000 }
+        Self::with_engine(root, engine)
     }
 
-    pub(crate) fn context(&self) -> PathBuf {
-        self.root.path().join("context")
+    pub(crate) fn with_engine(root: tempfile::TempDir, engine: Engine) -> Self {
+        let context = root.path().join("context");
+        fs::create_dir(&context).unwrap();
+        Self { root, engine, context, now: 1_800_000_000 }
+    }
+
+    pub(crate) fn context(&self) -> &Path {
+        &self.context
     }
 
     /// Writes a file of the context. Its time is long past, so that its digest is remembered.
@@ -153,12 +159,23 @@ impl Bench {
 
     pub(crate) fn ask(&self, dockerfile: &str, ask: Ask) -> (Result<Built, BuildError>, Told) {
         self.file("Dockerfile", dockerfile);
-        let told = Told::default();
-        let interrupted = AtomicBool::new(ask.interrupted);
-        let context = self.context();
         let names = ask.tags.iter().map(|tag| tag.parse().unwrap()).collect();
+        let output = BuildOutput::Image { names, push: false };
+        self.ask_for(ContextSource::Directory(self.context()), ask, output)
+    }
+
+    /// Builds the context's Dockerfile into this output.
+    pub(crate) fn ask_for<'a>(
+        &self,
+        context: ContextSource<'a>,
+        ask: Ask,
+        output: BuildOutput<'a>,
+    ) -> (Result<Built, BuildError>, Told) {
+        let told = Told::default();
+        static GOES_ON: AtomicBool = AtomicBool::new(false);
+        static IS_GIVEN_UP: AtomicBool = AtomicBool::new(true);
         let request = BuildRequest {
-            context: ContextSource::Directory(&context),
+            context,
             dockerfile: DockerfileSource::Context("Dockerfile"),
             options: ask.options,
             platforms: ask.platforms.iter().map(|text| text.parse().unwrap()).collect(),
@@ -171,9 +188,9 @@ impl Bench {
             allow_host_network: false,
             cache_from: Vec::new(),
             cache_to: Vec::new(),
-            outputs: vec![BuildOutput::Image { names, push: false }],
+            outputs: vec![output],
             annotations: Vec::new(),
-            interrupted: &interrupted,
+            interrupted: if ask.interrupted { &IS_GIVEN_UP } else { &GOES_ON },
         };
         let built = Self::with(self.now, |ctx| self.engine.build(ctx, request, &told));
         (built, told)
@@ -219,18 +236,24 @@ impl Bench {
         let exporting = self.engine.prepare_export(name, None).unwrap();
         let mut bytes = Vec::new();
         self.engine.export(&exporting, &mut bytes).unwrap();
-        let mut reader = tar::Reader::new(&bytes[..]);
-        let mut files = Vec::new();
-        while let Some(mut entry) = reader.next().unwrap() {
-            let it = entry.entry();
-            let path = String::from_utf8(it.path.clone()).unwrap();
-            let facts = format!("{path} {:o} {}:{} {}", it.mode, it.uid, it.gid, it.mtime.seconds);
-            let mut text = String::new();
-            std::io::Read::read_to_string(&mut entry, &mut text).unwrap();
-            files.push(format!("{facts} {text}").trim_end().to_owned());
-        }
-        files
+        listed(&bytes)
     }
+}
+
+/// What is in a tar, as `path mode uid:gid time text`.
+pub(crate) fn listed(bytes: &[u8]) -> Vec<String> {
+    let mut reader = tar::Reader::new(bytes);
+    let mut files = Vec::new();
+    while let Some(mut entry) = reader.next().unwrap() {
+        let it = entry.entry();
+        let path = String::from_utf8(it.path.clone()).unwrap();
+        let facts = format!("{path} {:o} {}:{} {}", it.mode, it.uid, it.gid, it.mtime.seconds);
+        let mut text = Vec::new();
+        std::io::Read::read_to_end(&mut entry, &mut text).unwrap();
+        let text = String::from_utf8(text).unwrap_or_else(|_| "no text".to_owned());
+        files.push(format!("{facts} {text}").trim_end().to_owned());
+    }
+    files
 }
 
 pub(crate) fn set_time(path: &Path, seconds: u64) {

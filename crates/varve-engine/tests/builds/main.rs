@@ -3,3 +3,5 @@
 mod bench;
 mod cache;
 mod images;
+mod outputs;
+mod programs;

@@ -1,0 +1,105 @@
+//! What becomes of a build besides an image in the store: files, archives, pushes.
+
+use std::{
+    fs::File,
+    io::{self, BufWriter, Write},
+    os::fd::AsFd as _,
+    path::Path,
+    thread,
+};
+
+use varve_distribution::archive::{self, SavedImage};
+use varve_fs::{
+    durable::{self, Pending},
+    stack::Stack,
+    tree::Tree,
+    unpack::{Unpacking, unpack},
+};
+use varve_types::{DiffId, Reference};
+
+use super::{BuildError, Destination, publish::StoredImage};
+use crate::{Engine, Error};
+
+const FILE_MODE: u32 = 0o644;
+const DIRECTORY_MODE: u32 = 0o755;
+
+impl Engine {
+    /// Writes the merged files of layers as one tar.
+    fn write_merged(&self, layers: &[DiffId], out: &mut dyn Write) -> Result<(), Error> {
+        let trees: Result<Vec<Tree>, _> = layers.iter().map(|it| self.layer_tree(it)).collect();
+        let trees = trees?;
+        let image = "that was built".to_owned();
+        let stack = Stack::merge(&trees.iter().collect::<Vec<_>>())
+            .map_err(|source| Error::Layers { image, source })?;
+        let tars: Result<Vec<File>, _> =
+            layers.iter().map(|layer| self.store.open_layer_tar(layer)).collect();
+        stack.write_tar(&tars?, out).map(drop).map_err(Error::Output)
+    }
+
+    /// Writes files to where a tar is wanted.
+    pub(super) fn export_tar(
+        &self,
+        layers: &[DiffId],
+        to: Destination<'_>,
+    ) -> Result<(), BuildError> {
+        write_to(to, |out| self.write_merged(layers, out))
+    }
+
+    /// Puts files into a directory, among what is there. They become the caller's.
+    pub(super) fn export_directory(
+        &self,
+        layers: &[DiffId],
+        directory: &Path,
+    ) -> Result<(), BuildError> {
+        let cannot = |action: &'static str| {
+            let path = directory.display().to_string();
+            move |source: io::Error| Error::File { action, path, source }
+        };
+        durable::create_directories_unsynced(directory, DIRECTORY_MODE).map_err(cannot("mkdir"))?;
+        let target = File::open(directory).map_err(cannot("open"))?;
+        let (reader, mut writer) = io::pipe().map_err(cannot("open"))?;
+        let (written, unpacked) = thread::scope(|scope| {
+            let writing = scope.spawn(move || self.write_merged(layers, &mut writer));
+            let unpacked = unpack(reader, target.as_fd(), Unpacking { keep_owners: false });
+            let written = writing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            (written, unpacked)
+        });
+        // A reader that failed makes the writer fail: its own error says why.
+        unpacked.map_err(Error::from)?;
+        Ok(written?)
+    }
+
+    /// Writes an archive that is an OCI layout and docker's at once.
+    pub(super) fn export_archive(
+        &self,
+        image: &StoredImage,
+        names: &[Reference],
+        to: Destination<'_>,
+    ) -> Result<(), BuildError> {
+        let saved = SavedImage {
+            manifest: image.bare_target(),
+            image: image.image,
+            tags: names.iter().map(|name| name.clone().or_latest()).collect(),
+        };
+        write_to(to, |out| Ok(archive::save(&self.store, &[saved], None, out)?))
+    }
+}
+
+/// Has something written to a file, which is then there whole, or to a stream.
+fn write_to(
+    to: Destination<'_>,
+    write: impl FnOnce(&mut dyn Write) -> Result<(), Error>,
+) -> Result<(), BuildError> {
+    let path = match to {
+        Destination::Stream(stream) => return Ok(write(stream)?),
+        Destination::File(path) => path,
+    };
+    let cannot = |action: &'static str| {
+        let path = path.display().to_string();
+        move |source: io::Error| Error::File { action, path, source }
+    };
+    let mut file = BufWriter::new(Pending::create(&path, FILE_MODE).map_err(cannot("open"))?);
+    write(&mut file)?;
+    let file = file.into_inner().map_err(|error| cannot("write")(error.into_error()))?;
+    Ok(file.commit().map_err(cannot("write"))?)
+}
