@@ -54,10 +54,13 @@ impl Engine {
         Ok(removed)
     }
 
-    /// Lets containers go that were to go with their end, so that they use no image. To be called
+    /// Lets containers go that were to go with their end, so that they use no image, and takes away
+    /// what programs of builds that were killed left. To be called
     /// before the store is held for a removal: who makes a container has the lock on containers
     /// when it waits for the store.
     pub(crate) fn tidy_users(&self) -> Result<()> {
+        // What cannot be taken away now stays for another time.
+        let _ = self.tidy_steps();
         self.containers_with_states().map(drop)
     }
 }

@@ -1,5 +1,6 @@
 //! Specs of containers against docker's, and what they say where docker was not recorded.
 
+mod build;
 mod choices;
 mod golden;
 mod limits;

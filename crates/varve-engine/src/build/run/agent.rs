@@ -132,3 +132,95 @@ impl Agent {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use super::*;
+
+    fn message(kind: u8, rest: &[u8]) -> Vec<u8> {
+        let length = 1 + rest.len() as u32;
+        [&length.to_be_bytes(), &[kind][..], rest].concat()
+    }
+
+    /// An agent that answers one request with its own bytes.
+    fn echo(listener: &UnixListener, count: usize) {
+        let (mut client, _) = listener.accept().unwrap();
+        for _ in 0..count {
+            let mut length = [0; 4];
+            client.read_exact(&mut length).unwrap();
+            let mut rest = vec![0; u32::from_be_bytes(length) as usize];
+            client.read_exact(&mut rest).unwrap();
+            client.write_all(&[&length[..], &rest].concat()).unwrap();
+        }
+    }
+
+    fn ask(client: &mut UnixStream, request: &[u8]) -> Vec<u8> {
+        client.write_all(request).unwrap();
+        let mut length = [0; 4];
+        client.read_exact(&mut length).unwrap();
+        let mut rest = vec![0; u32::from_be_bytes(length) as usize];
+        client.read_exact(&mut rest).unwrap();
+        [&length[..], &rest].concat()
+    }
+
+    #[test]
+    fn only_lists_and_signatures_reach_the_agent() {
+        let directory = tempfile::tempdir().unwrap();
+        let own = directory.path().join("own");
+        let listener = UnixListener::bind(&own).unwrap();
+        let agent = Agent::listen(directory.path(), "shown", &own).unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| echo(&listener, 2));
+            scope.spawn(|| agent.serve());
+            let mut client = UnixStream::connect(directory.path().join("shown")).unwrap();
+            let list = message(IDENTITIES, b"");
+            assert_eq!(ask(&mut client, &list), list);
+            // Add a key, remove all, lock; an extension; and nothing at all.
+            for kind in [17, 19, 22, 27] {
+                assert_eq!(ask(&mut client, &message(kind, b"x")), REFUSAL);
+            }
+            assert_eq!(ask(&mut client, &[0; 4]), REFUSAL);
+            let sign = message(SIGN, b"something");
+            assert_eq!(ask(&mut client, &sign), sign);
+            agent.stop();
+        });
+    }
+
+    #[test]
+    fn messages_without_an_end_and_agents_that_are_gone_end_the_connection() {
+        let directory = tempfile::tempdir().unwrap();
+        let own = directory.path().join("own");
+        let listener = UnixListener::bind(&own).unwrap();
+        let agent = Agent::listen(directory.path(), "shown", &own).unwrap();
+        let is_closed = |request: &[u8]| {
+            let mut client = UnixStream::connect(directory.path().join("shown")).unwrap();
+            // It may be closed before all is written.
+            let _ = client.write_all(request);
+            !matches!(client.read(&mut [0; 1]), Ok(1..))
+        };
+        thread::scope(|scope| {
+            scope.spawn(|| agent.serve());
+            assert!(is_closed(&[0xff; 5]));
+            drop(listener);
+            assert!(is_closed(&message(IDENTITIES, b"")));
+            agent.stop();
+        });
+    }
+
+    #[test]
+    fn whoever_is_connected_is_let_go_of_at_the_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let own = directory.path().join("own");
+        let _listener = UnixListener::bind(&own).unwrap();
+        let agent = Agent::listen(directory.path(), "shown", &own).unwrap();
+        let mut client = UnixStream::connect(directory.path().join("shown")).unwrap();
+        client.write_all(&message(IDENTITIES, b"")).unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| agent.serve());
+            // The agent never answers.
+            agent.stop();
+        });
+    }
+}
