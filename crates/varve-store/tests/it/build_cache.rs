@@ -278,3 +278,25 @@ fn notes_on_a_context_are_kept_and_are_no_records() {
     assert_eq!(store.cache_records().unwrap(), []);
     assert_eq!(store.check().unwrap(), []);
 }
+
+#[test]
+fn a_check_finds_what_does_not_belong_to_the_cache() {
+    let store = TempStore::new();
+    let lease = store.lease().unwrap();
+    let layer = step(&store, &lease, &tar("file", b"content")).summary.diff_id;
+    let times = store.remember(&lease, &record("a", Some(layer)), Some(&times(5))).unwrap().times;
+    let times = format!("varve/times/{}", times.unwrap().hex());
+    fs::create_dir_all(store.root().join("varve/cache-mounts/odd")).unwrap();
+    for stray in ["varve/cache/odd", "varve/times/odd", &format!("{times}/odd")] {
+        fs::write(store.root().join(stray), "").unwrap();
+    }
+    let found = store.check().unwrap();
+    let found: Vec<String> = found.iter().map(|it| it.path.display().to_string()).collect();
+    let expected = ["varve/cache/odd", "varve/cache-mounts/odd", &times, "varve/times/odd"];
+    assert_eq!(found, expected);
+    // What is gone is missed, as long as a record of this boot names it.
+    fs::remove_dir_all(store.root().join(&times)).unwrap();
+    let problems = store.check().unwrap();
+    assert!(problems.iter().any(|it| it.path.ends_with(&times) && it.problem == "it is missing"));
+    assert_eq!(find(&store, "a"), None);
+}
