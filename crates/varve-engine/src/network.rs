@@ -75,11 +75,6 @@ impl Engine {
 
     /// Takes away what containers left that are no more: interfaces, processes, rules, names,
     /// bridges. For after a crash, and for verbs that look whether a network is in use.
-    pub fn reconcile_networks(&self, now: Timestamp) -> Result<Reconciled> {
-        let networks = self.networks(now)?;
-        Ok(self.reconcile(&networks)?)
-    }
-
     fn reconcile(&self, networks: &Networks) -> Result<Reconciled, NetworkError> {
         // Who cannot be asked is taken to live.
         let is_live = |id: &ContainerId| {

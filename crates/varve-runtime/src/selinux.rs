@@ -1,9 +1,56 @@
 //! SELinux: the labels of a container's processes and files.
 //!
-//! Text only. Two containers have different pairs of categories (`c1,c2`), so that neither
+//! Text, but for [`write`]. Two containers have different pairs of categories (`c1,c2`), so that neither
 //! reads the other's files, whatever a process breaks out of.
 
-use varve_types::{Kind, Printable};
+use std::{
+    ffi::OsStr,
+    fs, io,
+    os::{
+        fd::{AsRawFd as _, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
+    path::Path,
+};
+
+use rustix::{
+    fs::{CWD, Dir, FileType, Mode, OFlags, XattrFlags, lsetxattr, openat},
+    io::Errno,
+};
+use varve_types::{
+    Kind, Printable,
+    container::{MountKind, MountPoint},
+};
+
+/// The attribute that a file has its label in.
+const ATTRIBUTE: &str = "security.selinux";
+/// Directories of the system: with a container's label in them the machine would not work.
+const NEVER_RELABELLED: &[&str] = &[
+    "/",
+    "/bin",
+    "/boot",
+    "/dev",
+    "/etc",
+    "/etc/passwd",
+    "/etc/pki",
+    "/etc/shadow",
+    "/home",
+    "/lib",
+    "/lib64",
+    "/media",
+    "/opt",
+    "/proc",
+    "/root",
+    "/run",
+    "/sbin",
+    "/srv",
+    "/sys",
+    "/tmp",
+    "/usr",
+    "/var",
+    "/var/lib",
+    "/var/log",
+];
 
 /// Categories that there are (`c0` to `c1023`).
 const CATEGORIES: u32 = 1024;
@@ -83,14 +130,127 @@ pub fn labels(
     Ok(Labels { process, mount: mount.join(":") })
 }
 
-/// The label that `:z` (shared by all containers) or `:Z` (this container's own) gives to a
-/// volume or a directory of the host.
-pub fn relabel(mount_label: &str, shared: bool) -> String {
+/// What is mounted into a container and gets a label of it: by `:z` one for all containers, by `:Z`
+/// this container's own. Volumes that are not asked otherwise have `z`. With each its label. None
+/// where the container has no label for files.
+pub fn relabelled<'a>(
+    mounts: &'a [MountPoint],
+    mount_label: &str,
+) -> Result<Vec<(&'a MountPoint, String)>, RelabelError> {
+    let mut found = Vec::new();
+    if mount_label.is_empty() {
+        return Ok(found);
+    }
+    for mount in mounts.iter().filter(|mount| mount.kind != MountKind::Tmpfs) {
+        let has = |wanted| mount.mode.split(',').any(|word| word == wanted);
+        let is_shared = has("z");
+        if !is_shared && !has("Z") {
+            continue;
+        }
+        check(Path::new(&mount.source))?;
+        found.push((mount, relabel(mount_label, is_shared)));
+    }
+    Ok(found)
+}
+
+fn check(path: &Path) -> Result<(), RelabelError> {
+    if NEVER_RELABELLED.iter().any(|never| Path::new(never) == path) {
+        return Err(RelabelError::NotAllowed(path.display().to_string()));
+    }
+    Ok(())
+}
+
+fn relabel(mount_label: &str, shared: bool) -> String {
     let mut parts: Vec<&str> = mount_label.splitn(4, ':').collect();
     if let (true, Some(level)) = (shared, parts.get_mut(3)) {
         *level = "s0";
     }
     parts.join(":")
+}
+
+/// Why files did not get a label.
+#[derive(Debug, thiserror::Error)]
+pub enum RelabelError {
+    /// A directory of the system. The message is docker's.
+    #[error("SELinux relabeling of {} is not allowed", Printable(.0))]
+    NotAllowed(String),
+    /// The operating system refused.
+    #[error("cannot label {}", Printable(path))]
+    Io {
+        /// What was to be labelled.
+        path: String,
+        /// Why it was not.
+        source: io::Error,
+    },
+}
+
+impl RelabelError {
+    /// Classifies the error.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::NotAllowed(_) => Kind::Invalid,
+            Self::Io { .. } => Kind::Internal,
+        }
+    }
+}
+
+/// Gives a label to a file or a directory with all that is in it; links in it are labelled and not
+/// followed. A filesystem that keeps no labels is left as it is, as docker leaves it.
+pub fn write(path: &Path, label: &str) -> Result<(), RelabelError> {
+    let failed = |source: io::Error| RelabelError::Io { path: path.display().to_string(), source };
+    // What is mounted is where a link leads to.
+    let place = fs::canonicalize(path).map_err(failed)?;
+    check(&place)?;
+    match write_all(&place, label) {
+        Ok(()) | Err(Errno::OPNOTSUPP) => Ok(()),
+        Err(errno) => Err(failed(errno.into())),
+    }
+}
+
+fn write_all(path: &Path, label: &str) -> rustix::io::Result<()> {
+    lsetxattr(path, ATTRIBUTE, label.as_bytes(), XattrFlags::empty())?;
+    let Some(directory) = directory(openat(CWD, path, DIRECTORY, Mode::empty()))? else {
+        return Ok(());
+    };
+    let mut open = vec![Dir::new(directory)?];
+    while let Some(directory) = open.last_mut() {
+        let Some(entry) = directory.next() else {
+            open.pop();
+            continue;
+        };
+        let entry = entry?;
+        let name = entry.file_name();
+        if matches!(name.to_bytes(), b"." | b"..") {
+            continue;
+        }
+        // By way of the directory that is open, whatever became of its path.
+        let place = format!("/proc/self/fd/{}", directory.fd()?.as_raw_fd());
+        let path = Path::new(&place).join(OsStr::from_bytes(name.to_bytes()));
+        match lsetxattr(&path, ATTRIBUTE, label.as_bytes(), XattrFlags::empty()) {
+            // It went meanwhile.
+            Err(Errno::NOENT) => continue,
+            set => set?,
+        }
+        if matches!(entry.file_type(), FileType::Directory | FileType::Unknown)
+            && let Some(inner) =
+                self::directory(openat(directory.fd()?, name, DIRECTORY, Mode::empty()))?
+        {
+            open.push(Dir::new(inner)?);
+        }
+    }
+    Ok(())
+}
+
+const DIRECTORY: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// A directory that was opened; `None` for what is none, or not there any more.
+fn directory(opened: rustix::io::Result<OwnedFd>) -> rustix::io::Result<Option<OwnedFd>> {
+    match opened {
+        Ok(directory) => Ok(Some(directory)),
+        Err(Errno::NOTDIR | Errno::LOOP | Errno::NOENT) => Ok(None),
+        Err(errno) => Err(errno),
+    }
 }
 
 #[cfg(test)]
@@ -121,11 +281,36 @@ mod tests {
         assert!(labels(&["x:y".to_owned()], false, (1, 2)).is_err());
     }
 
+    fn mount(kind: &str, source: &str, mode: &str) -> MountPoint {
+        let json = serde_json::json!({
+            "type": kind, "source": source, "destination": "/d", "mode": mode, "rw": true,
+        });
+        serde_json::from_value(json).unwrap()
+    }
+
     #[test]
-    fn a_shared_volume_has_no_categories() {
-        let mount = "system_u:object_r:container_file_t:s0:c1,c2";
-        assert_eq!(relabel(mount, true), "system_u:object_r:container_file_t:s0");
-        assert_eq!(relabel(mount, false), mount);
+    fn what_is_mounted_with_z_gets_the_label_without_categories_and_with_big_z_the_whole() {
+        let label = "system_u:object_r:container_file_t:s0:c1,c2";
+        let mounts = [
+            mount("bind", "/srv/a", "ro,Z"),
+            mount("bind", "/srv/b", "rw"),
+            mount("volume", "/v/c", "z"),
+            mount("tmpfs", "", "z"),
+        ];
+        let found = relabelled(&mounts, label).unwrap();
+        let shown: Vec<(&str, &str)> =
+            found.iter().map(|(mount, label)| (mount.source.as_str(), label.as_str())).collect();
+        let shared = "system_u:object_r:container_file_t:s0";
+        assert_eq!(shown, [("/srv/a", label), ("/v/c", shared)]);
+        assert!(relabelled(&mounts, "").unwrap().is_empty());
+    }
+
+    #[test]
+    fn directories_of_the_system_keep_their_labels() {
+        let label = "system_u:object_r:container_file_t:s0:c1,c2";
+        let error = relabelled(&[mount("bind", "/etc", "z")], label).unwrap_err();
+        assert_eq!(error.to_string(), "SELinux relabeling of /etc is not allowed");
+        assert!(relabelled(&[mount("bind", "/etc", "ro")], label).unwrap().is_empty());
     }
 
     #[test]
@@ -134,5 +319,33 @@ mod tests {
             let (first, second) = categories(random.wrapping_mul(0x9e37_79b9_7f4a_7c15));
             assert!(first < second && second < CATEGORIES, "{first} {second}");
         }
+    }
+
+    #[test]
+    fn a_label_is_written_to_all_of_a_tree_and_to_links_but_not_through_them() {
+        if !varve_testkit::guard::root() {
+            return;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let (tree, other) = (directory.path().join("tree"), directory.path().join("other"));
+        std::fs::create_dir_all(tree.join("a/b")).unwrap();
+        std::fs::write(tree.join("a/b/file"), "").unwrap();
+        std::fs::write(&other, "").unwrap();
+        std::os::unix::fs::symlink(&other, tree.join("link")).unwrap();
+        let label = "system_u:object_r:container_file_t:s0";
+        write(&tree, label).unwrap();
+        let read = |path: &Path| {
+            let mut buffer = [0; 100];
+            let size = rustix::fs::lgetxattr(path, ATTRIBUTE, &mut buffer).unwrap_or_default();
+            String::from_utf8_lossy(&buffer[..size]).into_owned()
+        };
+        if !varve_testkit::guard::found("file-labels", !read(&tree).is_empty()) {
+            return;
+        }
+        for path in ["", "a", "a/b", "a/b/file", "link"] {
+            assert_eq!(read(&tree.join(path)), label, "{path}");
+        }
+        assert_ne!(read(&other), label);
+        assert!(write(&tree.join("missing"), label).is_err());
     }
 }

@@ -15,7 +15,7 @@ use varve_runtime::{
     attach::Refused,
     cgroup, files,
     network::Netns,
-    probe,
+    probe, selinux,
     spec::{self, Spec},
     users::{self, ResolvedUser},
 };
@@ -80,6 +80,10 @@ impl Engine {
             workdir::make(&root, &container.config.working_dir).map_err(start_refused)?;
         }
         self.fill_volumes(container, &rootfs).map_err(refused)?;
+        let relabelled = selinux::relabelled(&container.mounts, &container.mount_label);
+        for (mount, label) in relabelled.map_err(|error| refused_text(&error))? {
+            selinux::write(mount.source.as_ref(), &label).map_err(|error| refused_text(&error))?;
+        }
         let path = self.bundle_path(&container.id).map_err(refused)?;
         durable::create_directory(&path, 0o700).map_err(|error| refused_text(&error))?;
         let paths = self.write_files(container, connected.as_ref()).map_err(refused)?;

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::Read as _,
     net::{IpAddr, Ipv4Addr},
     path::Path,
 };
@@ -12,8 +13,9 @@ use varve_runtime::{
     network::{Attach, Error as Refused, Netns, Networks, Sandbox, resolver_address},
     state,
 };
-use varve_types::container::{
-    Container, ContainerId, NetworkMode, PortBinding, PortBindings, parse_publish,
+use varve_types::{
+    container::{Container, ContainerId, NetworkMode, PortBinding, PortBindings, parse_publish},
+    limits,
 };
 
 use super::{NetworkError, resolves_names, wanted};
@@ -191,7 +193,12 @@ fn resolv_conf(container: &Container, resolver: Resolver) -> files::ResolvConf {
 
 /// The machine's own file, and where it was.
 pub(super) fn hosts_resolv_conf(resolver: Resolver) -> (String, &'static str) {
-    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let read = |path: &str| {
+        let mut text = String::new();
+        let opened = fs::File::open(path).map(|it| it.take(limits::RESOLV_CONF_SIZE_BYTES_MAX));
+        let read = opened.and_then(|mut file| file.read_to_string(&mut text));
+        read.map(|_| text).unwrap_or_default()
+    };
     let mut path = RESOLV_CONF;
     let mut text = read(path);
     let mut servers = text.lines().filter_map(|line| line.trim().strip_prefix("nameserver"));

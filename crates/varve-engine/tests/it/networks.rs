@@ -125,7 +125,7 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        let _ = self.on(|engine, ctx| engine.reconcile_networks(ctx.now()));
+        let _ = self.on(|engine, ctx| engine.prune_networks(ctx, &Filters::default()));
         assert!(self.directory.path().exists());
     }
 }

@@ -206,11 +206,6 @@ impl Parser {
         self.offset
     }
 
-    /// Whether the end marker has gone by; whatever follows is not looked at.
-    pub fn is_ended(&self) -> bool {
-        matches!(self.state, State::Ended)
-    }
-
     fn block_complete(&mut self, block: &Block) -> Result<Option<Box<Entry>>, LayerError> {
         let is_zero = block[0] == 0 && header::is_zero(block);
         match std::mem::replace(&mut self.state, State::Header) {
