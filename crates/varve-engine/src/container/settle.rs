@@ -59,7 +59,8 @@ impl Engine {
             let text = "Published ports are discarded when using host network mode";
             settled.warnings.push(text.to_owned());
         }
-        if machine.cgroups == Cgroups::None && self.is_first_time("no-cgroups")? {
+        // The start would say it too.
+        if machine.cgroups == Cgroups::None && self.is_first_time("limits")? {
             let text = "no control groups can be used on this machine: neither limits nor rules \
                         about devices are enforced";
             settled.warnings.push(text.to_owned());
@@ -68,7 +69,7 @@ impl Engine {
     }
 
     /// Whether something was not said before since the machine started.
-    fn is_first_time(&self, what: &str) -> Result<bool> {
+    pub(super) fn is_first_time(&self, what: &str) -> Result<bool> {
         let path = self.store.run_directory("said")?.join(what);
         Ok(!path.exists() && durable::create_directory(&path, 0o700).is_ok())
     }
@@ -140,7 +141,7 @@ fn words(config: &ContainerConfig, host: &HostConfig) -> Result<(), ContainerErr
         ));
     }
     let LogConfig { kind, .. } = &host.log_config;
-    if !matches!(kind.as_str(), "" | "json-file" | "none") {
+    if !matches!(kind.as_str(), "" | "json-file" | "local" | "none") {
         let kind = Printable(kind);
         return refused(format!(
             "error looking up logging plugin {kind}: plugin \"{kind}\" not found"
@@ -185,6 +186,7 @@ mod tests {
         check(|host| host.log_config.kind = "bogus".to_owned(), plugin);
         check(|host| host.ipc_mode = "bogus".to_owned(), "invalid IPC mode: bogus");
         check(|host| host.log_config.kind = "none".to_owned(), "");
+        check(|host| host.log_config.kind = "local".to_owned(), "");
         let isolation = "Invalid isolation: \"hyperv\" - linux only supports 'default'";
         check(|host| host.isolation = "hyperv".to_owned(), isolation);
     }

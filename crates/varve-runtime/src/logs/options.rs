@@ -7,6 +7,10 @@ use varve_types::{Kind, Printable};
 
 use super::FILES_MAX;
 
+/// What docker's driver `local` keeps: bytes of a file, and files.
+const LOCAL_SIZE_BYTES: u64 = 20_000_000;
+const LOCAL_FILES: u32 = 5;
+
 /// Whether a log is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -58,6 +62,9 @@ pub enum OptionsError {
         /// The driver.
         driver: &'static str,
     },
+    /// Not an option of the driver `local`.
+    #[error("unknown log opt '{}' for log driver local", Printable(_0))]
+    UnknownOfLocal(String),
     /// A size that cannot be read.
     #[error("invalid size: '{}'", Printable(_0))]
     Size(String),
@@ -96,6 +103,7 @@ impl Options {
         let mut parsed = Self::default();
         match driver {
             "json-file" | "" => {}
+            "local" => return Self::local(options),
             // docker takes any option with this driver and heeds none.
             "none" => return Ok(Self { driver: Driver::None, ..parsed }),
             other => return Err(OptionsError::UnknownDriver(other.to_owned())),
@@ -108,6 +116,27 @@ impl Options {
                 "compress" => return Err(OptionsError::Compress),
                 "labels" | "labels-regex" | "env" | "env-regex" | "tag" => {}
                 _ => return Err(unknown(option, "json-file")),
+            }
+        }
+        Ok(parsed)
+    }
+}
+
+impl Options {
+    /// Of docker's driver `local`, which keeps 100 MB. Ours writes what `json-file` does, and does
+    /// not compress: only docker knows what is in its own files.
+    fn local(options: &BTreeMap<String, String>) -> Result<Self, OptionsError> {
+        let mut parsed = Self {
+            size_bytes_max: Some(LOCAL_SIZE_BYTES),
+            files_max: LOCAL_FILES,
+            ..Self::default()
+        };
+        for (option, value) in options {
+            match option.as_str() {
+                "max-size" => parsed.size_bytes_max = Some(size(value)?),
+                "max-file" => parsed.files_max = files(value)?,
+                "compress" => {}
+                _ => return Err(OptionsError::UnknownOfLocal(option.clone())),
             }
         }
         Ok(parsed)
@@ -194,6 +223,17 @@ mod tests {
             "fluentd",
             &[],
             expect!["error: logger: no log driver named 'fluentd' is registered"],
+        );
+    }
+
+    #[test]
+    fn the_local_driver_keeps_five_files_of_20_mb() {
+        check("local", &[("compress", "true")], expect!["JsonFile Some(20000000) 5"]);
+        check("local", &[("max-file", "2")], expect!["JsonFile Some(20000000) 2"]);
+        check(
+            "local",
+            &[("tag", "x")],
+            expect!["error: unknown log opt 'tag' for log driver local"],
         );
     }
 

@@ -150,11 +150,19 @@ pub fn verify(mount: &Mount) -> Result<(), FlagError> {
         return refused("mount type unknown".to_owned());
     }
     destination(&mount.kind, &mount.target)?;
+    let options = mount.volume_options.as_ref();
+    let subpath = options.map_or("", |options| options.subpath.as_str());
     match mount.kind.as_str() {
         "bind" if mount.source.is_empty() => refused("field Source must not be empty".to_owned()),
         "bind" if !mount.source.starts_with('/') => refused(relative(&mount.source)),
         "volume" if mount.source.is_empty() && mount.read_only => {
             refused("must not set ReadOnly mode when using anonymous volumes".to_owned())
+        }
+        "volume" if mount.source.is_empty() && !subpath.is_empty() => {
+            refused("must not set Subpath when using anonymous volumes".to_owned())
+        }
+        "volume" if !stays_within(subpath) => {
+            refused("subpath must be a relative path within the volume".to_owned())
         }
         "tmpfs" if !mount.source.is_empty() => {
             refused("field Source must not be specified".to_owned())
@@ -176,6 +184,21 @@ pub(super) fn destination(kind: &str, path: &str) -> Result<(), FlagError> {
         return Ok(());
     };
     Err(FlagError::new(format!("invalid mount config for type \"{kind}\": {reason}")))
+}
+
+/// Whether a path does not begin at the root or climb above where it begins, as far as its words
+/// say.
+fn stays_within(path: &str) -> bool {
+    let mut depth = 0_i64;
+    let climbs = path.split('/').any(|part| {
+        match part {
+            "" | "." => {}
+            ".." => depth -= 1,
+            _ => depth += 1,
+        }
+        depth < 0
+    });
+    !path.starts_with('/') && !climbs
 }
 
 fn relative(path: &str) -> String {
@@ -258,5 +281,18 @@ mod tests {
             of("tmpfs") + "field Source must not be specified"
         );
         assert!(verify(&mount("type=bind,src=/a,dst=/n").unwrap()).is_ok());
+        for path in ["/a", "..", "a/../../b"] {
+            assert_eq!(
+                said(&format!("type=volume,src=v,dst=/n,volume-subpath={path}")),
+                "invalid mount config for type \"volume\": subpath must be a relative path within \
+                 the volume"
+            );
+        }
+        assert_eq!(
+            said("type=volume,dst=/n,volume-subpath=a"),
+            "invalid mount config for type \"volume\": must not set Subpath when using anonymous \
+             volumes"
+        );
+        assert!(verify(&mount("type=volume,src=v,dst=/n,volume-subpath=a/../b").unwrap()).is_ok());
     }
 }

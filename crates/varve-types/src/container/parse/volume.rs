@@ -3,7 +3,7 @@
 use super::FlagError;
 use crate::{
     Printable,
-    container::{MountKind, Propagation},
+    container::{MountKind, Propagation, VolumeName},
 };
 
 /// What `-v` names, as far as the client looks.
@@ -94,13 +94,10 @@ pub fn bind(text: &str) -> Result<Bind<'_>, FlagError> {
     if let Err(reason) = super::mount::destination(kind.as_str(), destination) {
         return Err(FlagError::new(format!("{}: {reason}", refused())));
     }
-    if kind == MountKind::Volume && !is_volume_name(source) {
-        return Err(FlagError::new(format!(
-            "create {name}: \"{name}\" includes invalid characters for a local volume name, only \
-             \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host directory, \
-             use absolute path",
-            name = Printable(source)
-        )));
+    if kind == MountKind::Volume
+        && let Err(error) = source.parse::<VolumeName>()
+    {
+        return Err(FlagError::new(format!("create {}: {error}", Printable(source))));
     }
     let words = || mode.split(',');
     Ok(Bind {
@@ -117,12 +114,6 @@ pub fn bind(text: &str) -> Result<Bind<'_>, FlagError> {
             _ => None,
         }),
     })
-}
-
-/// Whether a text may name a volume.
-pub fn is_volume_name(text: &str) -> bool {
-    let other = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
-    text.len() > 1 && text.as_bytes()[0].is_ascii_alphanumeric() && text.bytes().all(other)
 }
 
 /// Whether the words of a mode are known, and none of a kind is there twice.
@@ -208,6 +199,9 @@ mod tests {
              \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host directory, \
              use absolute path",
         );
+        let short =
+            "volume name is too short, names should be at least two alphanumeric characters";
+        check_bind("a:/b", &format!("create a: {short}"));
     }
 
     #[test]
