@@ -13,6 +13,7 @@
 //! find     a name, an ID or a prefix of one ─▶ record
 //! fill     an image's files put into an empty volume
 //! list     the containers that are here
+//! parts    parts of volumes, mounted where nobody else can change them
 //! pause    processes frozen, and let go on
 //! remove   containers taken away with what is theirs
 //! role     what this program does when the engine started it itself
@@ -42,6 +43,7 @@ pub mod facts;
 pub(crate) mod fill;
 pub mod find;
 pub mod list;
+mod parts;
 pub mod pause;
 mod processes;
 pub mod remove;

@@ -135,7 +135,7 @@ pub enum Answer {
 }
 
 /// What comes with a granted request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Granted {
     /// Whether the container has a terminal.
     #[serde(default)]
@@ -143,6 +143,9 @@ pub struct Granted {
     /// The process that was started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,
+    /// What of a container that was started is not as asked for, each to be said once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// Why something was not done.

@@ -67,6 +67,10 @@ pub trait Executor {
     /// Makes the container's first process, which must not run the command before
     /// [`start`](Self::start).
     fn create(&mut self, bundle: &Path, stdio: ProcessStdio) -> Result<Created, Refused>;
+    /// What the container made last was to have and has not, such as a limit.
+    fn warnings(&mut self) -> Vec<String> {
+        Vec::new()
+    }
     /// Lets the first process run the command.
     fn start(&mut self) -> Result<(), Refused>;
     /// Runs another process in the container (`process` of the OCI runtime specification).
@@ -84,6 +88,10 @@ pub trait Executor {
 pub trait Host {
     /// Makes it ready; returns the bundle.
     fn prepare(&mut self) -> Result<PathBuf, Refused>;
+    /// What was prepared last and does not work on this machine.
+    fn warnings(&mut self) -> Vec<String> {
+        Vec::new()
+    }
     /// Takes it away again, after every run and after a start that failed. With
     /// [`Status::Restarting`](varve_types::container::Status::Restarting) it is prepared again soon.
     /// A container that is to be removed at its end is removed here, its directory last.

@@ -33,6 +33,8 @@ pub(crate) struct Bundle {
     pub(crate) spec: Spec,
     /// Its network namespace, unless it shares another container's or the runtime makes it.
     pub(crate) netns: Option<Netns>,
+    /// What of its networks does not work on this machine.
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Engine {
@@ -88,11 +90,15 @@ impl Engine {
         durable::create_directory(&path, 0o700).map_err(|error| refused_text(&error))?;
         let paths = self.write_files(container, connected.as_ref()).map_err(refused)?;
         let paths = spec::Paths { rootfs, ..self.joined(container, paths).map_err(refused)? };
-        let spec = make_spec(container, &user, &paths)?;
+        let parted = self.mount_parts(container)?;
+        let spec = make_spec(&parted, &user, &paths)?;
         let json = serde_json::to_vec(&spec).map_err(|error| refused_text(&error))?;
         let config = path.join("config.json");
         durable::replace_unsynced(&config, &json, 0o600).map_err(|error| refused_text(&error))?;
-        Ok(Bundle { path, spec, netns: connected.and_then(|connected| connected.netns) })
+        let (netns, warnings) = connected.map_or_else(Default::default, |connected| {
+            (connected.netns, connected.attached.warnings)
+        });
+        Ok(Bundle { path, spec, netns, warnings })
     }
 
     /// Writes what the container sees as its `/etc/hosts`, `/etc/hostname`, `/etc/resolv.conf`.

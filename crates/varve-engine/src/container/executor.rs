@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::value::RawValue;
 use varve_runtime::{
     attach::Refused,
+    cgroup::Unenforced,
     monitor::{Created, Executor, ProcessStdio},
     oci::{ConsoleSize, Delete, External, OciError, Process, Reach, Runtime, Stdio},
 };
@@ -46,21 +47,36 @@ impl Engine {
 }
 
 /// A runtime and the one container that it is to execute.
-pub(crate) struct Executes {
+pub(crate) struct Executes<'a> {
+    pub(crate) engine: &'a Engine,
     pub(crate) runtime: Box<dyn Runtime>,
     pub(crate) id: ContainerId,
     /// How many of its processes had been killed for want of memory when last asked.
     pub(crate) oom_kills: u64,
+    /// What is not in force of its limits.
+    pub(crate) unenforced: Vec<Unenforced>,
 }
 
-impl Executor for Executes {
+impl Executor for Executes<'_> {
     fn create(&mut self, bundle: &Path, stdio: ProcessStdio) -> Result<Created, Refused> {
         let id = self.id.to_string();
         let (stdio, _) = of(stdio);
         // What a crash left of an earlier run is not this container.
         let _ = self.runtime.delete(&id, Delete::Force);
         let created = self.runtime.create(&id, bundle, stdio).map_err(|error| refusal(&error))?;
+        self.unenforced = created.unenforced;
         Ok(Created { pid: created.pid as u32, terminal: created.terminal })
+    }
+
+    fn warnings(&mut self) -> Vec<String> {
+        let mut unenforced = std::mem::take(&mut self.unenforced);
+        // Of limits that nobody asked for it is enough to know once that there are none.
+        unenforced.retain(|it| {
+            let is_everything = it.what.starts_with("limits");
+            !is_everything || self.engine.is_first_time(&it.what).unwrap_or(true)
+        });
+        let text = |it: Unenforced| format!("{} not in force: {}", it.what, it.why);
+        unenforced.into_iter().map(text).collect()
     }
 
     fn start(&mut self) -> Result<(), Refused> {

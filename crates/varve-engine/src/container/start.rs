@@ -68,8 +68,8 @@ impl Engine {
 
     /// Starts a container. One that runs stays as it is. `Err` is
     /// [`ContainerError::NotStarted`] when it could not be started; one that was to go with its end
-    /// is gone then.
-    pub fn start_container(&self, ctx: &Ctx<'_>, container: &Container) -> Result<()> {
+    /// is gone then. Returns what is not as asked for.
+    pub fn start_container(&self, ctx: &Ctx<'_>, container: &Container) -> Result<Vec<String>> {
         let started = self.launch(ctx, container, |arguments, config| {
             let Started { answer, monitor } = monitor::start(PROGRAM.as_ref(), arguments, config)?;
             Ok((answer, monitor))
@@ -77,11 +77,11 @@ impl Engine {
         if started.is_some() {
             self.forget_read(container);
         }
-        Ok(())
+        Ok(started.map(|granted| granted.warnings).unwrap_or_default())
     }
 
     /// [`start_container`](Self::start_container), attached from before its command runs. One that
-    /// runs is attached to as it is.
+    /// runs is attached to as it is. What is not as asked for is in what the client was granted.
     pub fn start_container_attached(
         &self,
         ctx: &Ctx<'_>,
@@ -316,13 +316,13 @@ impl Engine {
         }
     }
 
-    /// Stops a container and starts it again.
+    /// Stops a container and starts it again. Returns what is not as asked for.
     pub fn restart_container(
         &self,
         ctx: &Ctx<'_>,
         container: &Container,
         how: Stop<'_>,
-    ) -> Result<()> {
+    ) -> Result<Vec<String>> {
         self.stop_container(ctx, container, how)?;
         self.start_container(ctx, container)
     }

@@ -30,7 +30,7 @@ impl Engine {
         if let Ok((container, bundle)) = &first {
             config.health = health(container, bundle);
         }
-        let netns = first.as_mut().ok().and_then(|(_, bundle)| bundle.netns.take());
+        let held = first.as_mut().map(|(_, bundle)| Held::of(bundle)).unwrap_or_default();
         let (container, first) = match first {
             Ok((container, bundle)) => (Some(container), Ok(bundle.path)),
             Err((container, refused)) => (container.map(|it| *it), Err(refused)),
@@ -42,8 +42,9 @@ impl Engine {
             None => (self.no_runtime(), first),
         };
         let id = config.id.parse().map_err(|_| MonitorError::Protocol)?;
-        let mut executor = Executes { runtime, id, oom_kills: 0 };
-        let mut host = Machine { engine: self, clock, container, first: Some(first), netns };
+        let mut executor =
+            Executes { engine: self, runtime, id, oom_kills: 0, unenforced: Vec::new() };
+        let mut host = Machine { engine: self, clock, container, first: Some(first), held };
         let mode = Mode::Detached(channel);
         monitor::run(config, mode, lock, &mut host, &mut executor, clock)?;
         Ok(())
@@ -91,6 +92,7 @@ impl Engine {
                 let _ = detaching.join();
             }),
         }
+        let _ = self.release_parts(container);
         if let Ok(path) = self.bundle_path(&container.id) {
             let _ = durable::unlink(&path.join("config.json"));
         }
@@ -118,6 +120,7 @@ impl Engine {
         let locked = self.store.lock_containers()?;
         // What is left when this process is killed here is found by its record.
         self.store.release(&Self::holder(&container.id), InUse::Detached)?;
+        self.release_parts(container)?;
         if let Ok(path) = self.bundle_path(&container.id) {
             let _ = durable::discard_tree(&path);
         }
@@ -149,8 +152,22 @@ struct Machine<'a> {
     container: Option<Container>,
     /// What came of the first preparation, until it is asked for.
     first: Option<Result<PathBuf, Refused>>,
-    /// The container's network namespace, held until the runtime has entered it and longer.
-    netns: Option<Netns>,
+    held: Held,
+}
+
+/// What of a bundle is kept until the runtime has entered it and longer, or is to be said.
+#[derive(Default)]
+struct Held {
+    /// The container's network namespace.
+    _netns: Option<Netns>,
+    /// What of its networks does not work here.
+    warnings: Vec<String>,
+}
+
+impl Held {
+    fn of(bundle: &mut Bundle) -> Self {
+        Self { _netns: bundle.netns.take(), warnings: std::mem::take(&mut bundle.warnings) }
+    }
 }
 
 impl Host for Machine<'_> {
@@ -160,16 +177,20 @@ impl Host for Machine<'_> {
         }
         match &self.container {
             Some(container) => {
-                let bundle = self.engine.prepare(container, self.clock.now())?;
-                self.netns = bundle.netns;
+                let mut bundle = self.engine.prepare(container, self.clock.now())?;
+                self.held = Held::of(&mut bundle);
                 Ok(bundle.path)
             }
             None => Err(Refused { message: "the container is gone".to_owned(), exit_code: 125 }),
         }
     }
 
+    fn warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.held.warnings)
+    }
+
     fn release(&mut self, state: &State) {
-        self.netns = None;
+        self.held = Held::default();
         if let Some(container) = &self.container {
             self.engine.release_container(container, state);
         }

@@ -168,8 +168,8 @@ impl Client {
     }
 
     /// What came with the grant.
-    pub fn granted(&self) -> Granted {
-        self.granted
+    pub fn granted(&self) -> &Granted {
+        &self.granted
     }
 
     /// Waits for the next thing. [`ClientError::Gone`] when the monitor was killed.

@@ -122,7 +122,7 @@ impl Life<'_> {
             let (pid, id) = (created.pid, exec.id);
             self.beside.push(Beside { pid, handle, id, streams, client, ended: None });
         }
-        Ok(Granted { pid: Some(created.pid), tty: exec.tty })
+        Ok(Granted { pid: Some(created.pid), tty: exec.tty, ..Granted::default() })
     }
 
     /// The streams of the process that a client hears of.

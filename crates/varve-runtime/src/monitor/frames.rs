@@ -72,7 +72,7 @@ impl Life<'_> {
     }
 
     fn grant(&mut self, client: &mut Client, request: Request) {
-        let plain = Granted { tty: self.config.tty, pid: None };
+        let plain = Granted { tty: self.config.tty, ..Granted::default() };
         let (purpose, answer) = match request {
             Request::Attach(attach) => (Purpose::Attached(attach), Ok(plain)),
             Request::Wait(condition) => (Purpose::Waiting(condition), Ok(plain)),

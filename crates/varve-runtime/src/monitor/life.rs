@@ -162,7 +162,10 @@ impl<'a> Life<'a> {
         })?;
         self.run_once()?;
         if let Some(starter) = self.starter.take() {
-            let granted = Granted { tty: self.config.tty, pid: self.init.as_ref().map(|i| i.pid) };
+            let pid = self.init.as_ref().map(|init| init.pid);
+            let mut warnings = self.host.warnings();
+            warnings.extend(self.executor.warnings());
+            let granted = Granted { tty: self.config.tty, pid, warnings };
             if let Some((stream, attach)) = starter.answer(&Answer::Ok(granted)) {
                 self.add_client(stream, Purpose::Attached(attach));
             }

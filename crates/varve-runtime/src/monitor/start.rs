@@ -98,7 +98,7 @@ pub fn start(
     config: &Config,
 ) -> Result<Started, MonitorError> {
     let StartedAttached { monitor, answer } = launch(program, arguments, config, None)?;
-    Ok(Started { monitor, answer: answer.map(|client| client.granted()) })
+    Ok(Started { monitor, answer: answer.map(|client| client.granted().clone()) })
 }
 
 /// [`start`], and attaches before the command runs.

@@ -130,3 +130,38 @@ fn a_list_of_users_that_is_none_is_not_waited_for() {
         refuses("large:1");
     });
 }
+
+#[test]
+fn what_a_machine_cannot_enforce_is_said_once() {
+    alone("bad_input::what_a_machine_cannot_enforce_is_said_once", || {
+        let Some(sandbox) = guest() else { return };
+        let line = ["run", "--rm", "--network", "none", "guest:1", "echo", "here"];
+        let warnings = |mounting: &str| {
+            let done = Command::new("sh").args(["-c", mounting]).status().expect("sh starts");
+            assert!(done.success(), "{mounting}");
+            let ran = sandbox.run(&line);
+            assert_eq!((ran.stdout.as_str(), ran.code), ("here\n", 0), "{ran:?}");
+            let lines: Vec<String> = ran.stderr.lines().map(str::to_owned).collect();
+            let mut once = lines.clone();
+            once.sort();
+            once.dedup();
+            assert_eq!(once.len(), lines.len(), "{lines:?}");
+            lines
+        };
+        let read_only = "while read -r _ place kind _; do case $kind in cgroup|cgroup2) \
+                         mount -o remount,bind,ro $place || exit;; esac; done < /proc/mounts";
+        let lines = warnings(read_only);
+        assert!(!lines.is_empty());
+        for line in lines {
+            assert!(line.starts_with("WARNING: limits"), "{line}");
+            assert!(line.ends_with(" not in force: read-only file system"), "{line}");
+        }
+        assert_eq!(warnings("true"), [""; 0]);
+        let [line] = &warnings("umount -R -l /sys/fs/cgroup")[..] else { panic!("not one line") };
+        assert!(
+            line.starts_with("WARNING: no control groups can be used on this machine"),
+            "{line}"
+        );
+        nothing_is_left(&sandbox);
+    });
+}

@@ -7,5 +7,7 @@ mod guest;
 mod living;
 mod mounts;
 mod pty;
+mod refusals;
 mod sandbox;
 mod sessions;
+mod volumes;

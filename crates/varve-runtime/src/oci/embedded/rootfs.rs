@@ -213,9 +213,13 @@ fn mount_cgroups(
 
 /// Makes `root` the root of this mount namespace and lets go of the old one.
 fn make_root(root: &OwnedFd) -> io::Result<()> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let old = rustix::fs::open("/", flags, Mode::empty())?;
     rustix::process::fchdir(root)?;
     rustix::process::pivot_root(".", ".")?;
-    // The old root now lies over the new one. It must not tell the host that it goes.
+    // The old root now lies over the new one. It must not tell the host that it goes; what is
+    // mounted in the new one keeps the propagation that was asked for.
+    rustix::process::fchdir(&old)?;
     mount_change(".", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)?;
     unmount(".", UnmountFlags::DETACH)?;
     rustix::process::chdir("/")?;

@@ -4,7 +4,7 @@ use varve_engine::{
     ContainerError, CreateContainer, Error as EngineError, Pull as PullImage, PullPlatform,
     container::Stop,
 };
-use varve_types::{Platform, Reference, container::CreateRequest};
+use varve_types::{Platform, Printable, Reference, container::CreateRequest};
 
 use super::{Created, Creation, Pull, Result};
 use crate::{error::CommandError, progress::Reporter, ui::Ui};
@@ -65,7 +65,8 @@ fn pull(ui: &Ui, image: &str, platform: Option<&Platform>, quiet: bool) -> Resul
 pub(crate) fn start(ui: &Ui, name: &str) -> Result<()> {
     let engine = ui.engine()?;
     let container = engine.container(name)?;
-    Ok(engine.start_container(&ui.silent(), &container)?)
+    say(ui, &engine.start_container(&ui.silent(), &container)?);
+    Ok(())
 }
 
 /// Stops a container.
@@ -79,7 +80,15 @@ pub(crate) fn stop(ui: &Ui, name: &str, request: Stop<'_>) -> Result<()> {
 pub(crate) fn restart(ui: &Ui, name: &str, request: Stop<'_>) -> Result<()> {
     let engine = ui.engine()?;
     let container = engine.container(name)?;
-    Ok(engine.restart_container(&ui.silent(), &container, request)?)
+    say(ui, &engine.restart_container(&ui.silent(), &container, request)?);
+    Ok(())
+}
+
+/// Says what of a container is not as asked for.
+pub(super) fn say(ui: &Ui, warnings: &[String]) {
+    for warning in warnings {
+        ui.complain(format_args!("WARNING: {}", Printable(warning)));
+    }
 }
 
 /// Sends a signal, as typed; none for `KILL`.

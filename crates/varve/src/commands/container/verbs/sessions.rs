@@ -13,7 +13,7 @@ use varve_types::{
     container::{Container, ContainerConfig},
 };
 
-use super::{Exec, Logs, Result};
+use super::{Exec, Logs, Result, life};
 use crate::{
     commands::container::session::{self, Attachment, Ended, Session},
     error::CommandError,
@@ -32,6 +32,7 @@ pub(crate) fn start_attached(ui: &Ui, name: &str, attachment: &Attachment) -> Re
     let session = Session::prepare(&attachment, container.config.tty)?;
     let attach = wanted(&attachment);
     let client = engine.start_container_attached(&ui.silent(), &container, attach)?;
+    life::say(ui, &client.granted().warnings);
     match stay(ui, engine, &container, session, client)? {
         Ended::Exited(exit) => Ok(code(exit.exit_code)),
         Ended::Detached => Ok(0),
