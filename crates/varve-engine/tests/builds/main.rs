@@ -5,3 +5,4 @@ mod cache;
 mod images;
 mod outputs;
 mod programs;
+mod registries;
