@@ -3,12 +3,18 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use varve_runtime::spec::{BuildLimits, BuildMount, BuildNetwork, BuildRequest, build_spec};
+use varve_runtime::spec::{BuildLimits, BuildMount, BuildNetwork, BuildRequest, Paths, build_spec};
+use varve_types::container::Ulimit;
 
+use crate::golden::sort_capabilities;
 use crate::made::{container, machine, made, mount_at, namespaces, root};
 
-/// The spec of `true`, asked for as `change` says.
-fn built(change: impl FnOnce(&mut BuildRequest<'_>)) -> Value {
+/// The spec of `true`, asked for as `change` says, with these limits and mounts.
+fn built_with(
+    mounts: &[BuildMount],
+    (ulimits, limits): (&[Ulimit], &BuildLimits),
+    change: impl FnOnce(&mut BuildRequest<'_>),
+) -> Value {
     let (machine, user) = (machine(), root());
     let arguments = ["true".to_owned()];
     let environment = ["A=1".to_owned(), "A=2".to_owned()];
@@ -17,13 +23,13 @@ fn built(change: impl FnOnce(&mut BuildRequest<'_>)) -> Value {
         environment: &environment,
         directory: "/",
         user: &user,
-        mounts: &[],
+        mounts,
         network: BuildNetwork::Namespace("/proc/1/fd/7".into()),
         insecure: false,
         apparmor_profile: "",
-        ulimits: &[],
+        ulimits,
         shm_size_bytes: None,
-        limits: &BuildLimits::default(),
+        limits,
         rootfs: Path::new("/run/rootfs"),
         hosts: Path::new("/run/hosts"),
         resolv_conf: Path::new("/run/resolv.conf"),
@@ -34,10 +40,16 @@ fn built(change: impl FnOnce(&mut BuildRequest<'_>)) -> Value {
     serde_json::to_value(build_spec(&request).unwrap()).unwrap()
 }
 
+fn built(change: impl FnOnce(&mut BuildRequest<'_>)) -> Value {
+    built_with(&[], (&[], &BuildLimits::default()), change)
+}
+
 #[test]
 fn a_program_of_a_build_may_what_a_container_may() {
-    let spec = built(|_| {});
-    let of_container = made(&container(), &machine(), &Default::default()).unwrap();
+    let mut spec = built(|_| {});
+    let mut of_container = made(&container(), &machine(), &Paths::default()).unwrap();
+    sort_capabilities(&mut spec);
+    sort_capabilities(&mut of_container);
     for member in ["seccomp", "maskedPaths", "readonlyPaths", "sysctl"] {
         assert_eq!(spec["linux"][member], of_container["linux"][member], "{member}");
     }
@@ -93,7 +105,7 @@ fn mounts_come_parents_first_with_the_options_of_dockers_builder() {
         BuildMount::Tmpfs { target: "/t".to_owned(), size_bytes: Some(4096) },
         BuildMount::File { source: "/s".into(), target: "/run/secrets/s".to_owned() },
     ];
-    let spec = built(|request| request.mounts = &mounts);
+    let spec = built_with(&mounts, (&[], &BuildLimits::default()), |_| {});
     let all: Vec<&Value> = spec["mounts"].as_array().unwrap().iter().collect();
     let own: Vec<String> = all[all.len() - 6..]
         .iter()
@@ -138,10 +150,8 @@ fn what_is_asked_for_is_limited_and_the_trusted_may_everything() {
     let ulimits = ["nofile=100:200".parse().unwrap()];
     let limits =
         BuildLimits { memory_bytes: 64 << 20, cpuset_cpus: "0".to_owned(), ..Default::default() };
-    let spec = built(|request| {
-        request.ulimits = &ulimits;
+    let spec = built_with(&[], (&ulimits, &limits), |request| {
         request.shm_size_bytes = Some(1 << 20);
-        request.limits = &limits;
     });
     assert_eq!(
         spec["process"]["rlimits"],

@@ -78,7 +78,7 @@ fn recorded(text: &str, home: &str) -> Value {
 }
 
 /// The order of capabilities means nothing, and our type does not keep it.
-fn sort_capabilities(spec: &mut Value) {
+pub(crate) fn sort_capabilities(spec: &mut Value) {
     for set in spec["process"]["capabilities"].as_object_mut().unwrap().values_mut() {
         set.as_array_mut().unwrap().sort_by_key(Value::to_string);
     }
