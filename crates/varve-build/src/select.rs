@@ -227,6 +227,14 @@ impl Listing {
     /// What is in a directory.
     fn take_tree(&self, directory: &str, exclude: &Ignore, taken: &mut Vec<Taken>) {
         taken.push(Taken { source: directory.to_owned(), target: Target::Directory });
+        if exclude.is_empty() {
+            let all = self.below(directory).map(|(path, _)| Taken {
+                source: join_below(directory, path),
+                target: Target::Below(path.to_owned()),
+            });
+            taken.extend(all);
+            return;
+        }
         let mut walk = IgnoreWalk::new(exclude);
         let kept = self.below(directory).map(|(path, _)| path);
         let kept: Vec<&str> = kept.filter(|path| !walk.is_ignored(path)).collect();
@@ -250,13 +258,16 @@ impl Listing {
 
     fn push(&self, directory: &str, kept: Vec<&str>, taken: &mut Vec<Taken>) {
         for path in with_parents(kept.into_iter()) {
-            let source =
-                if directory.is_empty() { path.to_owned() } else { format!("{directory}/{path}") };
+            let source = join_below(directory, path);
             if self.entries.contains_key(&source) {
                 taken.push(Taken { source, target: Target::Below(path.to_owned()) });
             }
         }
     }
+}
+
+fn join_below(directory: &str, path: &str) -> String {
+    if directory.is_empty() { path.to_owned() } else { format!("{directory}/{path}") }
 }
 
 /// The parts of a path, the last one first.

@@ -19,7 +19,7 @@ mod subset;
 use std::{
     collections::HashMap,
     fs::File,
-    io::{self, Read},
+    io::{self, Cursor, Read},
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
@@ -46,6 +46,12 @@ use hashes::Hashes;
 /// Files written so recently may be written again without their times telling.
 const RACY_SECONDS: i64 = 2;
 
+/// Bytes of a file that is held in memory from when it is hashed to when it is copied: opening it
+/// again would cost more than reading it.
+const HELD_FILE_SIZE_BYTES_MAX: u64 = 64 << 10;
+/// Bytes of all that are held at one time.
+const HELD_SIZE_BYTES_MAX: u64 = 64 << 20;
+
 /// A directory that is a context.
 #[derive(Debug)]
 pub struct Context {
@@ -58,7 +64,16 @@ pub struct Context {
     hashes: Hashes,
     /// Files that were read, by place in `found`.
     hashed: Mutex<HashMap<usize, Hashed>>,
+    /// Small files that were hashed and not copied yet, by place in `found`.
+    held: Mutex<Held>,
     opened_at: Time,
+}
+
+/// Bytes of small files.
+#[derive(Debug, Default)]
+struct Held {
+    files: HashMap<usize, Vec<u8>>,
+    size_bytes: u64,
 }
 
 /// What was read of a file.
@@ -100,6 +115,7 @@ impl Context {
             found,
             hashes: request.hashes.map_or_else(Hashes::default, Hashes::read),
             hashed: Mutex::default(),
+            held: Mutex::default(),
             opened_at: request.now,
         })
     }
@@ -136,9 +152,29 @@ impl Context {
 
     /// The digest of a file, if it was read in this build or an earlier one.
     fn known(&self, place: usize) -> Option<Digest> {
-        let hashed = self.hashed.lock().unwrap_or_else(PoisonError::into_inner);
-        let digest = hashed.get(&place).map(|hashed| hashed.digest);
-        digest.or_else(|| self.hashes.find(&self.found[place].1.stamp))
+        self.hashes.find(&self.found[place].1.stamp).or_else(|| {
+            let hashed = self.hashed.lock().unwrap_or_else(PoisonError::into_inner);
+            hashed.get(&place).map(|hashed| hashed.digest)
+        })
+    }
+
+    /// Keeps a file's bytes until they are copied, if there is room.
+    fn hold(&self, place: usize, bytes: Vec<u8>) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let size_bytes = bytes.len() as u64;
+        if held.size_bytes + size_bytes <= HELD_SIZE_BYTES_MAX
+            && held.files.insert(place, bytes).is_none()
+        {
+            held.size_bytes += size_bytes;
+        }
+    }
+
+    /// The bytes of a file that was held, which is not any more.
+    fn release(&self, place: usize) -> Option<Vec<u8>> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = held.files.remove(&place)?;
+        held.size_bytes -= bytes.len() as u64;
+        Some(bytes)
     }
 
     fn open_file(&self, path: &str) -> Result<File, Fault> {
@@ -173,6 +209,9 @@ impl Files for Context {
 
     fn open(&self, path: &str) -> Result<Box<dyn Read + Send + '_>, Fault> {
         let place = self.place(path)?;
+        if let Some(bytes) = self.release(place) {
+            return Ok(Box::new(Cursor::new(bytes)));
+        }
         let seen = self.found[place].1.stamp;
         let file = self.open_file(path)?;
         let now = Stamp::of_file(&file).map_err(|error| Fault::new(Kind::Internal, error))?;
@@ -181,7 +220,8 @@ impl Files for Context {
         let is_racy = seen.mtime.seconds >= self.opened_at.seconds - RACY_SECONDS;
         let check = promised.filter(|_| is_racy || now != seen);
         let left = seen.size_bytes;
-        Ok(Box::new(Seen { file, opened: now, left, check, hasher: Hasher::new() }))
+        let hasher = Hasher::new();
+        Ok(Box::new(Seen { file, opened: now, left, check, hasher, is_checked: false }))
     }
 
     fn digest(&self, path: &str) -> Result<Digest, Fault> {
@@ -192,7 +232,19 @@ impl Files for Context {
         }
         let file = self.open_file(path)?;
         let failed = |error| sender(&self.shown, &bytes_of(path), error);
-        let digest = digest_of(&mut (&file).take(seen.size_bytes)).map_err(failed)?;
+        let mut reader = (&file).take(seen.size_bytes);
+        let digest = if seen.size_bytes <= HELD_FILE_SIZE_BYTES_MAX {
+            let mut bytes = Vec::with_capacity(seen.size_bytes as usize);
+            reader.read_to_end(&mut bytes).map_err(failed)?;
+            let digest = Digest::of(&bytes);
+            // Cut short meanwhile, it is an error of whoever copies it.
+            if bytes.len() as u64 == seen.size_bytes {
+                self.hold(place, bytes);
+            }
+            digest
+        } else {
+            digest_of(&mut reader).map_err(failed)?
+        };
         let is_as_found = Stamp::of_file(&file).map_err(failed)? == seen;
         let mut hashed = self.hashed.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(hashed.entry(place).or_insert(Hashed { digest, is_as_found }).digest)
@@ -208,6 +260,8 @@ struct Seen {
     /// What it must hash to, of a file that has changed since or may change.
     check: Option<Digest>,
     hasher: Hasher,
+    /// Whether it was found to be what it was, at its end.
+    is_checked: bool,
 }
 
 impl Read for Seen {
@@ -225,11 +279,14 @@ impl Read for Seen {
             }
             return Ok(count);
         }
-        let is_same = match self.check.take() {
+        if self.is_checked {
+            return Ok(0);
+        }
+        let is_same = match self.check {
             Some(promised) => std::mem::take(&mut self.hasher).finish() == promised,
             None => Stamp::of_file(&self.file)? == self.opened,
         };
-        self.opened = Stamp::of_file(&self.file)?;
+        self.is_checked = is_same;
         if is_same { Ok(0) } else { Err(changed()) }
     }
 }

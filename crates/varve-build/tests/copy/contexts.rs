@@ -240,26 +240,50 @@ fn a_memory_that_is_damaged_is_forgotten() {
     assert_eq!(fs::read(&hashes).unwrap(), whole);
 }
 
+/// Bytes of a file that is too large to be held in memory.
+const LARGE: usize = 100_000;
+
 #[test]
 fn a_file_that_changes_after_it_was_hashed_is_an_error() {
     let (context, memory) = (context(), tempfile::tempdir().unwrap());
+    let path = context.path().join("large");
+    fs::write(&path, vec![b'a'; LARGE]).unwrap();
     let files = open(context.path(), &memory.path().join("hashes"), LATER);
-    files.digest("top").unwrap();
-    fs::write(context.path().join("top"), "TOP").unwrap();
-    let mut text = Vec::new();
-    let error = files.open("top").unwrap().read_to_end(&mut text).unwrap_err();
-    assert_eq!(error.to_string(), "it has changed meanwhile");
+    files.digest("large").unwrap();
+    for changed in [vec![b'b'; LARGE], vec![b'a'; LARGE / 2]] {
+        fs::write(&path, changed).unwrap();
+        let mut bytes = Vec::new();
+        let error = files.open("large").unwrap().read_to_end(&mut bytes).unwrap_err();
+        assert_eq!(error.to_string(), "it has changed meanwhile");
+    }
 }
 
 #[test]
 fn a_file_that_becomes_longer_is_copied_as_it_was() {
     let (context, memory) = (context(), tempfile::tempdir().unwrap());
+    let path = context.path().join("large");
+    fs::write(&path, vec![b'a'; LARGE]).unwrap();
     let files = open(context.path(), &memory.path().join("hashes"), LATER);
-    let digest = files.digest("top").unwrap();
-    fs::write(context.path().join("top"), "top and more").unwrap();
-    let mut text = Vec::new();
-    files.open("top").unwrap().read_to_end(&mut text).unwrap();
-    assert_eq!((text.as_slice(), Digest::of(&text)), (b"top".as_slice(), digest));
+    let digest = files.digest("large").unwrap();
+    fs::write(&path, vec![b'a'; LARGE * 2]).unwrap();
+    let mut bytes = Vec::new();
+    let mut reader = files.open("large").unwrap();
+    reader.read_to_end(&mut bytes).unwrap();
+    assert_eq!(reader.read(&mut [0; 9]).unwrap(), 0);
+    assert_eq!((bytes.len(), Digest::of(&bytes)), (LARGE, digest));
+}
+
+#[test]
+fn a_small_file_is_copied_as_it_was_hashed_whatever_becomes_of_it() {
+    let (context, memory) = (context(), tempfile::tempdir().unwrap());
+    let files = open(context.path(), &memory.path().join("hashes"), LATER);
+    files.digest("top").unwrap();
+    fs::write(context.path().join("top"), "TOP").unwrap();
+    let mut text = String::new();
+    files.open("top").unwrap().read_to_string(&mut text).unwrap();
+    assert_eq!(text, "top");
+    // Once; after that, it is read again.
+    assert!(files.open("top").unwrap().read_to_string(&mut text).is_err());
 }
 
 #[test]

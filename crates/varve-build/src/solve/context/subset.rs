@@ -1,9 +1,8 @@
 //! What of a directory is found: what is not ignored, and what steps can take.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Mutex,
-    sync::PoisonError,
+    collections::HashSet,
+    sync::{Mutex, PoisonError},
     thread,
 };
 
@@ -29,7 +28,7 @@ pub(super) fn find(
     ignore: &Ignore,
     paths: Option<&[String]>,
 ) -> Result<Vec<Found>, WalkError> {
-    let mut search = Search { root, ignore, seen: BTreeMap::new(), kept: BTreeSet::new() };
+    let mut search = Search { root, ignore, seen: Vec::new() };
     let Some(paths) = paths else {
         search.walk(b"", Fits::default())?;
         return Ok(search.finish());
@@ -65,10 +64,8 @@ struct Part {
 struct Search<'a> {
     root: &'a Root,
     ignore: &'a Ignore,
-    /// All that was looked at, by path.
-    seen: BTreeMap<Vec<u8>, Found>,
-    /// The paths that are not ignored.
-    kept: BTreeSet<Vec<u8>>,
+    /// All that was looked at, some of it more than once, and whether it is not ignored.
+    seen: Vec<(Found, bool)>,
 }
 
 impl Search<'_> {
@@ -140,15 +137,14 @@ impl Search<'_> {
             _ if !rest.is_empty() => return,
             _ => {}
         }
-        if found.kind != FoundKind::Socket && !self.is_ignored(&path) {
-            self.kept.insert(path.clone());
-        }
-        self.seen.insert(path, found);
+        let is_kept = found.kind != FoundKind::Socket && !self.is_ignored(&path);
+        self.seen.push((found, is_kept));
     }
 
     /// Finds all in a directory.
     fn walk(&mut self, directory: &[u8], fits: Fits) -> Result<(), WalkError> {
-        let kept = Mutex::new(Vec::new());
+        // Those that are walked although they are ignored, because something in them may not be.
+        let ignored = Mutex::new(HashSet::new());
         let choose = |fits: &Fits, found: &Found| {
             let text = text_of(&found.path);
             let (is_ignored, fits) = if self.ignore.is_empty() {
@@ -163,21 +159,18 @@ impl Search<'_> {
                 return Choice::Skip;
             }
             if is_ignored {
-                kept.lock().unwrap_or_else(PoisonError::into_inner).push(found.path.clone());
+                let mut ignored = ignored.lock().unwrap_or_else(PoisonError::into_inner);
+                ignored.insert(found.path.clone());
             }
             if is_directory { Choice::Enter(fits) } else { Choice::Keep }
         };
         let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
         let found = walk::walk(self.root, directory, fits, threads, &choose)?;
-        // Those that are ignored, and walked because something in them may not be.
-        let ignored: BTreeSet<Vec<u8>> =
-            kept.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().collect();
-        for found in found {
-            if !ignored.contains(&found.path) {
-                self.kept.insert(found.path.clone());
-            }
-            self.seen.insert(found.path.clone(), found);
-        }
+        let ignored = ignored.into_inner().unwrap_or_else(PoisonError::into_inner);
+        self.seen.extend(found.into_iter().map(|found| {
+            let is_kept = ignored.is_empty() || !ignored.contains(&found.path);
+            (found, is_kept)
+        }));
         Ok(())
     }
 
@@ -193,19 +186,29 @@ impl Search<'_> {
         ends.fold(Fits::default(), |fits, end| self.ignore.matches_in(&text[..end], &fits).1)
     }
 
-    /// What is kept, with the directories that it lies in.
+    /// What is kept, with the directories that it lies in, in the order of paths.
     fn finish(mut self) -> Vec<Found> {
-        if self.kept.len() == self.seen.len() {
-            return self.seen.into_values().collect();
+        self.seen.sort_unstable_by(|(one, kept), (other, other_kept)| {
+            one.path.cmp(&other.path).then(other_kept.cmp(kept))
+        });
+        // Of the same path, the one that is kept comes first.
+        self.seen.dedup_by(|(one, _), (other, _)| one.path == other.path);
+        if self.seen.iter().all(|(_, is_kept)| *is_kept) {
+            return self.seen.into_iter().map(|(found, _)| found).collect();
         }
-        let mut all = BTreeSet::new();
-        for path in &self.kept {
-            let mut path = path.as_slice();
-            while !path.is_empty() && all.insert(path.to_vec()) {
-                path = &path[..path.iter().rposition(|&byte| byte == b'/').unwrap_or(0)];
+        let mut holding = HashSet::new();
+        for (found, _) in self.seen.iter().filter(|(_, is_kept)| *is_kept) {
+            let mut path = found.path.as_slice();
+            while let Some(slash) = path.iter().rposition(|&byte| byte == b'/') {
+                path = &path[..slash];
+                if !holding.insert(path.to_vec()) {
+                    break;
+                }
             }
         }
-        all.iter().filter_map(|path| self.seen.remove(path)).collect()
+        let kept = self.seen.into_iter();
+        let kept = kept.filter(|(found, is_kept)| *is_kept || holding.contains(&found.path));
+        kept.map(|(found, _)| found).collect()
     }
 }
 
