@@ -35,7 +35,7 @@ mod write_tree;
 
 pub use contents::copy_contents;
 pub use context::{Context, ContextRequest};
-pub use copy::{write_copy, write_mkdir};
+pub use copy::{copy_times, write_copy, write_mkdir};
 pub use copy_error::CopyError;
 pub use error::{SolveCause, SolveError};
 pub use files::{FileKind, FileStatus, Files, Origin};

@@ -37,22 +37,19 @@ pub fn write_copy(
     times: &LayerTimes,
     out: &mut dyn Write,
 ) -> Result<BTreeMap<Vec<u8>, Time>, CopyError> {
-    let owner = match step.owner.as_str() {
-        "" => None,
-        text => Some(owner::resolve(text, base)?),
-    };
-    let mut copy = Copy {
-        step,
-        sources,
-        owner,
-        tree: MadeTree::new(base, *times),
-        archives: Vec::new(),
-        matches: 0,
-    };
-    for index in 0..step.actions.len() {
-        copy.act(index)?;
-    }
-    write_tree(&copy.tree, sources, &copy.archives, out)
+    let copy = Copy::make(step, base, sources, times)?;
+    write_tree(&copy.tree, sources, &copy.archives, out)?;
+    Ok(copy.tree.real_times())
+}
+
+/// The real times that [`write_copy`] would give, without reading the files.
+pub fn copy_times(
+    step: &CopyStep,
+    base: Option<&LayerFiles>,
+    sources: &[Option<Arc<dyn Files>>],
+    times: &LayerTimes,
+) -> Result<BTreeMap<Vec<u8>, Time>, CopyError> {
+    Copy::make(step, base, sources, times).map(|copy| copy.tree.real_times())
 }
 
 /// Writes the layer of a directory that is made with its parents, all of them `step.user`'s. The
@@ -67,7 +64,8 @@ pub fn write_mkdir(
     let owner = owner::resolve(&step.user, base)?;
     let path = tree.resolve(b"", step.path.as_bytes())?;
     tree.make_directories(&path, owner)?;
-    write_tree(&tree, &[], &[], out)
+    write_tree(&tree, &[], &[], out)?;
+    Ok(tree.real_times())
 }
 
 /// What an action takes from its files.
@@ -106,7 +104,26 @@ enum Existing {
     OnTheWay,
 }
 
-impl Copy<'_> {
+impl<'a> Copy<'a> {
+    /// Makes the tree of a copy.
+    fn make(
+        step: &'a CopyStep,
+        base: Option<&'a LayerFiles>,
+        sources: &'a [Option<Arc<dyn Files>>],
+        times: &LayerTimes,
+    ) -> Result<Self, CopyError> {
+        let owner = match step.owner.as_str() {
+            "" => None,
+            text => Some(owner::resolve(text, base)?),
+        };
+        let tree = MadeTree::new(base, *times);
+        let mut copy = Self { step, sources, owner, tree, archives: Vec::new(), matches: 0 };
+        for index in 0..step.actions.len() {
+            copy.act(index)?;
+        }
+        Ok(copy)
+    }
+
     fn act(&mut self, index: usize) -> Result<(), CopyError> {
         let action = &self.step.actions[index];
         let source = self.sources.get(index).and_then(Option::as_ref).cloned();

@@ -77,6 +77,12 @@ impl<'a> MadeTree<'a> {
         &self.nodes
     }
 
+    /// The real times of entries whose time in the tar is another.
+    pub(super) fn real_times(&self) -> BTreeMap<Vec<u8>, Time> {
+        let others = self.nodes.iter().filter(|(_, node)| node.time != node.real_time);
+        others.map(|(path, node)| (path.clone(), node.real_time)).collect()
+    }
+
     /// What stands at a path without links on the way.
     pub(super) fn there(&self, path: &[u8]) -> Option<There> {
         if path.is_empty() {

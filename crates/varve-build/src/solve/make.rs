@@ -1,15 +1,12 @@
 //! Making a step's layer, where the cache does not have it.
 
-use std::{
-    io::{self, Write},
-    sync::Arc,
-};
+use std::{io::Write, sync::Arc};
 
 use varve_store::{CacheKind, CacheRecord, RealTimes, times_digest};
 use varve_types::{DiffId, Digest};
 
 use super::{
-    BoundFiles, BuildLayer, CopyError, Files, LayerFiles, RunRequest, SolveCause,
+    BoundFiles, BuildLayer, CopyError, Files, LayerFiles, RunRequest, SolveCause, copy_times,
     keys::{bound_copy, is_source, times_content},
     solver::{Job, Made, Need, Side, Solver},
     write_copy, write_mkdir,
@@ -221,7 +218,7 @@ impl Solver<'_> {
         sources: &[Option<Arc<dyn Files>>],
     ) -> Result<RealTimes, SolveCause> {
         let base = (!below.is_empty()).then(|| self.open_layers(below)).transpose()?;
-        Ok(write_copy(step, base.as_ref(), sources, &self.solve.times, &mut io::sink())?)
+        Ok(copy_times(step, base.as_ref(), sources, &self.solve.times)?)
     }
 
     /// A step's layer for a program above it. A copy that was found in the cache gets the times that

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use varve_fs::tar::{Device, EntryKind, NewEntry, Time, Writer};
+use varve_fs::tar::{Device, EntryKind, NewEntry, Writer};
 
 use super::{
     Files,
@@ -20,22 +20,18 @@ const BUFFER_SIZE_BYTES: usize = 256 << 10;
 const OPAQUE_MARKER: &[u8] = b".wh..wh..opq";
 
 /// Writes the tree in the order of paths; files of archives come last, in the order in which
-/// the archives have them. Gives the real times of entries whose time in the tar is another.
+/// the archives have them.
 pub(super) fn write_tree(
     tree: &MadeTree<'_>,
     sources: &[Option<Arc<dyn Files>>],
     archives: &[Archive],
     out: &mut dyn Write,
-) -> Result<BTreeMap<Vec<u8>, Time>, CopyError> {
+) -> Result<(), CopyError> {
     let target = BufWriter::with_capacity(BUFFER_SIZE_BYTES, out);
     let mut layer = Layer { writer: Writer::new(target), links: HashMap::new() };
     let mut unpacked: Vec<BTreeMap<u64, &[u8]>> = vec![BTreeMap::new(); archives.len()];
     let mut late = Vec::new();
-    let mut real_times = BTreeMap::new();
     for (path, node) in tree.nodes() {
-        if node.time != node.real_time {
-            real_times.insert(path.clone(), node.real_time);
-        }
         match &node.content {
             NodeContent::File { bytes: Bytes::Archive { archive, offset }, .. } => {
                 // Further names of a file follow when it is written.
@@ -65,8 +61,7 @@ pub(super) fn write_tree(
         layer.write(path, node, sources)?;
     }
     let mut target = layer.writer.finish().map_err(CopyError::Write)?;
-    target.flush().map_err(CopyError::Write)?;
-    Ok(real_times)
+    target.flush().map_err(CopyError::Write)
 }
 
 struct Layer<W> {

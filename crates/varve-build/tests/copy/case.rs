@@ -15,7 +15,7 @@ use varve_build::{
     plan::{CopyStep, MkdirStep, Op, Plan, ResolvedImage},
     solve::{
         Context, ContextRequest, CopyError, Files, LayerFiles, LayerTimes, OneFile, Timestamps,
-        copy_contents, write_copy, write_mkdir,
+        copy_contents, copy_times, write_copy, write_mkdir,
     },
 };
 use varve_fs::{
@@ -304,6 +304,7 @@ impl<'a> Case<'a> {
         let mut again = Vec::new();
         write_copy(step, base, &sources, times, &mut again).unwrap();
         assert_eq!(tar, again, "written twice, the layer differs");
+        assert_eq!(copy_times(step, base, &sources, times)?, real_times);
         Ok(Made { tar, real_times, contents })
     }
 
