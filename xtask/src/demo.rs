@@ -12,7 +12,11 @@ use serde_json::Value;
 use crate::run::{cargo, succeeds, varve_binary, workspace};
 
 const TEMPLATE: &str = "{{.Id}} {{json .RootFS.Layers}}";
-const CONFIG: &str = "--change=CMD [\"/hello\"]";
+const DOCKERFILE: &str = "FROM scratch
+COPY etc /etc
+COPY hello /hello
+CMD [\"/hello\"]
+";
 
 /// Runs every step; what is not right is an error.
 pub(crate) fn demo() -> Result<bool> {
@@ -143,9 +147,9 @@ impl Demo {
         Ok(())
     }
 
-    /// Compiles a static program, puts it into a tar and imports that.
+    /// Compiles a static program and builds an image with it from a Dockerfile.
     fn make(&self) -> Result<Identity> {
-        say("Make an image from a static program of our own");
+        say("Build an image from a Dockerfile and a static program of our own");
         let program = self.directory.join("root/hello");
         let source = workspace().join("xtask/demo/hello.rs");
         let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
@@ -158,19 +162,18 @@ impl Demo {
         ]);
         ensure!(rustc.arg(&program).arg(source).status()?.success(), "rustc failed");
         std::fs::write(self.directory.join("root/etc/os-release"), "ID=demo\n")?;
-        let mut tar = Command::new("tar");
-        tar.args([
-            "--sort=name",
-            "--owner=0",
-            "--group=0",
-            "--numeric-owner",
-            "--mtime=@1767225600",
-        ]);
-        tar.args(["-C", "root", "-cf", "root.tar", "etc", "hello"]).current_dir(&self.directory);
-        ensure!(tar.status()?.success(), "tar failed");
-        let id = self.varve(&["import", CONFIG, "--message=The demo", "root.tar", "hello:demo"])?;
+        std::fs::write(self.directory.join("root/Dockerfile"), DOCKERFILE)?;
+        print!("{}", DOCKERFILE.replace('\n', "\n  ").trim_end_matches(' '));
+        let id = self.varve(&["build", "--quiet", "--tag", "hello:demo", "root"])?;
         let made = self.identity("hello:demo")?;
-        ensure!(id.trim() == made.id, "import printed another ID than inspect");
+        ensure!(id.trim() == made.id, "build printed another ID than inspect");
+
+        say("Build it again from other files with the same content, in a second store");
+        let mut copy = Command::new("cp");
+        copy.args(["-r", "root", "again"]).current_dir(&self.directory);
+        ensure!(copy.status()?.success(), "cp failed");
+        self.varve(&["--root", "second", "build", "--quiet", "--tag", "hello:again", "again"])?;
+        ensure!(self.identity_in("second", "hello:again")? == made, "it became another image");
         Ok(made)
     }
 
@@ -179,7 +182,7 @@ impl Demo {
         let images = self.varve(&["images"])?;
         ensure!(images.contains("hello"), "images does not list it");
         let history = self.varve(&["history", "hello:demo"])?;
-        ensure!(history.contains("The demo"), "history does not show its message");
+        ensure!(history.contains("COPY hello /hello"), "history does not show its steps");
         let config = self.varve(&["inspect", "--format", "{{json .Config.Cmd}}", "hello:demo"])?;
         ensure!(config.trim() == "[\"/hello\"]", "inspect shows another command");
         Ok(())

@@ -22,6 +22,7 @@ mod image_json;
 pub mod key;
 mod need;
 mod options;
+mod outline;
 mod ports;
 mod stage;
 mod vertex;
@@ -30,6 +31,7 @@ pub use environment::Environment;
 pub use image_json::image_json;
 pub use need::{Need, NeedId, ResolvedImage};
 pub use options::{BuildContext, ContextError, NoCache, Options, context_name};
+pub use outline::{Outline, OutlineArgument, OutlineMount, Target, Targets, outline, targets};
 pub use stage::Planner;
 pub use vertex::{
     CopyAction, CopySource, CopyStep, Destination, DocumentStep, GitStep, HttpStep, ImageStep,

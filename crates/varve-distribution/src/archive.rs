@@ -25,7 +25,7 @@ mod save;
 pub use error::Error;
 pub use import::{Import, import};
 pub use load::{LoadInput, LoadedImage, load};
-pub use save::{SavedImage, save};
+pub use save::{BuildArchive, SavedImage, export, save};
 
 /// What this module's functions return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -20,7 +20,15 @@ use std::{
 };
 
 use varve_build::{
-    DockerfileError, Options, Source, Warning, git::GitRef, solve::Timestamps, source::Excerpt,
+    Dockerfile, DockerfileError, Options, Source, solve::Timestamps, source::Excerpt,
+};
+pub use varve_build::{
+    Options as BuildOptions, Warning,
+    git::{self, GitRef},
+    instruction::RunNetwork,
+    lint::{check_json, check_text, summary},
+    plan::{BuildContext, ContextError, NoCache, context_name, outline, targets},
+    solve::{BuildEvent, NoWatch, Step, StepId, Stream, Watch},
 };
 use varve_types::{Digest, ImageId, Kind, Platform, Reference};
 
@@ -242,8 +250,10 @@ pub struct BuiltImage {
 /// What a Dockerfile is, without building it (`--check`, `--call`).
 #[derive(Debug, Clone)]
 pub struct Examined {
-    /// The text; its name is the file's as the user gave it.
+    /// The text.
     pub source: Source,
+    /// What it says, when it can be read.
+    pub dockerfile: Option<Dockerfile>,
     /// What the build checks found.
     pub warnings: Vec<Warning>,
     /// Why it cannot be built, when it cannot.
@@ -257,10 +267,21 @@ pub struct BuildError {
     pub excerpt: Option<Excerpt>,
     /// What the build checks had found.
     pub warnings: Vec<Warning>,
+    /// What was being done.
+    pub phase: BuildPhase,
     /// Classifies the error.
     pub kind: Kind,
     /// Why.
     pub cause: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// What a build was doing when it failed: docker words the first by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BuildPhase {
+    /// Reading, planning, running, exporting.
+    Solve,
+    /// Pushing what was built.
+    Push,
 }
 
 impl fmt::Display for BuildError {

@@ -134,9 +134,6 @@ pub enum Error {
     /// A verb of containers or volumes.
     #[error(transparent)]
     Container(#[from] ContainerError),
-    /// A build.
-    #[error(transparent)]
-    Build(#[from] Box<crate::build::BuildError>),
     /// A verb of networks.
     #[error(transparent)]
     Network(Box<crate::network::NetworkError>),
@@ -349,7 +346,6 @@ impl Error {
             | Self::Copy(_)
             | Self::File { .. }
             | Self::Credentials(_)
-            | Self::Build(_)
             | Self::Container(
                 ContainerError::AttachStopped
                 | ContainerError::AttachPaused
@@ -403,7 +399,6 @@ impl Error {
                 Kind::Conflict
             }
             Self::Container(error) => error.kind(),
-            Self::Build(error) => error.kind,
             Self::Network(error) => error.kind(),
             Self::Unpack(error) => error.kind(),
             Self::NeedsRoot => Kind::Denied,

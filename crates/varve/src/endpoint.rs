@@ -62,9 +62,10 @@ pub(crate) fn elsewhere(
     Ok(Some(host.to_owned()))
 }
 
-/// Refuses to work on images that are elsewhere.
-pub(crate) fn unreachable(host: &str) -> CommandError {
-    let text =
-        format!("Cannot connect to the Docker daemon at {host}. Is the docker daemon running?");
+/// Refuses to work on images that are elsewhere. `lead` is what stands before docker's words.
+pub(crate) fn unreachable(lead: &str, host: &str) -> CommandError {
+    let text = format!(
+        "{lead}Cannot connect to the Docker daemon at {host}. Is the docker daemon running?"
+    );
     CommandError::plain(text, 1)
 }

@@ -8,10 +8,12 @@
 //! ```
 
 mod arguments;
+mod build_progress;
 mod commands;
 mod endpoint;
 mod error;
 mod format;
+mod interrupt;
 mod process;
 mod progress;
 mod report;

@@ -175,6 +175,11 @@ pub(crate) fn stdin_is_terminal() -> bool {
     io::stdin().is_terminal()
 }
 
+/// Whether standard error is a terminal.
+pub(crate) fn stderr_is_terminal() -> bool {
+    io::stderr().is_terminal()
+}
+
 /// Columns of the terminal on standard output, now.
 pub(crate) fn width() -> usize {
     columns(io::stdout()).unwrap_or(WIDTH_DEFAULT)

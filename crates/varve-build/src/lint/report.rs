@@ -9,10 +9,10 @@ use varve_types::Printable;
 use super::Warning;
 use crate::{error::DockerfileError, source::Source};
 
-/// One line for each: `WARN: Rule: text (line 3)`, to stand under the step that loads the
+/// One line for each: `Rule: text (line 3)`, to stand as a warning under the step that loads the
 /// Dockerfile.
 pub fn progress_lines(warnings: &[Warning]) -> Vec<String> {
-    warnings.iter().map(|warning| format!("WARN: {}", short(warning))).collect()
+    warnings.iter().map(short).collect()
 }
 
 fn short(warning: &Warning) -> String {

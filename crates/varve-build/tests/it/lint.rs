@@ -33,17 +33,17 @@ fn a_build_finds_what_docker_found_in_the_target() {
     check(
         MANY,
         expect![[r#"
-            WARN: NoEmptyContinuation: Empty continuation line (line 16)
-            WARN: StageNameCasing: Stage name 'Builder' should be lowercase (line 1)
-            WARN: MaintainerDeprecated: Maintainer instruction is deprecated in favor of using label (line 2)
-            WARN: StageNameCasing: Stage name 'Builder' should be lowercase (line 19)
-            WARN: ReservedStageName: Stage name should not use the same name as reserved stage "scratch" (line 18)
-            WARN: DuplicateStageName: Duplicate stage name "builder", stage names should be unique (line 19)
-            WARN: ConsistentInstructionCasing: Command 'from' should match the case of the command majority (uppercase) (line 1)
-            WARN: ConsistentInstructionCasing: Command 'cmd' should match the case of the command majority (uppercase) (line 10)
-            WARN: FromPlatformFlagConstDisallowed: FROM --platform flag should not use constant value "linux/amd64" (line 17)
-            WARN: RedundantTargetPlatform: Setting platform to predefined $TARGETPLATFORM in FROM is redundant as this is the default behavior (line 18)
-            WARN: LegacyKeyValueFormat: "LABEL key=value" should be used instead of legacy "LABEL key value" format (line 24)"#]],
+            NoEmptyContinuation: Empty continuation line (line 16)
+            StageNameCasing: Stage name 'Builder' should be lowercase (line 1)
+            MaintainerDeprecated: Maintainer instruction is deprecated in favor of using label (line 2)
+            StageNameCasing: Stage name 'Builder' should be lowercase (line 19)
+            ReservedStageName: Stage name should not use the same name as reserved stage "scratch" (line 18)
+            DuplicateStageName: Duplicate stage name "builder", stage names should be unique (line 19)
+            ConsistentInstructionCasing: Command 'from' should match the case of the command majority (uppercase) (line 1)
+            ConsistentInstructionCasing: Command 'cmd' should match the case of the command majority (uppercase) (line 10)
+            FromPlatformFlagConstDisallowed: FROM --platform flag should not use constant value "linux/amd64" (line 17)
+            RedundantTargetPlatform: Setting platform to predefined $TARGETPLATFORM in FROM is redundant as this is the default behavior (line 18)
+            LegacyKeyValueFormat: "LABEL key=value" should be used instead of legacy "LABEL key value" format (line 24)"#]],
     );
 }
 
@@ -108,14 +108,14 @@ fn the_summary_is_yellow_and_counts() {
 fn a_directive_skips_rules_or_makes_findings_an_error() {
     check(
         "# check=skip=JSONArgsRecommended\nFROM busybox as x\nCMD foo\n",
-        expect!["WARN: FromAsCasing: 'as' and 'FROM' keywords' casing do not match (line 2)"],
+        expect!["FromAsCasing: 'as' and 'FROM' keywords' casing do not match (line 2)"],
     );
     check("# check=skip=all\nFROM busybox as x\nCMD foo\n", expect![""]);
     check(
         "# check=error=true\nFROM busybox as x\nCMD foo\n",
         expect![[r#"
-            WARN: FromAsCasing: 'as' and 'FROM' keywords' casing do not match (line 2)
-            WARN: JSONArgsRecommended: JSON arguments recommended for CMD to prevent unintended behavior related to OS signals (line 3)
+            FromAsCasing: 'as' and 'FROM' keywords' casing do not match (line 2)
+            JSONArgsRecommended: JSON arguments recommended for CMD to prevent unintended behavior related to OS signals (line 3)
             error: lint violation found for rules: FromAsCasing, JSONArgsRecommended"#]],
     );
     check("# check=skip=FromAsCasing;error=true\nFROM busybox as x\n", expect![""]);
@@ -140,9 +140,9 @@ fn variables_that_nobody_set_are_named_with_what_may_be_meant() {
     check(
         "ARG VERSION=1\nFROM busybox:${VERSOIN}1\nARG TAG\nENV HOME=/root\nLABEL a=$HOEM b=${NONE:-x} c=$TAG\nCOPY $nothing /x\n",
         expect![[r#"
-            WARN: UndefinedArgInFrom: FROM argument 'VERSOIN' is not declared (did you mean VERSION?) (line 2)
-            WARN: UndefinedVar: Usage of undefined variable '$HOEM' (did you mean $HOME?) (line 5)
-            WARN: UndefinedVar: Usage of undefined variable '$nothing' (line 6)"#]],
+            UndefinedArgInFrom: FROM argument 'VERSOIN' is not declared (did you mean VERSION?) (line 2)
+            UndefinedVar: Usage of undefined variable '$HOEM' (did you mean $HOME?) (line 5)
+            UndefinedVar: Usage of undefined variable '$nothing' (line 6)"#]],
     );
 }
 
@@ -164,8 +164,8 @@ fn secrets_are_told_by_their_words() {
     check(
         "FROM scratch\nARG github_token\nENV API_KEY_FILE=/k PUBLIC_KEY=1 AWS_SECRET=2 KEYBOARD=us\n",
         expect![[r#"
-            WARN: SecretsUsedInArgOrEnv: Do not use ARG or ENV instructions for sensitive data (ARG "github_token") (line 2)
-            WARN: SecretsUsedInArgOrEnv: Do not use ARG or ENV instructions for sensitive data (ENV "AWS_SECRET") (line 3)"#]],
+            SecretsUsedInArgOrEnv: Do not use ARG or ENV instructions for sensitive data (ARG "github_token") (line 2)
+            SecretsUsedInArgOrEnv: Do not use ARG or ENV instructions for sensitive data (ENV "AWS_SECRET") (line 3)"#]],
     );
 }
 
@@ -174,9 +174,9 @@ fn only_the_first_relative_workdir_counts_and_only_the_last_command() {
     check(
         "FROM busybox\nWORKDIR a\nWORKDIR b\nENTRYPOINT [\"a\"]\nENTRYPOINT [\"b\"]\nHEALTHCHECK CMD a\nHEALTHCHECK NONE\n",
         expect![[r#"
-            WARN: WorkdirRelativePath: Relative workdir "a" can have unexpected results if the base image changes (line 2)
-            WARN: MultipleInstructionsDisallowed: Multiple ENTRYPOINT instructions should not be used in the same stage because only the last one will be used (line 4)
-            WARN: MultipleInstructionsDisallowed: Multiple HEALTHCHECK instructions should not be used in the same stage because only the last one will be used (line 6)"#]],
+            WorkdirRelativePath: Relative workdir "a" can have unexpected results if the base image changes (line 2)
+            MultipleInstructionsDisallowed: Multiple ENTRYPOINT instructions should not be used in the same stage because only the last one will be used (line 4)
+            MultipleInstructionsDisallowed: Multiple HEALTHCHECK instructions should not be used in the same stage because only the last one will be used (line 6)"#]],
     );
     check("FROM busybox\nWORKDIR /a\nWORKDIR b\nSHELL [\"/bin/sh\"]\nCMD a\n", expect![""]);
 }
@@ -186,8 +186,8 @@ fn ports_of_the_host_and_upper_case_protocols_are_found() {
     check(
         "FROM busybox\nEXPOSE 127.0.0.1:80:80 81/UDP\n",
         expect![[r#"
-            WARN: ExposeInvalidFormat: EXPOSE instruction should not define an IP address or host-port mapping, found '127.0.0.1:80:80' (line 2)
-            WARN: ExposeProtoCasing: Defined protocol '81/UDP' in EXPOSE instruction should be lowercase (line 2)"#]],
+            ExposeInvalidFormat: EXPOSE instruction should not define an IP address or host-port mapping, found '127.0.0.1:80:80' (line 2)
+            ExposeProtoCasing: Defined protocol '81/UDP' in EXPOSE instruction should be lowercase (line 2)"#]],
     );
 }
 
@@ -201,9 +201,9 @@ fn experimental_rules_speak_when_asked() {
         &format!("# check=experimental=all\n{text}"),
         &options,
         expect![[r#"
-            WARN: InvalidDefinitionDescription: Comment for FROM should follow the format: `# a <description>` (line 3)
-            WARN: InvalidDefinitionDescription: Comment for ARG should follow the format: `# X <description>` (line 5)
-            WARN: CopyIgnoredFile: Attempting to Copy file "a.log" that is excluded by .dockerignore (line 10)"#]],
+            InvalidDefinitionDescription: Comment for FROM should follow the format: `# a <description>` (line 3)
+            InvalidDefinitionDescription: Comment for ARG should follow the format: `# X <description>` (line 5)
+            CopyIgnoredFile: Attempting to Copy file "a.log" that is excluded by .dockerignore (line 10)"#]],
     );
 }
 
@@ -215,7 +215,7 @@ fn a_base_for_another_platform_is_found() {
         "FROM busybox\n",
         &options,
         expect![[
-            r#"WARN: InvalidBaseImagePlatform: Base image busybox was pulled with platform "linux/amd64", expected "linux/arm64" for current build (line 1)"#
+            r#"InvalidBaseImagePlatform: Base image busybox was pulled with platform "linux/amd64", expected "linux/arm64" for current build (line 1)"#
         ]],
     );
 }

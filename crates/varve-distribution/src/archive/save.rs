@@ -55,6 +55,15 @@ struct DockerEntry {
     layer_sources: BTreeMap<String, LayerSource>,
 }
 
+/// An entry of the manifest.json of a builder's archive.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct BuildEntry {
+    config: String,
+    repo_tags: Option<Vec<String>>,
+    layers: Vec<String>,
+}
+
 /// A descriptor with its members in the order of Docker's own type.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -108,6 +117,62 @@ pub fn save(
     if !repositories.is_empty() {
         archive.document("repositories", 0, &line(go_json::to_vec(&repositories)))?;
     }
+    archive.finish()
+}
+
+/// What kind of archive a build writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BuildArchive {
+    /// An image layout.
+    Oci,
+    /// An image layout with docker's `manifest.json`.
+    Docker,
+}
+
+/// Writes one image as docker's builder does: members of no time, blobs that cannot be written, and
+/// `index.json` that says when the image was made. Nothing is written when it cannot be read.
+pub fn export(
+    store: &Store,
+    image: &SavedImage,
+    form: BuildArchive,
+    output: &mut dyn Write,
+) -> Result<()> {
+    const CREATED: &str = "org.opencontainers.image.created";
+    const READ_ONLY: u32 = 0o444;
+    let planned = [plan::plan(store, image, None)?];
+    let mut index = index_file(&planned);
+    let created = jiff::Timestamp::from_second(planned[0].created_seconds);
+    for descriptor in &mut index.manifests {
+        if let Ok(created) = created {
+            descriptor.annotations.insert(CREATED.to_owned(), created.to_string());
+        }
+        descriptor.platform.clone_from(&image.manifest.platform);
+    }
+    let mut archive = ArchiveWriter::new(output).with_blob_mode(READ_ONLY);
+    archive.directory("blobs", 0)?;
+    archive.directory("blobs/sha256", 0)?;
+    for (digest, member) in members(&planned) {
+        let path = blob_path(digest);
+        match &member.content {
+            Content::Stored { size_bytes } => {
+                archive.blob(&path, *size_bytes, 0, store.open_blob(digest)?)?;
+            }
+            Content::Made(_) => {}
+        }
+    }
+    archive.document("index.json", 0, &go_json::to_vec(&index))?;
+    if form == BuildArchive::Docker {
+        let entries: Vec<BuildEntry> = docker_entries(&planned)
+            .into_iter()
+            .map(|DockerEntry { config, repo_tags, layers, .. }| BuildEntry {
+                config,
+                repo_tags,
+                layers,
+            })
+            .collect();
+        archive.document("manifest.json", 0, &go_json::to_vec(&entries))?;
+    }
+    archive.read_only_document("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
     archive.finish()
 }
 

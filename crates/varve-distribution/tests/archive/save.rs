@@ -251,3 +251,33 @@ fn nothing_is_written_of_an_image_that_lacks_something() {
     assert!(output.is_empty());
     assert_eq!(loaded[0].image, ImageId(digest(&image.config)));
 }
+
+#[test]
+fn archives_of_builds_have_dockers_members_and_no_times() {
+    let (store, image) = (TempStore::new(), Image::of(&["hello"]));
+    let loaded = store.load(&Members::docker(&image, Some("hello-world:latest")).tar()).unwrap();
+    let mut image = saved(&loaded[0]);
+    image.manifest.platform = Some(Platform::new("linux", "amd64", ""));
+    let export = |form| {
+        let mut bytes = Vec::new();
+        archive::export(&store.store, &image, form, &mut bytes).unwrap();
+        members(&bytes)
+    };
+    let (lines, files) = export(archive::BuildArchive::Docker);
+    let of_blob = |line: &&String| line.contains(" blobs/sha256/");
+    assert_eq!(lines[..2], ["755 0/0 0 0 blobs", "755 0/0 0 0 blobs/sha256"]);
+    assert_eq!(lines.iter().filter(of_blob).count(), 3);
+    for line in lines.iter().filter(of_blob) {
+        assert!(line.starts_with("444 0/0 ") && line.contains(" 0 blobs"), "{line}");
+    }
+    let names: Vec<&str> = lines[5..].iter().filter_map(|l| l.rsplit(' ').next()).collect();
+    assert_eq!(names, ["index.json", "manifest.json", "oci-layout"]);
+    let listed = &json_of(&files, "index.json")["manifests"][0];
+    assert_eq!(listed["annotations"]["org.opencontainers.image.created"], "2026-11-20T13:17:23Z");
+    assert_eq!(listed["platform"], json!({"architecture": "amd64", "os": "linux"}));
+    assert_eq!(json_of(&files, "manifest.json")[0]["RepoTags"], json!(["hello-world:latest"]));
+    assert_eq!(text_of(&files, "oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#);
+    let (lines, files) = export(archive::BuildArchive::Oci);
+    assert!(!files.0.contains_key("manifest.json"), "{lines:?}");
+    assert!(lines.iter().any(|line| line == "444 0/0 30 0 oci-layout"), "{lines:?}");
+}

@@ -5,7 +5,7 @@ use std::io;
 use varve_build::{DockerfileError, Lines, Source, Warning, solve::SolveError};
 use varve_types::Kind;
 
-use super::BuildError;
+use super::{BuildError, BuildPhase};
 use crate::Error;
 
 /// An error with docker's text, that no line is to blame for.
@@ -13,7 +13,8 @@ pub(super) fn failed(
     kind: Kind,
     cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
 ) -> BuildError {
-    BuildError { excerpt: None, warnings: Vec::new(), kind, cause: cause.into() }
+    let phase = BuildPhase::Solve;
+    BuildError { excerpt: None, warnings: Vec::new(), phase, kind, cause: cause.into() }
 }
 
 impl BuildError {

@@ -8,7 +8,7 @@ use std::{
     thread,
 };
 
-use varve_distribution::archive::{self, SavedImage};
+use varve_distribution::archive::{self, BuildArchive, SavedImage};
 use varve_fs::{
     durable::{self, Pending},
     stack::Stack,
@@ -69,19 +69,20 @@ impl Engine {
         Ok(written?)
     }
 
-    /// Writes an archive that is an OCI layout and docker's at once.
+    /// Writes an archive with one image.
     pub(super) fn export_archive(
         &self,
         image: &StoredImage,
         names: &[Reference],
+        form: BuildArchive,
         to: Destination<'_>,
     ) -> Result<(), BuildError> {
         let saved = SavedImage {
-            manifest: image.bare_target(),
+            manifest: image.target.clone(),
             image: image.image,
             tags: names.iter().map(|name| name.clone().or_latest()).collect(),
         };
-        write_to(to, |out| Ok(archive::save(&self.store, &[saved], None, out)?))
+        write_to(to, |out| Ok(archive::export(&self.store, &saved, form, out)?))
     }
 }
 

@@ -1,5 +1,7 @@
 //! The verb itself: read, plan, solve, publish.
 
+mod examine;
+
 use std::{
     mem,
     sync::{
@@ -15,13 +17,15 @@ use varve_build::{
     plan::{LOAD_IGNORE_NAME, Need, NeedId, Op, ResolvedImage},
     solve::{BuildEvent, ImageTime, LayerTimes, Solve, Solved, StepId, StepIds, Watch},
 };
+use varve_distribution::archive::BuildArchive;
 use varve_fs::tar::Time;
 use varve_runtime::spec::BuildLimits;
 use varve_store::Lease;
 use varve_types::{Ctx, DiffId, Kind, Platform, Reference, limits};
 
 use super::{
-    BuildError, BuildOutput, BuildRequest, BuildTimes, Built, BuiltImage, ContextSource,
+    BuildError, BuildOutput, BuildPhase, BuildRequest, BuildTimes, Built, BuiltImage,
+    ContextSource, Destination,
     bases::{Base, Bases},
     contexts::Contexts,
     dockerfile::{Definition, read_definition},
@@ -293,20 +297,41 @@ impl<'a> Build<'a> {
                     step.part("sending tarball", true);
                     step.done();
                 }
-                BuildOutput::OciArchive { names, to }
-                | BuildOutput::DockerArchive { names, to } => {
-                    let step = self.show("exporting to oci image format".to_owned());
+                BuildOutput::OciArchive { names, to } => {
                     let image = self.image(made, times, annotations)?;
-                    step.part("exporting layers", true);
-                    step.part(&format!("exporting manifest {}", image.target.digest), true);
-                    step.part(&format!("exporting config {}", image.image), true);
-                    self.engine.export_archive(&image, &names, to)?;
-                    step.part("sending tarball", true);
-                    step.done();
+                    let archive = self.archive(&image, names, BuildArchive::Oci, to)?;
+                    built = built.or(Some(archive));
+                }
+                BuildOutput::DockerArchive { names, to } => {
+                    let image = self.image(made, times, annotations)?;
+                    let archive = self.archive(&image, names, BuildArchive::Docker, to)?;
+                    built = built.or(Some(archive));
                 }
             }
         }
         Ok(built)
+    }
+
+    fn archive(
+        &self,
+        image: &StoredImage,
+        names: Vec<Reference>,
+        form: BuildArchive,
+        to: Destination<'_>,
+    ) -> Result<BuiltImage, BuildError> {
+        let kind = match form {
+            BuildArchive::Oci => "oci",
+            BuildArchive::Docker => "docker",
+        };
+        let step = self.show(format!("exporting to {kind} image format"));
+        let manifest = image.target.digest;
+        step.part("exporting layers", true);
+        step.part(&format!("exporting manifest {manifest}"), true);
+        step.part(&format!("exporting config {}", image.image), true);
+        self.engine.export_archive(image, &names, form, to)?;
+        step.part("sending tarball", true);
+        step.done();
+        Ok(BuiltImage { id: image.image, manifest, names })
     }
 
     /// The layers of each platform's files, with the directory of its own where there are several.
@@ -338,7 +363,7 @@ impl<'a> Build<'a> {
             let push = Push { reference: name, text: &text, all_tags: false, platform: None };
             if let Err(error) = self.engine.push(self.ctx, &push) {
                 step.fail(&error.to_string());
-                return Err(error.into());
+                return Err(BuildError { phase: BuildPhase::Push, ..error.into() });
             }
             step.done();
         }

@@ -40,7 +40,7 @@ impl FlagError {
 
 /// The fields of one line of comma-separated values, as Go's reader splits them: a field in
 /// quotes may hold commas and, doubled, quotes.
-pub(crate) fn fields(text: &str) -> Result<Vec<String>, FlagError> {
+pub fn fields(text: &str) -> Result<Vec<String>, FlagError> {
     const BARE: &str = "parse error on line 1, column ";
     let (mut fields, mut rest) = (Vec::new(), text);
     if text.is_empty() {

@@ -6,7 +6,8 @@ use clap::{Arg, ArgAction, Command};
 
 /// The commands that come first on the first page, in this order.
 const COMMON: &[&str] = &[
-    "run", "exec", "ps", "pull", "push", "images", "login", "logout", "search", "version", "info",
+    "run", "exec", "ps", "build", "pull", "push", "images", "login", "logout", "search", "version",
+    "info",
 ];
 
 /// Columns of the space between the names of commands and what they do.

@@ -85,6 +85,10 @@ pub(crate) fn read(line: &[String], width: usize, config_dir: &str) -> Result<As
 
 /// The path as it is typed: `varve image ls`.
 fn path_text(path: &[&Command]) -> String {
+    if path[path.len() - 1].get_name() == "build" {
+        // By whichever of its names it is called, docker answers with this one.
+        return format!("{} buildx build", path[0].get_name());
+    }
     path.iter().map(|command| command.get_name()).collect::<Vec<_>>().join(" ")
 }
 
@@ -99,6 +103,12 @@ fn usage_line(path: &[&Command]) -> String {
         Some(arguments) => format!("{text} {arguments}"),
         None => text,
     }
+}
+
+/// Whether docker hands the command to its plugin for builds, which words errors in its own way.
+fn is_buildx(path: &[&Command]) -> bool {
+    path[path.len() - 1].get_name() == "build"
+        || path.get(1).is_some_and(|command| command.get_name() == "buildx")
 }
 
 fn find_topic<'a>(root: &'a Command, topic: &[String]) -> Result<Vec<&'a Command>, Wrong> {
@@ -150,11 +160,36 @@ fn check_count(scan: &Scan<'_>) -> Result<(), Wrong> {
         }
     };
     let (program, path) = (scan.path[0].get_name(), path_text(&scan.path));
+    if is_buildx(&scan.path) {
+        return Err(buildx_count(scan, min, max));
+    }
     let usage = usage_line(&scan.path);
     let text = format!(
         "{program}: '{path}' {wanted}\n\nUsage:  {usage}\n\n{lead} '{path} --help' for more information"
     );
     Err(Wrong { text, code: 1 })
+}
+
+/// The same in the words of docker's plugin for builds.
+fn buildx_count(scan: &Scan<'_>, min: usize, max: Option<usize>) -> Wrong {
+    let path = path_text(&scan.path);
+    let wanted = match (min, max) {
+        (0, Some(0)) => "accepts no arguments".to_owned(),
+        (1, Some(1)) => "requires exactly 1 argument".to_owned(),
+        (_, Some(max)) => {
+            format!("requires at most {max} argument{}", if max == 1 { "" } else { "s" })
+        }
+        (min, None) => {
+            format!("requires at least {min} argument{}", if min == 1 { "" } else { "s" })
+        }
+    };
+    let command = scan.command();
+    let about = command.get_long_about().or(command.get_about());
+    let about = about.map(ToString::to_string).unwrap_or_default();
+    let usage = usage_line(&scan.path);
+    let text =
+        format!("ERROR: \"{path}\" {wanted}.\nSee '{path} --help'.\n\nUsage:  {usage}\n\n{about}");
+    Wrong { text, code: 1 }
 }
 
 /// Brings what clap found wrong with a value into Docker's words.

@@ -248,6 +248,9 @@ impl<'a> Scan<'a> {
 
     fn flag_error(&self, text: &str) -> Wrong {
         let path = super::path_text(&self.path);
+        if super::is_buildx(&self.path) {
+            return Wrong { text: format!("{text}\nSee '{path} --help'."), code: 125 };
+        }
         let usage = super::usage_line(&self.path);
         Wrong {
             text: format!("{text}\n\nUsage:  {usage}\n\nRun '{path} --help' for more information"),

@@ -92,6 +92,7 @@ fn group_help_lists_its_commands() {
             Manage images
 
             Commands:
+              build       Build an image from a Dockerfile
               cat         Print a file of an image
               diff        List the files in which two images differ
               export      Export an image's root filesystem as a tar archive (streamed to STDOUT by default)
@@ -141,6 +142,7 @@ fn first_page_lists_common_commands_first() {
               run         Create and run a new container from an image
               exec        Execute a command in a running container
               ps          List containers
+              build       Build an image from a Dockerfile
               pull        Download an image from a registry
               push        Upload an image to a registry
               images      List images
@@ -151,6 +153,8 @@ fn first_page_lists_common_commands_first() {
               info        Display system-wide information
 
             Management Commands:
+              builder     Manage builds
+              buildx      Build with more
               container   Manage containers
               image       Manage images
               network     Manage networks
@@ -553,4 +557,56 @@ fn a_command_declared_alone_is_the_same_as_among_all() {
         alone += 1;
     }
     assert_eq!(alone, 5);
+}
+
+#[test]
+fn builds_have_the_words_of_dockers_plugin() {
+    let usage = expect![[r#"
+        ERROR: "varve buildx build" requires exactly 1 argument.
+        See 'varve buildx build --help'.
+
+        Usage:  varve buildx build [OPTIONS] PATH | URL | -
+
+        Start a build
+        [exit 1]"#]];
+    for line in ["build", "image build", "builder build", "buildx build", "buildx b"] {
+        usage.assert_eq(&answer(&line.split(' ').collect::<Vec<_>>()));
+    }
+    usage.assert_eq(&answer(&["build", "a", "b"]));
+    check(
+        "build --nope ctx",
+        expect![[r#"
+            unknown flag: --nope
+            See 'varve buildx build --help'.
+            [exit 125]"#]],
+    );
+    check(
+        "build --shm-size x ctx",
+        expect![[r#"
+            invalid argument "x" for "--shm-size" flag: invalid size: 'x'
+            See 'varve buildx build --help'.
+            [exit 125]"#]],
+    );
+}
+
+#[test]
+fn help_of_builds_is_the_same_by_each_name() {
+    let page = answer(&["build", "--help"]);
+    for line in ["image build --help", "builder build --help", "buildx b --help"] {
+        assert_eq!(answer(&line.split(' ').collect::<Vec<_>>()), page);
+    }
+    let head = page.split("Options:").next().unwrap();
+    expect![[r#"
+        Usage:  varve buildx build [OPTIONS] PATH | URL | -
+
+        Start a build
+
+        Aliases:
+          varve build, varve builder build, varve image build, varve buildx b
+
+    "#]]
+    .assert_eq(head);
+    assert!(page.contains("  -t, --tag stringArray"), "{page}");
+    assert!(!page.contains("--squash"), "{page}");
+    assert!(!page.contains("--memory"), "{page}");
 }

@@ -7,11 +7,14 @@ mod mount;
 mod tree;
 mod unmount;
 
-use super::{history, images, import, inspect, load, prune, pull, push, rmi, save, tag};
+use super::{build, history, images, import, inspect, load, prune, pull, push, rmi, save, tag};
 use crate::{error::CommandError, ui::Ui};
 
 #[derive(Debug, clap::Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "there is one of it")]
 pub(crate) enum Command {
+    #[command(override_usage = build::USAGE, after_help = build::NAMES)]
+    Build(build::Args),
     #[command(override_usage = cat::USAGE)]
     Cat(cat::Args),
     #[command(override_usage = diff::USAGE)]
@@ -52,6 +55,7 @@ impl Command {
     /// Runs the command.
     pub(crate) fn run(&self, ui: &Ui) -> Result<(), CommandError> {
         match self {
+            Self::Build(args) => build::run(ui, args),
             Self::Cat(args) => cat::run(ui, args),
             Self::Diff(args) => diff::run(ui, args),
             Self::Export(args) => export::run(ui, args),

@@ -3,6 +3,9 @@
 //! In a command's declaration `override_usage` is what may follow its name, and `after_help`
 //! lists its other names; texts and layout of help are Docker's (see [`crate::arguments`]).
 
+mod build;
+mod builder;
+mod buildx;
 mod container;
 pub(crate) mod flags;
 mod history;
@@ -126,6 +129,14 @@ pub(crate) struct Globals {
 pub(crate) enum Command {
     #[command(override_usage = container::attach::USAGE, after_help = container::attach::NAMES)]
     Attach(container::attach::Args),
+    #[command(override_usage = build::USAGE, after_help = build::NAMES)]
+    Build(build::Args),
+    /// Manage builds
+    #[command(subcommand)]
+    Builder(builder::Command),
+    /// Build with more
+    #[command(subcommand)]
+    Buildx(buildx::Command),
     #[command(override_usage = container::commit::USAGE, after_help = container::commit::NAMES)]
     Commit(container::commit::Args),
     /// Manage containers
@@ -259,7 +270,8 @@ pub(crate) fn run(cli: Cli, environment: Environment) -> ExitCode {
             match endpoint::elsewhere(ui.globals(), ui.environment()) {
                 Ok(None) => command.run(&ui),
                 Ok(Some(host)) => {
-                    command.run_elsewhere(&ui).and_then(|()| Err(endpoint::unreachable(&host)))
+                    let unreachable = || endpoint::unreachable(command.lead(), &host);
+                    command.run_elsewhere(&ui).and_then(|()| Err(unreachable()))
                 }
                 Err(error) => Err(error),
             }
@@ -288,10 +300,25 @@ impl Command {
         }
     }
 
+    /// What stands before errors of docker's client: builds have another one.
+    fn lead(&self) -> &'static str {
+        let is_build = matches!(
+            self,
+            Self::Build(_)
+                | Self::Builder(builder::Command::Build(_))
+                | Self::Buildx(_)
+                | Self::Image(image::Command::Build(_))
+        );
+        if is_build { "ERROR: " } else { "" }
+    }
+
     /// Runs the command.
     pub(crate) fn run(&self, ui: &Ui) -> Result<(), CommandError> {
         match self {
             Self::Attach(args) => container::attach::run(ui, args),
+            Self::Build(args) => build::run(ui, args),
+            Self::Builder(command) => command.run(ui),
+            Self::Buildx(command) => command.run(ui),
             Self::Commit(args) => container::commit::run(ui, args),
             Self::Container(command) => command.run(ui),
             Self::Cp(args) => container::cp::run(ui, args),

@@ -1,6 +1,7 @@
 //! Reports: pure functions from what the engine knows to what Docker would print.
 
 pub(crate) mod build_cache;
+pub(crate) mod cache_table;
 pub(crate) mod changes;
 pub(crate) mod container;
 pub(crate) mod containers;

@@ -2,6 +2,7 @@
 //! exit code. `data/*.json` are the recordings; `data/*.plan.json` says what must be done before
 //! a record, which records wait for a later version, and which differ on purpose.
 
+mod build_lines;
 mod cast;
 mod http;
 mod hub;
@@ -16,6 +17,7 @@ mod world;
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use crate::build_lines::as_recorded;
 use crate::cast::Cast;
 use crate::hub::{Content, content};
 use crate::images::Form;
@@ -35,6 +37,7 @@ const FILES: &[(&str, usize)] = &[
     ("help", 95),
     ("run", 95),
     ("container-lifecycle", 95),
+    ("build", 95),
 ];
 
 #[test]
@@ -93,6 +96,17 @@ fn containers_live_and_end_as_docker_has_it() {
 }
 
 #[test]
+fn images_are_built_as_docker_does() {
+    alone_with_network("images_are_built_as_docker_does", || {
+        let Some(cast) = living_cast() else { return };
+        let hub = content(&cast, Form::OciGzip);
+        let world = World::start(hub, &plain(&cast, Form::OciGzip));
+        build_lines::write_context(&world);
+        replay("build", &world);
+    });
+}
+
+#[test]
 fn help_reads_as_dockers() {
     replay("help", &World::without_registries(Content::default()));
 }
@@ -148,6 +162,9 @@ fn replay(name: &str, world: &World) {
             continue;
         }
         outcome.count += 1;
+        if let Some(dockerfile) = &record.dockerfile {
+            write(&world.run_directory().join("ctx/D"), dockerfile.as_bytes());
+        }
         let way = Way {
             is_ordered: !plan.unordered.contains_key(&record.id),
             rule: plan.levelled.get(&record.id).copied(),
@@ -196,6 +213,12 @@ struct Way {
 fn play(record: &Record, world: &World, bindings: &mut Bindings, way: Way) -> Option<String> {
     let command = bindings.fill(&record.command);
     let (exit, stdout, stderr) = world.run(&command, record);
+    let (stdout, stderr) = if record.is_of_build() {
+        let recorded = format!("{}{}", record.stdout, record.stderr);
+        (as_recorded(&stdout, &recorded), as_recorded(&stderr, &recorded))
+    } else {
+        (stdout, stderr)
+    };
     let same = |recorded: &str, actual: &str, bindings: &mut Bindings| {
         let level = |text: &str| way.rule.map_or(text.to_owned(), |rule| rule.apply(text));
         let (recorded, actual) = (&level(recorded), &level(actual));

@@ -19,6 +19,15 @@ pub(crate) struct Record {
     pub(crate) stderr: String,
     pub(crate) stdin: Option<String>,
     pub(crate) on_terminal: bool,
+    /// What lies in `ctx/D`.
+    pub(crate) dockerfile: Option<String>,
+}
+
+impl Record {
+    /// Whether a build shows how it goes on.
+    pub(crate) fn is_of_build(&self) -> bool {
+        self.command.contains(" build") || self.command.contains(" du")
+    }
 }
 
 /// What belongs to the records of one file, by record.
@@ -77,6 +86,7 @@ pub(crate) fn records(name: &str) -> Vec<Record> {
                 stderr: text("stderr"),
                 stdin: record["stdin"].as_str().map(str::to_owned),
                 on_terminal: record["tty"].as_bool().unwrap_or(false),
+                dockerfile: record["Dockerfile"].as_str().map(str::to_owned),
             }
         })
         .collect()

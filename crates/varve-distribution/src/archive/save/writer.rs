@@ -12,11 +12,19 @@ const BUFFER_SIZE_BYTES: usize = 128 << 10;
 /// Writes members in the order in which they come.
 pub(super) struct ArchiveWriter<'a> {
     tar: tar::Writer<BufWriter<&'a mut dyn Write>>,
+    /// Permissions of blobs, when they are not those of other files.
+    blob_mode: Option<u32>,
 }
 
 impl<'a> ArchiveWriter<'a> {
     pub(super) fn new(output: &'a mut dyn Write) -> Self {
-        Self { tar: tar::Writer::new(BufWriter::with_capacity(BUFFER_SIZE_BYTES, output)) }
+        let output = BufWriter::with_capacity(BUFFER_SIZE_BYTES, output);
+        Self { tar: tar::Writer::new(output), blob_mode: None }
+    }
+
+    /// Gives blobs and documents that ask for it other permissions.
+    pub(super) fn with_blob_mode(self, mode: u32) -> Self {
+        Self { blob_mode: Some(mode), ..self }
     }
 
     pub(super) fn directory(&mut self, path: &str, seconds: i64) -> Result<()> {
@@ -31,6 +39,14 @@ impl<'a> ArchiveWriter<'a> {
         self.tar.append_bytes(&entry, bytes).map_err(Error::Write)
     }
 
+    /// Writes a document of no time with the permissions of blobs.
+    pub(super) fn read_only_document(&mut self, path: &str, bytes: &[u8]) -> Result<()> {
+        let file = tar::NewEntry::file(path.as_bytes(), bytes.len() as u64);
+        let mode = self.blob_mode.unwrap_or(file.mode);
+        let entry = tar::NewEntry { mtime: time(0), mode, ..file };
+        self.tar.append_bytes(&entry, bytes).map_err(Error::Write)
+    }
+
     /// Writes a blob. It is read to its end, where its digest is checked.
     pub(super) fn blob(
         &mut self,
@@ -40,7 +56,8 @@ impl<'a> ArchiveWriter<'a> {
         content: impl Read,
     ) -> Result<()> {
         let file = tar::NewEntry::file(path.as_bytes(), size);
-        let entry = tar::NewEntry { mtime: time(seconds), ..file };
+        let mode = self.blob_mode.unwrap_or(file.mode);
+        let entry = tar::NewEntry { mtime: time(seconds), mode, ..file };
         let watched = Watched { inner: content, error: None };
         let mut buffered = BufReader::with_capacity(BUFFER_SIZE_BYTES, watched);
         let written = self.tar.append(&entry, &mut buffered);
