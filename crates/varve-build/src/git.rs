@@ -51,13 +51,30 @@ pub fn parse(text: &str) -> Result<Option<GitRef>, GitRefError> {
         return Err("subdirectory of a git source leaves the repository");
     }
     // Such words would be flags of the program `git`.
-    if git.reference.starts_with('-') || git.remote.starts_with('-') {
+    let host = git.remote.rsplit_once("://").map_or(git.remote.as_str(), |(_, rest)| rest);
+    let host = host.split('/').next().unwrap_or_default();
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    if [git.reference.as_str(), &git.remote, host].iter().any(|word| word.starts_with('-')) {
         return Err("invalid git reference");
     }
     Ok(Some(git))
 }
 
 impl GitRef {
+    /// The address for people: without a password, with what is wanted behind it.
+    pub fn shown(&self) -> String {
+        let mut text = without_password(&self.remote);
+        if !self.reference.is_empty() || !self.subdirectory.is_empty() {
+            text.push('#');
+            text.push_str(&self.reference);
+        }
+        if !self.subdirectory.is_empty() {
+            text.push(':');
+            text.push_str(&self.subdirectory);
+        }
+        text
+    }
+
     fn set(&mut self, key: &str, value: &str) -> Result<(), GitRefError> {
         let switch = || match value {
             "" => Ok(Some(true)),
@@ -102,38 +119,20 @@ fn is_repository(address: &str) -> bool {
         && host.is_some_and(|host| !host.is_empty() && !host.contains('/'))
 }
 
+/// An address without the name and the password in it.
+pub fn without_password(address: &str) -> String {
+    let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    match authority.rsplit_once('@') {
+        Some((user, host)) if scheme != "ssh" || user.contains(':') => {
+            let rest = &rest[authority.len()..];
+            format!("{scheme}://xxxxx:xxxxx@{host}{rest}")
+        }
+        _ => address.to_owned(),
+    }
+}
+
 /// Whether a source is fetched over http as a file.
 pub fn is_http(text: &str) -> bool {
     (text.starts_with("http://") || text.starts_with("https://")) && matches!(parse(text), Ok(None))
-}
-
-/// The name that a file fetched from this address gets: the last part of the path.
-pub fn http_file_name(url: &str) -> String {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let rest = rest.split(['?', '#']).next().unwrap_or_default();
-    let path = rest.split_once('/').map_or("", |(_, path)| path);
-    let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-    let name = percent_decoded(last);
-    match name.as_str() {
-        "" | "." | ".." => "__unnamed__".to_owned(),
-        name if name.contains(['/', '\0']) => "__unnamed__".to_owned(),
-        _ => name,
-    }
-}
-
-fn percent_decoded(text: &str) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let Some((byte, tail)) = rest.split_first() {
-        let hex = tail.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
-        let decoded = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        if let (b'%', Some(decoded)) = (byte, decoded) {
-            bytes.push(decoded);
-            rest = &tail[2..];
-        } else {
-            bytes.push(*byte);
-            rest = tail;
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }

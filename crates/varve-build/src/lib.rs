@@ -12,6 +12,7 @@
 pub mod dockerfile;
 pub mod error;
 pub mod expand;
+pub mod file_name;
 pub mod git;
 pub mod glob;
 pub mod go_text;

@@ -7,6 +7,8 @@ mod failure;
 mod fetch;
 mod outputs;
 mod publish;
+mod remote;
+mod repository;
 pub mod run;
 mod shown;
 mod verb;

@@ -131,6 +131,10 @@ pub const IGNORE_SIZE_BYTES_MAX: usize = 4 << 20;
 pub const CACHE_RECORD_SIZE_BYTES_MAX: u64 = 1 << 20;
 /// Bytes of what is remembered of a build context's files.
 pub const CONTEXT_NOTES_SIZE_BYTES_MAX: u64 = 256 << 20;
+/// Bytes that are kept of what `git` says.
+pub const GIT_OUTPUT_SIZE_BYTES_MAX: usize = 16 << 20;
+/// Bytes of a token for a server of repositories.
+pub const GIT_SECRET_SIZE_BYTES_MAX: u64 = 64 << 10;
 /// Directories of one cache mount that builds use at once, each for itself.
 pub const CACHE_MOUNT_PLACES_MAX: u32 = 1_000;
 /// Patterns of a `.dockerignore`.

@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use varve_types::{Digest, ImageConfig, Platform, limits};
 
 use super::{
-    BuildContext, Environment, GitStep, HttpStep, ImageStep, LocalStep, Op, Plan, PlannedImage,
-    Planner, Vertex, VertexId,
+    BuildContext, Environment, HttpStep, ImageStep, LocalStep, Op, Plan, PlannedImage, Planner,
+    Vertex, VertexId,
     arguments::expand,
     build_image::{base_config, empty_config},
     stage::Base,
@@ -272,20 +272,11 @@ impl<'a> Builder<'a> {
         let (what, op) = match context {
             BuildContext::Local(_) => return Ok(self.local(Some(name.to_owned()))),
             BuildContext::Git(git) => {
-                let what = git.remote.clone();
-                let step = GitStep {
-                    remote: git.remote,
-                    reference: git.reference,
-                    subdirectory: git.subdirectory,
-                    checksum: git.checksum,
-                    keep_git_dir: git.keep_git_dir.unwrap_or(false),
-                    submodules: git.submodules.unwrap_or(true),
-                };
-                (what, Op::Git(step))
+                let what = crate::git::without_password(&git.remote);
+                (what, Op::Git(git.into()))
             }
             BuildContext::Http(url) => {
-                let step =
-                    HttpStep { url: url.clone(), file: "context".to_owned(), checksum: None };
+                let step = HttpStep { url: url.clone(), file: String::new(), checksum: None };
                 (url, Op::Http(step))
             }
             BuildContext::Image(_) | BuildContext::OciLayout(_) => {

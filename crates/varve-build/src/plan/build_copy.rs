@@ -12,6 +12,7 @@ use super::{
 use crate::{
     error::{Problem, Result},
     expand::Expander,
+    file_name::http_file_name,
     git::{self, GitRef},
     glob::{has_wildcards, join},
     instruction::{Copy, Instruction},
@@ -193,8 +194,7 @@ impl Builder<'_> {
                 })
             })?),
         };
-        let op =
-            Op::Http(HttpStep { url: url.to_owned(), file: git::http_file_name(url), checksum });
+        let op = Op::Http(HttpStep { url: url.to_owned(), file: http_file_name(url), checksum });
         Ok(self.source_step(work, op))
     }
 

@@ -4,6 +4,7 @@ use varve_types::{Digest, Platform, Reference, container::Ulimit};
 
 use super::Environment;
 use crate::{
+    git::GitRef,
     instruction::{RunNetwork, Security, Sharing},
     source::Lines,
 };
@@ -91,12 +92,26 @@ pub struct GitStep {
     pub submodules: bool,
 }
 
+/// A whole context: without `.git` and with submodules, where the address does not say otherwise.
+impl From<GitRef> for GitStep {
+    fn from(git: GitRef) -> Self {
+        Self {
+            remote: git.remote,
+            reference: git.reference,
+            subdirectory: git.subdirectory,
+            checksum: git.checksum,
+            keep_git_dir: git.keep_git_dir.unwrap_or(false),
+            submodules: git.submodules.unwrap_or(true),
+        }
+    }
+}
+
 /// One file, fetched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpStep {
     /// From where.
     pub url: String,
-    /// The file's name.
+    /// The file's name; empty for the one that its server gives it.
     pub file: String,
     /// What it must hash to.
     pub checksum: Option<Digest>,

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use varve_store::{CacheKind, CacheRecord};
-use varve_types::Digest;
+use varve_types::{Digest, Kind};
 
 use super::{
-    CopyError, Files, LayerFiles, LayerTimes, OneFile, SolveCause, Timestamps, copy_contents,
+    CopyError, Fault, Files, LayerFiles, LayerTimes, OneFile, SolveCause, Timestamps,
+    copy_contents,
     solver::{Job, Need, Side, Solver},
 };
 use crate::{
@@ -31,13 +32,13 @@ impl Solver<'_> {
             }
             Op::Git(step) => {
                 let id = self.shown.begin(vertex);
-                let files = world.git(step, id).map_err(SolveCause::Source)?;
+                let files = world.git(step, id).map_err(of_source)?;
                 self.shown.end(vertex, false);
                 files
             }
             Op::Http(step) => {
                 let id = self.shown.begin(vertex);
-                let files = world.http(step, id).map_err(SolveCause::Source)?;
+                let files = world.http(step, id).map_err(of_source)?;
                 self.shown.end(vertex, false);
                 files
             }
@@ -191,6 +192,15 @@ impl Solver<'_> {
             }
             _ => SolveCause::Contents { context: "context".to_owned(), source },
         }
+    }
+}
+
+/// Why a source could not be had. What it turns out to be other than was said is found out later in
+/// docker, where the checksum is the key.
+fn of_source(fault: Fault) -> SolveCause {
+    match fault.kind() {
+        Kind::Corrupt => SolveCause::World(fault),
+        _ => SolveCause::Source(fault),
     }
 }
 

@@ -9,8 +9,10 @@ use varve_fs::{
     compression::decode,
     durable,
     layer::{LayerError, TreeParser},
+    tar::Time,
     tree::{Content, Tree},
 };
+use varve_store::Store;
 use varve_types::{DiffId, Digest, Kind, limits};
 
 use super::{Fault, FileStatus, Files, LayerFiles, name::text_of};
@@ -24,6 +26,8 @@ const BUFFER_SIZE_BYTES: usize = 128 << 10;
 pub struct TarFiles {
     files: LayerFiles,
     listing: Listing,
+    /// What programs see as the time of all files, where it is not the tar's.
+    time: Option<Time>,
 }
 
 impl TarFiles {
@@ -42,7 +46,15 @@ impl TarFiles {
         }
         let files = LayerFiles::new(vec![(tree, into)])?;
         let listing = files.listing().without(ignore);
-        Ok(Self { files, listing })
+        Ok(Self { files, listing, time: None })
+    }
+
+    /// A context that is kept as a layer of a store, which must be pinned. Programs see `time` as
+    /// that of all files.
+    pub fn kept(store: &Store, layer: &DiffId, time: Time) -> Result<Self, Fault> {
+        let files = LayerFiles::open(store, &[*layer])?;
+        let listing = files.listing().without(&Ignore::default());
+        Ok(Self { files, listing, time: Some(time) })
     }
 }
 
@@ -80,7 +92,8 @@ impl Files for TarFiles {
 
     fn status(&self, path: &str) -> Result<FileStatus, Fault> {
         let status = self.files.status(path)?;
-        Ok(FileStatus { uid: 0, gid: 0, xattrs: Vec::new(), links: None, ..status })
+        let mtime = self.time.unwrap_or(status.mtime);
+        Ok(FileStatus { uid: 0, gid: 0, xattrs: Vec::new(), links: None, mtime, ..status })
     }
 
     fn open(&self, path: &str) -> Result<Box<dyn Read + Send + '_>, Fault> {

@@ -133,6 +133,15 @@ pub enum Error {
         body: String,
     },
 
+    /// A web server answered with this status instead of a file that a build wants.
+    #[error("invalid response status {status}")]
+    FileStatus {
+        /// The HTTP status.
+        status: u16,
+        /// What the status means.
+        phrase: &'static str,
+    },
+
     /// A login was refused.
     #[error("login attempt to {url} failed with status: {status} {phrase}")]
     Login {
@@ -289,6 +298,7 @@ impl Error {
             Self::Status { status, .. }
             | Self::Unexplained { status, .. }
             | Self::Download { status, .. }
+            | Self::FileStatus { status, .. }
             | Self::Login { status, .. } => kind_of_status(*status),
             Self::Unmarshal { .. } => Kind::Invalid,
             Self::ManifestDigest(_) | Self::Size { .. } | Self::Range { .. } => Kind::Corrupt,

@@ -19,6 +19,7 @@ mod challenge;
 mod download;
 mod error;
 mod exchange;
+mod file;
 mod host;
 mod list;
 mod login;
@@ -42,6 +43,7 @@ use ureq::Agent;
 use varve_types::{Ctx, Repository};
 
 pub use error::{Error, Problem, Reason};
+pub use file::{FileAnswer, RemoteFile, Validators};
 pub use remote::{Access, Remote};
 pub use search::{Found, Search};
 pub use upload::Open;

@@ -84,7 +84,7 @@ fn parse(text: &str) -> Result<Proxy, String> {
 }
 
 /// Resolves `%41`; leaves alone what is no such escape.
-fn unescape(text: &str) -> String {
+pub(super) fn unescape(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, tail)) = rest.split_first() {

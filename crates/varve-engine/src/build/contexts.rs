@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::{self, Read, Seek as _},
+    io::{self, Read},
     os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -11,11 +11,10 @@ use std::{
 
 use varve_build::{
     Ignore,
-    plan::{BuildContext, LocalStep},
+    plan::{BuildContext, GitStep, LocalStep},
     select::Listing,
     solve::{
         Context, ContextRequest, Fault, FileStatus, Files, LayerFiles, OneFile, StepIds, TarFiles,
-        Watch,
     },
 };
 use varve_fs::{
@@ -23,10 +22,11 @@ use varve_fs::{
     root::Root,
     tar::Time,
 };
-use varve_types::{Ctx, Digest, Kind, Printable};
+use varve_types::{Digest, Kind, Printable};
 
 use super::{
-    BuildError, ContextSource, dockerfile::Place, failure::failed, fetch::Fetched, shown::ShownStep,
+    BuildError, ContextSource, dockerfile::Place, failure::failed, remote::Remotes,
+    shown::ShownStep,
 };
 use crate::{Engine, error::io_kind};
 
@@ -52,10 +52,12 @@ impl<'a> Contexts<'a> {
     /// Prepares contexts: directories are looked for, archives are read.
     pub(super) fn open(
         engine: &'a Engine,
-        (ctx, watch, ids): (&Ctx<'_>, &dyn Watch, &StepIds),
+        remotes: &Remotes<'_>,
+        ids: &StepIds,
         main: ContextSource<'_>,
         named: &BTreeMap<String, BuildContext>,
     ) -> Result<Self, BuildError> {
+        let (ctx, watch) = (remotes.ctx, remotes.watch);
         let main = match main {
             ContextSource::Directory(path) => directory(path)?,
             ContextSource::Empty => {
@@ -65,27 +67,18 @@ impl<'a> Contexts<'a> {
             ContextSource::Tar(stream) => Source::Files(engine.tar_files(stream)?),
             ContextSource::Http(url) => {
                 let step = ShownStep::begin(watch, ids, LOAD_REMOTE_NAME.to_owned());
-                match engine
-                    .fetch(ctx, url)
-                    .map_err(BuildError::from)
-                    .and_then(|fetched| engine.http_context(fetched))
-                {
-                    Ok(files) => {
-                        step.done();
-                        Source::Files(files)
-                    }
-                    Err(error) => {
-                        step.fail(&error.to_string());
-                        let text = format!(
-                            "failed to read downloaded context: failed to load cache key: {error}"
-                        );
-                        return Err(failed(error.kind, text));
-                    }
-                }
+                let files = remotes.fetch(url, None, step.id());
+                let files = files.and_then(|it| remotes.file(url, "Dockerfile", &it));
+                let cannot = |fault| of_remote("downloaded context", fault);
+                let files = step.ending(files).map_err(cannot)?;
+                Source::Files(engine.http_context(files)?)
             }
             ContextSource::Git(git) => {
-                let text = format!("{}: git repositories are not fetched", Printable(&git.remote));
-                return Err(failed(Kind::Unsupported, text));
+                let name = format!("{LOAD_GIT_NAME} {}", git.shown());
+                let step = ShownStep::begin(watch, ids, name);
+                let files = remotes.repository(&GitStep::from(git), step.id());
+                let cannot = |fault| of_remote("dockerfile", fault);
+                Source::Files(step.ending(files).map_err(cannot)?)
             }
         };
         let mut found = BTreeMap::new();
@@ -198,6 +191,7 @@ fn own_ignore(source: &Source) -> Result<Ignore, Fault> {
 }
 
 const LOAD_REMOTE_NAME: &str = "[internal] load remote build context";
+const LOAD_GIT_NAME: &str = "[internal] load git source";
 
 /// Files without those that are left out.
 struct Without {
@@ -231,27 +225,28 @@ impl Engine {
     }
 
     /// What was fetched: a tar, or a Dockerfile alone.
-    fn http_context(&self, mut fetched: Fetched) -> Result<Arc<dyn Files>, BuildError> {
-        let mut begin = [0; BEGIN_SIZE_BYTES];
-        let mut length = 0;
-        while length < begin.len() {
-            match fetched.file.read(&mut begin[length..]).map_err(crate::Error::Output)? {
-                0 => break,
-                count => length += count,
-            }
+    fn http_context(&self, fetched: OneFile) -> Result<Arc<dyn Files>, BuildError> {
+        let unreadable = |fault: Fault| failed(fault.kind(), fault);
+        let name = fetched.only_file().unwrap_or_default().to_owned();
+        let mut reader = fetched.open(&name).map_err(unreadable)?;
+        let mut begin = Vec::new();
+        let read = reader.by_ref().take(BEGIN_SIZE_BYTES).read_to_end(&mut begin);
+        read.map_err(crate::Error::Output)?;
+        let is_tar = begin.get(TAR_MAGIC_AT..).is_some_and(|it| it.starts_with(b"ustar"));
+        if is_tar || compression::detect(&begin) != Compression::None {
+            return self.tar_files(&mut begin.as_slice().chain(reader));
         }
-        fetched.file.rewind().map_err(crate::Error::Output)?;
-        let is_tar = begin[..length].get(TAR_MAGIC_AT..).is_some_and(|it| it.starts_with(b"ustar"));
-        if is_tar || compression::detect(&begin[..length]) != Compression::None {
-            return self.tar_files(&mut fetched.file);
-        }
-        let (name, size_bytes) = ("Dockerfile".to_owned(), fetched.size_bytes);
-        let time = Time { seconds: 0, nanoseconds: 0 };
-        let file = OneFile::fetched(name, fetched.file, size_bytes, fetched.digest, time);
-        Ok(Arc::new(file))
+        drop(reader);
+        Ok(Arc::new(fetched))
     }
 }
 
-const BEGIN_SIZE_BYTES: usize = 512;
+/// An error of a context that is elsewhere.
+fn of_remote(what: &str, fault: Fault) -> BuildError {
+    let text = format!("failed to read {what}: failed to load cache key: {fault}");
+    failed(fault.kind(), text)
+}
+
+const BEGIN_SIZE_BYTES: u64 = 512;
 /// Where a tar says that it is one.
 const TAR_MAGIC_AT: usize = 257;

@@ -42,6 +42,15 @@ impl<'a> ShownStep<'a> {
         self.watch.event(&BuildEvent::Done { id: self.id, cached: false });
     }
 
+    /// Ends it as something ended.
+    pub(super) fn ending<T, E: std::fmt::Display>(self, result: Result<T, E>) -> Result<T, E> {
+        match &result {
+            Ok(_) => self.done(),
+            Err(error) => self.fail(&error.to_string()),
+        }
+        result
+    }
+
     pub(super) fn fail(mut self, text: &str) {
         self.ended = true;
         self.watch.event(&BuildEvent::Failed { id: self.id, text });

@@ -31,6 +31,7 @@ use super::{
     dockerfile::{Definition, read_definition},
     failure::failed,
     publish::StoredImage,
+    remote::Remotes,
     run::Settings,
     shown::ShownStep,
     world::BuildWorld,
@@ -49,6 +50,7 @@ struct Build<'a> {
     watch: &'a dyn Watch,
     lease: &'a Lease,
     ids: &'a StepIds,
+    remotes: &'a Remotes<'a>,
     bases: Bases<'a>,
     file: Dockerfile,
     ignore_size_bytes: Option<u64>,
@@ -71,8 +73,14 @@ impl Engine {
         let lease = self.store.lease()?;
         let context = mem::replace(&mut request.context, ContextSource::Empty);
         let outputs = mem::take(&mut request.outputs);
+        let remotes = Remotes::new(
+            self,
+            (ctx, watch, &lease),
+            (&request.secrets, &request.ssh),
+            request.interrupted,
+        );
         let mut contexts =
-            Contexts::open(self, (ctx, watch, &ids), context, &request.options.contexts)?;
+            Contexts::open(self, &remotes, &ids, context, &request.options.contexts)?;
         let definition = contexts.with_main(|place| {
             let show = |name| ShownStep::begin(watch, &ids, name);
             read_definition(&request.dockerfile, place, show)
@@ -89,6 +97,7 @@ impl Engine {
             watch,
             lease: &lease,
             ids: &ids,
+            remotes: &remotes,
             bases: Bases::new(self, ctx, watch, &lease, request.pull),
             file,
             ignore_size_bytes: definition.ignore_size_bytes,
@@ -162,7 +171,7 @@ impl<'a> Build<'a> {
                 bases: &self.bases,
                 contexts,
                 engine: self.engine,
-                ctx: self.ctx,
+                remotes: self.remotes,
                 watch: self.watch,
                 settings: settings(request, self.ctx.now()),
                 programs: &OnceLock::new(),

@@ -4,15 +4,15 @@ use std::sync::{Arc, OnceLock, atomic::Ordering};
 
 use varve_build::{
     plan::{GitStep, HttpStep, ImageStep, LocalStep},
-    solve::{Fault, Files, MadeLayer, OneFile, RunRequest, StepId, Watch, World},
+    solve::{Fault, Files, MadeLayer, RunRequest, StepId, Watch, World},
 };
-use varve_fs::tar::Time;
 use varve_store::Lease;
-use varve_types::{Ctx, DiffId, Kind, Printable};
+use varve_types::{DiffId, Kind};
 
 use super::{
     bases::Bases,
     contexts::Contexts,
+    remote::Remotes,
     run::{Programs, Settings},
 };
 use crate::Engine;
@@ -22,7 +22,7 @@ pub(super) struct BuildWorld<'a> {
     pub(super) bases: &'a Bases<'a>,
     pub(super) contexts: &'a Contexts<'a>,
     pub(super) engine: &'a Engine,
-    pub(super) ctx: &'a Ctx<'a>,
+    pub(super) remotes: &'a Remotes<'a>,
     pub(super) watch: &'a dyn Watch,
     pub(super) settings: Settings<'a>,
     /// Made when there is a program to be run.
@@ -44,24 +44,13 @@ impl World for BuildWorld<'_> {
         self.contexts.local(step)
     }
 
-    fn git(&self, step: &GitStep, _: StepId) -> Result<Arc<dyn Files>, Fault> {
-        let text = format!("{}: git repositories are not fetched", Printable(&step.remote));
-        Err(Fault::new(Kind::Unsupported, text))
+    fn git(&self, step: &GitStep, id: StepId) -> Result<Arc<dyn Files>, Fault> {
+        self.remotes.repository(step, id)
     }
 
-    fn http(&self, step: &HttpStep, _: StepId) -> Result<Arc<dyn Files>, Fault> {
-        let fetched = self.engine.fetch(self.ctx, &step.url);
-        let fetched = fetched.map_err(|error| Fault::new(error.kind(), error))?;
-        if let Some(wanted) = &step.checksum
-            && *wanted != fetched.digest
-        {
-            let text = format!("digest mismatch {}: {wanted}", fetched.digest);
-            return Err(Fault::new(Kind::Corrupt, text));
-        }
-        let now = self.ctx.now();
-        let time = Time { seconds: now.as_second(), nanoseconds: 0 };
-        let (name, size_bytes) = (step.file.clone(), fetched.size_bytes);
-        Ok(Arc::new(OneFile::fetched(name, fetched.file, size_bytes, fetched.digest, time)))
+    fn http(&self, step: &HttpStep, id: StepId) -> Result<Arc<dyn Files>, Fault> {
+        let fetched = self.remotes.fetch(&step.url, step.checksum, id)?;
+        Ok(Arc::new(self.remotes.file(&step.url, &step.file, &fetched)?))
     }
 
     fn run(&self, request: &RunRequest<'_>) -> Result<MadeLayer, Fault> {

@@ -16,7 +16,8 @@ use varve_build::{
 use varve_engine::{
     Engine, Import, ImportSource, Registries,
     build::{
-        BuildError, BuildOutput, BuildRequest, BuildTimes, Built, ContextSource, DockerfileSource,
+        BuildError, BuildOutput, BuildRequest, BuildTimes, Built, CacheExport, CacheImport,
+        ContextSource, DockerfileSource,
     },
 };
 use varve_fs::tar;
@@ -90,6 +91,10 @@ pub(crate) struct Ask {
     pub(crate) epoch: Option<i64>,
     pub(crate) platforms: Vec<&'static str>,
     pub(crate) interrupted: bool,
+    pub(crate) cache_from: Vec<CacheImport>,
+    pub(crate) cache_to: Vec<CacheExport>,
+    /// `PATH` of the caller.
+    pub(crate) path: Option<&'static str>,
 }
 
 impl Default for Ask {
@@ -101,6 +106,9 @@ impl Default for Ask {
             epoch: None,
             platforms: Vec::new(),
             interrupted: false,
+            cache_from: Vec::new(),
+            cache_to: Vec::new(),
+            path: None,
         }
     }
 }
@@ -186,13 +194,16 @@ impl Bench {
             ssh: Vec::new(),
             allow_insecure: false,
             allow_host_network: false,
-            cache_from: Vec::new(),
-            cache_to: Vec::new(),
+            cache_from: ask.cache_from,
+            cache_to: ask.cache_to,
             outputs: vec![output],
             annotations: Vec::new(),
             interrupted: if ask.interrupted { &IS_GIVEN_UP } else { &GOES_ON },
         };
-        let built = Self::with(self.now, |ctx| self.engine.build(ctx, request, &told));
+        let path = ask.path.map(|path| ("PATH".to_owned(), path.to_owned()));
+        let environment = Environment::new(path);
+        let ctx = Ctx { progress: &Silent, clock: &At(self.now), environment: &environment };
+        let built = self.engine.build(&ctx, request, &told);
         (built, told)
     }
 

@@ -2,7 +2,12 @@
 
 mod bench;
 mod cache;
+mod contexts;
+mod daemon;
+mod fetched;
+mod git;
 mod images;
 mod outputs;
 mod programs;
 mod registries;
+mod web;

@@ -6,7 +6,10 @@ use varve_build::{Dockerfile, DockerfileError, Problem, solve::StepIds};
 use varve_types::Ctx;
 
 use super::{
-    super::{BuildError, BuildRequest, ContextSource, Examined, bases::Bases, contexts::Contexts},
+    super::{
+        BuildError, BuildRequest, ContextSource, Examined, bases::Bases, contexts::Contexts,
+        remote::Remotes,
+    },
     Build, ShownStep, Watch, first_lint, read_definition,
 };
 use crate::Engine;
@@ -22,8 +25,13 @@ impl Engine {
         let ids = StepIds::default();
         let lease = self.store.lease()?;
         let context = mem::replace(&mut request.context, ContextSource::Empty);
-        let contexts =
-            Contexts::open(self, (ctx, watch, &ids), context, &request.options.contexts)?;
+        let remotes = Remotes::new(
+            self,
+            (ctx, watch, &lease),
+            (&request.secrets, &request.ssh),
+            request.interrupted,
+        );
+        let contexts = Contexts::open(self, &remotes, &ids, context, &request.options.contexts)?;
         let definition = contexts.with_main(|place| {
             let show = |name| ShownStep::begin(watch, &ids, name);
             read_definition(&request.dockerfile, place, show)
@@ -48,6 +56,7 @@ impl Engine {
             watch,
             lease: &lease,
             ids: &ids,
+            remotes: &remotes,
             bases: Bases::new(self, ctx, watch, &lease, request.pull),
             file: file.clone(),
             ignore_size_bytes: definition.ignore_size_bytes,
