@@ -15,7 +15,8 @@
 //! # Invariants
 //!
 //! 1. A container is attached only by who holds its monitor's lock, and detached before that lock
-//!    is let go of. Whatever is recorded of a container without it was left by a crash.
+//!    is let go of, or else by who has held the networks' lock since before. So whoever has that
+//!    lock and finds something recorded of a container without a monitor sees what a crash left.
 
 mod attach;
 mod connect;

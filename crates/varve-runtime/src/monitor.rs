@@ -96,6 +96,9 @@ pub trait Host {
     /// [`Status::Restarting`](varve_types::container::Status::Restarting) it is prepared again soon.
     /// A container that is to be removed at its end is removed here, its directory last.
     fn release(&mut self, state: &State);
+    /// Does what [`release`](Self::release) put off, because nobody sees whether it is done yet;
+    /// called when the end was told.
+    fn finish(&mut self) {}
 }
 
 /// Where a process reads and writes.

@@ -20,6 +20,7 @@
 mod address;
 mod attach;
 mod conntrack;
+mod detach;
 mod error;
 mod firewall;
 mod helper;
@@ -38,6 +39,7 @@ mod upkeep;
 
 pub use address::{InvalidMac, InvalidSubnet, Mac, Subnet};
 pub use attach::{Attach, Attached, Reconciled, Warning, resolver_address};
+pub use detach::Detaching;
 pub use error::{Error, PortRefusal, Result};
 pub use helper::{HelperCommand, is_asked as helper_is_asked, serve as serve_helper};
 pub use inspect::{described, endpoint_facts, network_facts};

@@ -75,6 +75,8 @@ impl Engine {
     pub(crate) fn containers_with_states(&self) -> Result<Vec<(Container, State)>> {
         let mut found = self.recorded_containers()?;
         found.retain(|(container, state)| !self.has_gone_with_its_end(container, state));
+        // What cannot be done now is tried by the next listing.
+        let _ = self.detach_the_gone();
         Ok(found)
     }
 

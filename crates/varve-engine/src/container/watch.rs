@@ -7,7 +7,7 @@ use varve_fs::{durable, mount::InUse};
 use varve_runtime::{
     attach::Refused,
     monitor::{self, HealthCheck, Host, Mode, MonitorError},
-    network::Netns,
+    network::{Detaching, Netns},
     state::{self, Leftovers},
 };
 use varve_types::{
@@ -44,7 +44,8 @@ impl Engine {
         let id = config.id.parse().map_err(|_| MonitorError::Protocol)?;
         let mut executor =
             Executes { engine: self, runtime, id, oom_kills: 0, unenforced: Vec::new() };
-        let mut host = Machine { engine: self, clock, container, first: Some(first), held };
+        let mut host =
+            Machine { engine: self, clock, container, first: Some(first), held, put_off: None };
         let mode = Mode::Detached(channel);
         monitor::run(config, mode, lock, &mut host, &mut executor, clock)?;
         Ok(())
@@ -71,20 +72,28 @@ impl Engine {
     }
 
     /// Takes away what a container has of the machine, and the container itself where that was to
-    /// go with its end.
-    pub(crate) fn release_container(&self, container: &Container, state: &State) {
+    /// go with its end. What comes back is to be finished, when somebody who waits was told: the
+    /// kernel takes its time over interfaces, and nobody sees these any more.
+    pub(crate) fn release_container(
+        &self,
+        container: &Container,
+        state: &State,
+    ) -> Option<Detaching> {
         // Whatever stays is taken away by the next verb that looks.
         let detach = || self.detach_networks(&container.id);
         if state.status == Status::Restarting {
             // Its root stays mounted: what it wrote is there a moment later.
             let _ = detach();
-            return;
+            return None;
         }
+        let is_put_off =
+            container.host_config.auto_remove && self.is_quiet_in_networks(&container.id);
         let release = || self.store.release(&Self::holder(&container.id), InUse::Detached);
         match NetworkMode::of(&container.host_config.network_mode) {
             NetworkMode::None | NetworkMode::Host | NetworkMode::Container(_) => {
                 let _ = (detach(), release());
             }
+            NetworkMode::Bridge | NetworkMode::Named(_) if is_put_off => drop(release()),
             // In both the kernel waits until nobody looks any more; it may as well wait once.
             NetworkMode::Bridge | NetworkMode::Named(_) => std::thread::scope(|scope| {
                 let detaching = scope.spawn(detach);
@@ -99,6 +108,7 @@ impl Engine {
         if container.host_config.auto_remove {
             let _ = self.forget_container(container, true);
         }
+        if is_put_off { self.begin_detach(&container.id).ok().flatten() } else { None }
     }
 
     /// Removes a container that was to go with its end and could not be started.
@@ -153,6 +163,7 @@ struct Machine<'a> {
     /// What came of the first preparation, until it is asked for.
     first: Option<Result<PathBuf, Refused>>,
     held: Held,
+    put_off: Option<Detaching>,
 }
 
 /// What of a bundle is kept until the runtime has entered it and longer, or is to be said.
@@ -192,8 +203,13 @@ impl Host for Machine<'_> {
     fn release(&mut self, state: &State) {
         self.held = Held::default();
         if let Some(container) = &self.container {
-            self.engine.release_container(container, state);
+            self.put_off = self.engine.release_container(container, state);
         }
+    }
+
+    fn finish(&mut self) {
+        // What stays is recorded, and taken away by the next listing.
+        let _ = self.put_off.take().map(Detaching::finish);
     }
 }
 
@@ -217,7 +233,8 @@ impl Leftovers for Left<'_> {
             let _ =
                 runtime.delete(&self.container.id.to_string(), varve_runtime::oci::Delete::Force);
         }
-        self.engine.release_container(self.container, state);
+        let put_off = self.engine.release_container(self.container, state);
+        let _ = put_off.map(Detaching::finish);
     }
 }
 

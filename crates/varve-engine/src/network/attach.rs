@@ -10,7 +10,7 @@ use std::{
 use jiff::Timestamp;
 use varve_runtime::{
     files::{self, Resolver},
-    network::{Attach, Error as Refused, Netns, Networks, Sandbox, resolver_address},
+    network::{Attach, Detaching, Error as Refused, Netns, Networks, Sandbox, resolver_address},
     state,
 };
 use varve_types::{
@@ -18,7 +18,7 @@ use varve_types::{
     limits,
 };
 
-use super::{NetworkError, resolves_names, wanted};
+use super::{NetworkError, resolves_names, run_name, wanted};
 use crate::{Engine, Result};
 
 const RESOLV_CONF: &str = "/etc/resolv.conf";
@@ -141,6 +141,39 @@ impl Engine {
             Some(networks) => Ok(networks.detach(id).map_err(NetworkError::from)?),
             None => Ok(()),
         }
+    }
+
+    /// Whether nobody but a container's own processes has anything of its networks.
+    pub(crate) fn is_quiet_in_networks(&self, id: &ContainerId) -> bool {
+        let Ok(name) = run_name() else { return false };
+        let Ok(Some(run)) = self.store().machine_run_path(name) else { return false };
+        let recorded = Networks::recorded_sandbox(&run, id);
+        recorded.is_ok_and(|sandbox| sandbox.is_some_and(|sandbox| sandbox.is_quiet()))
+    }
+
+    /// Begins to take a quiet container out of its networks, which nobody else uses until it is out.
+    pub(crate) fn begin_detach(&self, id: &ContainerId) -> Result<Option<Detaching>> {
+        match self.networks_of(id)? {
+            Some(networks) => Ok(networks.begin_detach(id).map_err(NetworkError::from)?),
+            None => Ok(None),
+        }
+    }
+
+    /// Takes away what is left of containers that are no more: their monitors were killed when they
+    /// had told their end, and only the networks know of them.
+    pub(crate) fn detach_the_gone(&self) -> Result<()> {
+        let Some(run) = self.store().machine_run_path(run_name()?)? else { return Ok(()) };
+        let records = self.store().root().join("varve/networks");
+        let recorded = Networks::recorded_containers(&records, &run);
+        let (containers, is_busy) = recorded.map_err(NetworkError::from)?;
+        let is_gone =
+            |id: &ContainerId| !self.store.container_path(id).exists() && !self.store.has_step(id);
+        // Whoever is busy may just be at it.
+        if is_busy || !containers.iter().any(is_gone) {
+            return Ok(());
+        }
+        self.reconcile(&self.networks(Timestamp::UNIX_EPOCH)?)?;
+        Ok(())
     }
 
     /// Tells the networks of a container that it is called otherwise now.

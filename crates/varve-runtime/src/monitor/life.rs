@@ -278,6 +278,8 @@ impl<'a> Life<'a> {
         self.state.monitor = None;
         self.retire();
         self.tell_exit(exit, true);
+        // Before clients are waited for, who may take their time: others wait for this.
+        self.host.finish();
         self.flush()?;
         Ok(Ended::Ran(self.state))
     }
@@ -293,6 +295,7 @@ impl<'a> Life<'a> {
         if let Some(starter) = self.starter.take() {
             let _ = starter.answer(&Answer::Error(refused.clone()));
         }
+        self.host.finish();
         Ended::NotStarted(refused)
     }
 
@@ -395,6 +398,7 @@ impl Leftovers for Left<'_> {
     fn release(&mut self, state: &State) {
         self.executor.delete();
         self.host.release(state);
+        self.host.finish();
     }
 }
 

@@ -1,4 +1,4 @@
-//! Containers into networks and out again.
+//! Containers into networks, and running ones out again.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -224,16 +224,6 @@ impl Networks {
         self.settle(&gone, &ports)?;
         let failed = Error::kernel("enter the namespace of", container.to_string());
         set_default_routes(&sandbox, &mut Links::of(netns).map_err(failed)?)
-    }
-
-    /// Takes a container out of its networks and frees its addresses and ports. One that is in
-    /// none is fine.
-    pub fn detach(&self, container: &ContainerId) -> Result<()> {
-        let _lock = self.records.lock()?;
-        match self.records.sandbox(container)? {
-            Some(sandbox) => self.clear(&sandbox),
-            None => Ok(()),
-        }
     }
 
     /// What a container has now.

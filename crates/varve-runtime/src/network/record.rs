@@ -271,6 +271,13 @@ impl Records {
         FileLock::exclusive(&path).map_err(Error::file("lock", path))
     }
 
+    /// Whether somebody has the lock now.
+    pub(crate) fn is_locked(&self) -> Result<bool> {
+        let path = self.networks.join("lock");
+        let free = FileLock::try_shared(&path).map_err(Error::file("lock", path))?;
+        Ok(free.is_none())
+    }
+
     /// All networks, by name.
     pub(crate) fn networks(&self) -> Result<Vec<Network>> {
         let mut networks: Vec<Network> = read_all(&self.networks)?;
@@ -280,6 +287,12 @@ impl Records {
 
     pub(crate) fn sandboxes(&self) -> Result<Vec<Sandbox>> {
         read_all(&self.sandboxes)
+    }
+
+    /// The containers that have a record, whatever it says.
+    pub(crate) fn sandbox_ids(&self) -> Result<Vec<ContainerId>> {
+        let paths = json_files(&self.sandboxes)?.into_iter();
+        Ok(paths.filter_map(|path| path.file_stem()?.to_str()?.parse().ok()).collect())
     }
 
     pub(crate) fn sandbox(&self, container: &ContainerId) -> Result<Option<Sandbox>> {
@@ -352,6 +365,10 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
 }
 
 fn read_all<T: DeserializeOwned>(directory: &Path) -> Result<Vec<T>> {
+    json_files(directory)?.iter().filter_map(|path| read(path).transpose()).collect()
+}
+
+fn json_files(directory: &Path) -> Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     let entries = match fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -364,5 +381,5 @@ fn read_all<T: DeserializeOwned>(directory: &Path) -> Result<Vec<T>> {
         }
     }
     paths.sort();
-    paths.iter().filter_map(|path| read(path).transpose()).collect()
+    Ok(paths)
 }

@@ -3,7 +3,7 @@
 use std::{fs, time::Duration};
 
 use varve_runtime::{
-    attach::{Client, Condition, Pace, Signal},
+    attach::{Attached, Client, Condition, Pace, Signal},
     monitor::{Ended, Foreground, HealthCheck, Mode, MonitorError, run},
     state::{self, Status},
 };
@@ -27,6 +27,27 @@ fn an_exit_code_is_kept_and_everything_is_given_back() {
     assert_eq!(container.notes(), "prepared\nreleased exited\n");
     container.expect_clean();
     assert_eq!(fs::read_dir(&container.config.run_dir).unwrap().count(), 0);
+}
+
+#[test]
+fn an_exit_code_is_told_before_what_nobody_sees_is_finished() {
+    let mut container = Container::shell("read -r line; exit 3");
+    container.config.open_stdin = true;
+    let held = container.config.dir.join("held");
+    fs::write(&held, "").unwrap();
+    let mut client = container.start_attached();
+    client.input(b"\n").unwrap();
+    let exit = loop {
+        if let Attached::Exit(exit) = client.hear().unwrap() {
+            break exit;
+        }
+    };
+    assert_eq!(exit.exit_code, 3);
+    assert!(!state::is_watched(&container.config.dir).unwrap());
+    assert_eq!(container.notes(), "prepared\nreleased exited\n");
+    fs::remove_file(&held).unwrap();
+    container.end();
+    assert_eq!(container.notes(), "prepared\nreleased exited\nfinished\n");
 }
 
 #[test]

@@ -36,11 +36,13 @@ pub(crate) struct Machine {
     pub(crate) dir: PathBuf,
     pub(crate) auto_remove: bool,
     gate: Option<File>,
+    /// Whether it finishes when the file `held` is taken away.
+    is_held: bool,
 }
 
 impl Machine {
     pub(crate) fn new(dir: &Path, auto_remove: bool) -> Self {
-        Self { dir: dir.to_owned(), auto_remove, gate: None }
+        Self { dir: dir.to_owned(), auto_remove, gate: None, is_held: false }
     }
 
     /// Marks every process of the container, as a cgroup would.
@@ -153,6 +155,7 @@ impl Executor for Machine {
 impl Host for Machine {
     fn prepare(&mut self) -> Result<PathBuf, Refused> {
         self.note("prepared");
+        self.is_held = self.dir.join("held").exists();
         Ok(self.dir.clone())
     }
 
@@ -160,6 +163,15 @@ impl Host for Machine {
         self.note(&format!("released {}", state.status.as_str()));
         if self.auto_remove && state.status != varve_runtime::state::Status::Restarting {
             fs::remove_dir_all(&self.dir).unwrap();
+        }
+    }
+
+    fn finish(&mut self) {
+        if self.is_held {
+            while self.dir.join("held").exists() {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+            self.note("finished");
         }
     }
 }

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use varve_runtime::network::{Attach, Netns, Sandbox};
+use varve_runtime::network::{Attach, Netns, Networks, Sandbox};
 use varve_types::container::NetworkRequest;
 
 use crate::world::{World, bindings, id, on, open, path, serve_tcp};
@@ -108,6 +108,58 @@ fn a_killed_process_leaves_nothing_that_is_not_found() {
     }
     let again = on(&world.machine, || networks.reconcile(&|_| false)).unwrap();
     assert_eq!(again, varve_runtime::network::Reconciled::default());
+}
+
+/// One of which nobody else has anything goes behind the answer to who waits for it.
+#[test]
+fn while_a_container_goes_nobody_else_sees_the_networks() {
+    let Some(world) = World::new() else { return };
+    let one = world.start(1, &["bridge"], &[]);
+    assert!(one.attached.sandbox.is_quiet());
+    let networks = world.networks();
+    let going = on(&world.machine, || networks.begin_detach(&one.id)).unwrap().unwrap();
+    let (directory, run) = (world.directory.path().join("networks"), world.directory.path());
+    let recorded = || Networks::recorded_containers(&directory, &run.join("run")).unwrap();
+    assert_eq!(recorded(), (vec![one.id], true));
+    let other = thread::scope(|scope| {
+        let next = scope.spawn(|| world.start(2, &["bridge"], &[]));
+        on(&world.machine, || going.finish()).unwrap();
+        next.join().unwrap()
+    });
+    // It found the address free: the first one was out before it looked.
+    assert_eq!((other.address(0), recorded()), (one.address(0), (vec![other.id], false)));
+    world.stop(&other);
+    world.assert_nothing_is_left();
+}
+
+#[test]
+fn a_container_goes_also_when_the_store_was_removed_meanwhile() {
+    let Some(world) = World::new() else { return };
+    let one = world.start(1, &["bridge"], &[]);
+    let networks = world.networks();
+    let going = on(&world.machine, || networks.begin_detach(&one.id)).unwrap().unwrap();
+    std::fs::remove_dir_all(world.directory.path().join("networks")).unwrap();
+    on(&world.machine, || going.finish()).unwrap();
+    world.assert_nothing_is_left();
+}
+
+#[test]
+fn who_shares_a_bridge_or_has_names_and_ports_is_told_of_or_keeps_it() {
+    let Some(world) = World::new() else { return };
+    world.create("back");
+    let named = world.start(1, &["back"], &[]);
+    let published = world.start(2, &["bridge"], &["8080:80"]);
+    assert!(!named.attached.sandbox.is_quiet() && !published.attached.sandbox.is_quiet());
+    let one = world.start(3, &["bridge"], &[]);
+    let networks = world.networks();
+    let going = on(&world.machine, || networks.begin_detach(&one.id)).unwrap().unwrap();
+    on(&world.machine, || going.finish()).unwrap();
+    serve_tcp(&published.netns, 80);
+    let asked = crate::world::ask_tcp(&world.outside, crate::world::MACHINE, 8080);
+    assert_eq!(asked, "203.0.113.1 hello");
+    world.stop(&named);
+    world.stop(&published);
+    world.assert_nothing_is_left();
 }
 
 #[test]
