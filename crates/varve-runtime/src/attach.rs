@@ -40,6 +40,11 @@ pub enum Request {
     Signal(Signal),
     /// To say that its processes were frozen, or thawed: health checks then pause.
     Paused(bool),
+    /// To have them frozen until this connection ends, however it does.
+    Frozen,
+    /// To have it stay at an end that comes while this connection is there, although it was to be
+    /// removed with it.
+    Kept,
     /// To have another policy for its end from now on.
     Restarts(RestartPolicy),
     /// To run another process in it.

@@ -75,6 +75,8 @@ pub trait Executor {
     fn start(&mut self) -> Result<(), Refused>;
     /// Runs another process in the container (`process` of the OCI runtime specification).
     fn exec(&mut self, process: &RawValue, stdio: ProcessStdio) -> Result<Created, Refused>;
+    /// Freezes all processes of the container, or lets them go on.
+    fn freeze(&mut self, frozen: bool) -> Result<(), Refused>;
     /// Whether the kernel killed a process of the container for want of memory; asked after the
     /// first process ended, before [`delete`](Self::delete).
     fn oom_killed(&mut self) -> bool;
@@ -96,6 +98,8 @@ pub trait Host {
     /// [`Status::Restarting`](varve_types::container::Status::Restarting) it is prepared again soon.
     /// A container that is to be removed at its end is removed here, its directory last.
     fn release(&mut self, state: &State);
+    /// From now on the container is not to be removed at its end.
+    fn keep(&mut self) {}
     /// Does what [`release`](Self::release) put off, because nobody sees whether it is done yet;
     /// called when the end was told.
     fn finish(&mut self) {}

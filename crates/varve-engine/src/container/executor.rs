@@ -95,6 +95,12 @@ impl Executor for Executes<'_> {
         Ok(Created { pid: started.pid as u32, terminal: started.terminal })
     }
 
+    fn freeze(&mut self, frozen: bool) -> Result<(), Refused> {
+        let id = self.id.to_string();
+        let done = if frozen { self.runtime.pause(&id) } else { self.runtime.resume(&id) };
+        done.map_err(|error| refusal(&error))
+    }
+
     fn oom_killed(&mut self) -> bool {
         let kills = self.runtime.oom_kills(&self.id.to_string()).unwrap_or_default();
         std::mem::replace(&mut self.oom_kills, kills) < kills

@@ -54,33 +54,27 @@ impl Engine {
 
     /// Freezes a container that runs until what is given is thawed or dropped; `None` where there
     /// is nothing to freeze, and, as with Docker, where that cannot be done.
-    pub(crate) fn freeze<'a>(
-        &'a self,
-        ctx: &Ctx<'_>,
-        container: &'a Container,
-    ) -> Result<Option<Frozen<'a>>> {
+    pub(crate) fn freeze(&self, ctx: &Ctx<'_>, container: &Container) -> Result<Option<Frozen>> {
         if self.container_state(ctx, container)?.status != Status::Running {
             return Ok(None);
         }
-        // Nobody would thaw it after an interrupt.
         let Ok(endings) = HeldEndings::hold() else { return Ok(None) };
-        let frozen = self.pause_container(ctx, container).ok();
-        Ok(frozen.map(|()| Frozen { engine: self, container, _endings: endings }))
+        let frozen = Client::freeze(&self.bundle_path(&container.id)?).ok();
+        Ok(frozen.map(|client| Frozen { client: Some(client), _endings: endings }))
     }
 }
 
 /// A container whose processes stand still as long as this lives. The signals that would end
-/// this process wait as long.
+/// this process wait as long; where it is killed all the same, the monitor sees it go.
 #[derive(Debug)]
-pub(crate) struct Frozen<'a> {
-    engine: &'a Engine,
-    container: &'a Container,
+pub(crate) struct Frozen {
+    client: Option<Client>,
     _endings: HeldEndings,
 }
 
-impl Drop for Frozen<'_> {
+impl Drop for Frozen {
     fn drop(&mut self) {
         // One that was killed or thawed meanwhile needs nothing more.
-        let _ = self.engine.resume_container(self.container);
+        let _ = self.client.take().map(Client::leave);
     }
 }

@@ -28,7 +28,8 @@ const KILLED_TIME_MAX: Duration = Duration::from_secs(10);
 const PROGRAM: &str = "/proc/self/exe";
 /// How long a container may be in the hands of others who start or remove it.
 pub(super) const BUSY_TIME_MAX: Duration = Duration::from_secs(30);
-const POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// Between looks at a monitor that has no socket any more and has not let go of its lock.
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
 /// The monitor that was started, and what it answers.
 type Launched<T> = Result<(Result<T, Refused>, Child), MonitorError>;
@@ -312,18 +313,32 @@ impl Engine {
             if Instant::now() >= until {
                 return Ok(false);
             }
-            std::thread::sleep(POLL_INTERVAL);
+            match Client::ends_before(&self.bundle_path(&container.id)?, until) {
+                Ok(_) => {}
+                // It hears nobody any more, or not yet, and is about to let go.
+                Err(ClientError::NotRunning | ClientError::Gone) => {
+                    std::thread::sleep(POLL_INTERVAL);
+                }
+                Err(error) => return Err(ContainerError::Client(error).into()),
+            }
         }
     }
 
-    /// Stops a container and starts it again. Returns what is not as asked for.
+    /// Stops a container and starts it again, also one that is to be removed with its end. Returns
+    /// what is not as asked for.
     pub fn restart_container(
         &self,
         ctx: &Ctx<'_>,
         container: &Container,
         how: Stop<'_>,
     ) -> Result<Vec<String>> {
+        let kept = match Client::keep(&self.bundle_path(&container.id)?) {
+            Ok(kept) => Some(kept),
+            Err(ClientError::NotRunning | ClientError::Gone) => None,
+            Err(error) => return Err(ContainerError::Client(error).into()),
+        };
         self.stop_container(ctx, container, how)?;
+        drop(kept);
         self.start_container(ctx, container)
     }
 }

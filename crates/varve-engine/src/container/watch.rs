@@ -207,6 +207,12 @@ impl Host for Machine<'_> {
         }
     }
 
+    fn keep(&mut self) {
+        if let Some(container) = &mut self.container {
+            container.host_config.auto_remove = false;
+        }
+    }
+
     fn finish(&mut self) {
         // What stays is recorded, and taken away by the next listing.
         let _ = self.put_off.take().map(Detaching::finish);

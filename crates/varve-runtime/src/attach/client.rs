@@ -4,13 +4,16 @@ use std::{
     collections::VecDeque,
     fs::File,
     io::{self, Read as _, Write as _},
+    net::Shutdown,
     os::{
         fd::{AsFd, AsRawFd as _, BorrowedFd},
         unix::net::UnixStream,
     },
     path::{Path, PathBuf},
+    time::Instant,
 };
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use serde::de::DeserializeOwned;
 use varve_types::{Kind, container::RestartPolicy};
 
@@ -109,6 +112,26 @@ impl Client {
         }
     }
 
+    /// Waits for the last end of the container, at most until `until`. Whether it came; also
+    /// `true` when the monitor was killed.
+    pub fn ends_before(run_dir: &Path, until: Instant) -> Result<bool, ClientError> {
+        let client = Self::ask(run_dir, &Request::Wait(Condition::Removed))?;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let timeout = Timespec::try_from(left).unwrap_or_default();
+            // The last word, or the end of the connection: nothing else comes.
+            let mut told = PollFd::new(&client.stream, PollFlags::IN);
+            match rustix::event::poll(std::slice::from_mut(&mut told), Some(&timeout)) {
+                Ok(happened) => return Ok(happened > 0),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => {
+                    let (path, source) = (run_dir.join(SOCKET_FILE), error.into());
+                    return Err(ClientError::Io { action: "wait for", path, source });
+                }
+            }
+        }
+    }
+
     /// Sends a signal through the monitor, which knows its process: never to a stranger.
     pub fn signal(run_dir: &Path, signal: Signal) -> Result<(), ClientError> {
         Self::ask(run_dir, &Request::Signal(signal)).map(drop)
@@ -117,6 +140,24 @@ impl Client {
     /// Tells that the container's processes were frozen or thawed.
     pub fn paused(run_dir: &Path, paused: bool) -> Result<(), ClientError> {
         Self::ask(run_dir, &Request::Paused(paused)).map(drop)
+    }
+
+    /// Freezes the container's processes until the connection that is returned ends, be it by the
+    /// death of this process. [`ClientError::Refused`] of one that does not run or is frozen.
+    pub fn freeze(run_dir: &Path) -> Result<Self, ClientError> {
+        Self::ask(run_dir, &Request::Frozen)
+    }
+
+    /// Has a container that is to be removed with its end stay, if that comes as long as the
+    /// connection that is returned is there.
+    pub fn keep(run_dir: &Path) -> Result<Self, ClientError> {
+        Self::ask(run_dir, &Request::Kept)
+    }
+
+    /// Ends a connection, and returns when the monitor has done what that means.
+    pub fn leave(mut self) -> io::Result<()> {
+        self.stream.shutdown(Shutdown::Write)?;
+        io::copy(&mut self.stream, &mut io::sink()).map(drop)
     }
 
     /// Has the container started again by another policy from now on.

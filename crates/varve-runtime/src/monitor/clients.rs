@@ -27,6 +27,10 @@ pub(super) enum Purpose {
     Waiting(Condition),
     /// It hears of a process of its own in the container.
     Exec(Attach),
+    /// The container is frozen as long as it is there.
+    Freezing,
+    /// The container stays at an end that comes as long as it is there.
+    Keeping,
     /// It gets what is left and is closed.
     Closing,
 }

@@ -78,6 +78,8 @@ impl Life<'_> {
             Request::Wait(condition) => (Purpose::Waiting(condition), Ok(plain)),
             Request::Signal(signal) => (Purpose::Closing, self.signal(signal).map(|()| plain)),
             Request::Paused(paused) => (Purpose::Closing, self.pause(paused).map(|()| plain)),
+            Request::Frozen => (Purpose::Freezing, self.freeze().map(|()| plain)),
+            Request::Kept => (Purpose::Keeping, Ok(plain)),
             Request::Exec(exec) => {
                 let purpose = exec.attach.map_or(Purpose::Closing, Purpose::Exec);
                 (purpose, self.exec(client, exec))
@@ -134,9 +136,37 @@ impl Life<'_> {
 
     fn pause(&mut self, paused: bool) -> Result<(), Refused> {
         self.expect_running()?;
+        // Whoever froze it until their end has no say in it any more.
+        for client in &mut self.clients {
+            if matches!(client.purpose, Purpose::Freezing) {
+                client.purpose = Purpose::Closing;
+            }
+        }
         self.state.status = if paused { Status::Paused } else { Status::Running };
         self.save();
         Ok(())
+    }
+
+    fn freeze(&mut self) -> Result<(), Refused> {
+        self.expect_running()?;
+        if self.is_paused() {
+            let message = format!("container {} is already paused", self.config.id);
+            return Err(Refused { message, exit_code: 1 });
+        }
+        self.executor.freeze(true)?;
+        self.state.status = Status::Paused;
+        self.save();
+        Ok(())
+    }
+
+    /// Who froze the container is gone.
+    pub(super) fn thaw(&mut self) {
+        if self.is_paused() {
+            // One that was killed meanwhile is not there to go on.
+            let _ = self.executor.freeze(false);
+            self.state.status = Status::Running;
+            self.save();
+        }
     }
 
     pub(super) fn expect_running(&self) -> Result<(), Refused> {

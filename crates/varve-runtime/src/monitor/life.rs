@@ -274,6 +274,10 @@ impl<'a> Life<'a> {
 
     /// The last end: everything is given back, recorded, and told, in this order.
     fn end(mut self, exit: Exit) -> Result<Ended, MonitorError> {
+        if self.clients.iter().any(|client| matches!(client.purpose, Purpose::Keeping)) {
+            self.config.auto_remove = false;
+            self.host.keep();
+        }
         self.host.release(&self.state);
         self.state.monitor = None;
         self.retire();
@@ -328,11 +332,13 @@ impl<'a> Life<'a> {
         let frame: Rc<[u8]> = Rc::from(frame::json(frame::EXIT, &exit));
         for client in &mut self.clients {
             match client.purpose {
-                Purpose::Waiting(Condition::Removed) if !last => {}
+                Purpose::Waiting(Condition::Removed) | Purpose::Keeping if !last => {}
                 Purpose::Attached(_) | Purpose::Waiting(_) => client.send_last(&frame),
                 // What was said to it last is still on its way.
                 Purpose::Closing => {}
-                Purpose::Unknown | Purpose::Exec(_) => client.close(),
+                Purpose::Unknown | Purpose::Exec(_) | Purpose::Keeping => client.close(),
+                // There is nothing left to thaw.
+                Purpose::Freezing => client.purpose = Purpose::Closing,
             }
         }
     }

@@ -262,6 +262,7 @@ impl Life<'_> {
             let client = self.clients.swap_remove(at);
             match client.purpose {
                 Purpose::Exec(_) => self.leave_beside(client.token),
+                Purpose::Freezing => self.thaw(),
                 Purpose::Attached(attach) if attach.stdin => self.input_ended(),
                 _ => {}
             }

@@ -3,7 +3,7 @@
 use std::{fs, time::Duration};
 
 use varve_runtime::{
-    attach::{Attached, Client, Condition, Pace, Signal},
+    attach::{Attached, Client, ClientError, Condition, Pace, Signal},
     monitor::{Ended, Foreground, HealthCheck, Mode, MonitorError, run},
     state::{self, Status},
 };
@@ -176,6 +176,46 @@ fn waiters_hear_of_each_end_or_of_the_last() {
     }
     assert_eq!(container.end().restart_count, 1);
     assert_eq!(Client::wait(&dir, Condition::NotRunning).unwrap(), None);
+}
+
+#[test]
+fn a_container_is_frozen_as_long_as_who_asked_for_it_is_there() {
+    let mut container = Container::shell("exec sleep 100");
+    container.start();
+    let dir = container.config.run_dir.clone();
+    let freezing = Client::freeze(&dir).unwrap();
+    assert_eq!(container.state().status, Status::Paused);
+    assert!(matches!(Client::freeze(&dir), Err(ClientError::Refused(_))));
+    freezing.leave().unwrap();
+    assert_eq!(container.state().status, Status::Running);
+    // One that is cut off goes without a word.
+    drop(Client::freeze(&dir).unwrap());
+    eventually(|| container.state().status == Status::Running);
+    let notes = container.notes();
+    assert_eq!(notes, "prepared\nfrozen\nthawed\nfrozen\nthawed\n");
+    // What others said last, counts.
+    let freezing = Client::freeze(&dir).unwrap();
+    Client::paused(&dir, false).unwrap();
+    Client::paused(&dir, true).unwrap();
+    freezing.leave().unwrap();
+    assert_eq!(container.state().status, Status::Paused);
+    container.signal(9);
+    assert_eq!(container.end().exit_code, 137);
+    container.expect_clean();
+}
+
+#[test]
+fn a_container_that_is_to_be_removed_stays_where_somebody_keeps_it() {
+    let mut container = Container::new(&["/bin/sh", "-c", "exec sleep 100"], |config| {
+        config.auto_remove = true;
+    });
+    container.start();
+    drop(Client::keep(&container.config.run_dir).unwrap());
+    let kept = Client::keep(&container.config.run_dir).unwrap();
+    container.signal(9);
+    assert_eq!(container.end().exit_code, 137);
+    drop(kept);
+    assert_eq!(container.state().status, Status::Exited);
 }
 
 #[test]

@@ -135,6 +135,11 @@ impl Executor for Machine {
         self.spawn(&words, stdio)
     }
 
+    fn freeze(&mut self, frozen: bool) -> Result<(), Refused> {
+        self.note(if frozen { "frozen" } else { "thawed" });
+        Ok(())
+    }
+
     fn oom_killed(&mut self) -> bool {
         self.dir.join("oom").exists()
     }
@@ -164,6 +169,10 @@ impl Host for Machine {
         if self.auto_remove && state.status != varve_runtime::state::Status::Restarting {
             fs::remove_dir_all(&self.dir).unwrap();
         }
+    }
+
+    fn keep(&mut self) {
+        self.auto_remove = false;
     }
 
     fn finish(&mut self) {

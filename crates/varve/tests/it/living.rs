@@ -85,27 +85,52 @@ fn commit_pauses_a_container_that_runs_and_lets_it_go_on() {
 }
 
 #[test]
-fn commit_that_is_interrupted_leaves_no_container_frozen() {
-    alone("living::commit_that_is_interrupted_leaves_no_container_frozen", || {
+fn commit_that_is_interrupted_or_killed_leaves_no_container_frozen() {
+    alone("living::commit_that_is_interrupted_or_killed_leaves_no_container_frozen", || {
         let Some(sandbox) = busy() else { return };
-        let until = Instant::now() + Duration::from_mins(1);
-        let mut was_paused = false;
-        while !was_paused {
-            assert!(Instant::now() < until, "it was never seen paused");
-            let mut commit = sandbox.command(&["commit", "box", "app:1"]);
-            let mut commit = commit.stdin(Stdio::null()).spawn().expect("varve starts");
-            while !was_paused && commit.try_wait().expect("a process").is_none() {
-                was_paused = status(&sandbox) == "paused\n";
+        for signal in [rustix::process::Signal::INT, rustix::process::Signal::KILL] {
+            let until = Instant::now() + Duration::from_mins(1);
+            let mut was_paused = false;
+            while !was_paused {
+                assert!(Instant::now() < until, "it was never seen paused");
+                let mut commit = sandbox.command(&["commit", "box", "app:1"]);
+                let mut commit = commit.stdin(Stdio::null()).spawn().expect("varve starts");
+                while !was_paused && commit.try_wait().expect("a process").is_none() {
+                    was_paused = status(&sandbox) == "paused\n";
+                }
+                if was_paused {
+                    let pid = rustix::process::Pid::from_child(&commit);
+                    rustix::process::kill_process(pid, signal).expect("a process");
+                }
+                commit.wait().expect("a process");
+                // The monitor hears of a death, and nobody waits for that.
+                while signal == rustix::process::Signal::KILL && status(&sandbox) == "paused\n" {
+                    assert!(Instant::now() < until, "it stays paused");
+                }
+                assert_eq!(status(&sandbox), "running\n");
+                succeed(&sandbox, &["exec", "box", "true"]);
             }
-            if was_paused {
-                let pid = rustix::process::Pid::from_child(&commit);
-                rustix::process::kill_process(pid, rustix::process::Signal::INT)
-                    .expect("a process");
-            }
-            commit.wait().expect("a process");
-            assert_eq!(status(&sandbox), "running\n");
         }
         succeed(&sandbox, &["rm", "-f", "box"]);
+    });
+}
+
+#[test]
+fn a_container_that_is_removed_at_its_end_is_restarted_all_the_same() {
+    alone("living::a_container_that_is_removed_at_its_end_is_restarted_all_the_same", || {
+        let Some(sandbox) = living(&["sleep", "1000"]) else { return };
+        succeed(&sandbox, &["rm", "-f", "box"]);
+        let line = "echo start; echo x >> /count; exec sleep 1000";
+        let mut run = run(&sandbox, &["-d", "--rm", "--name", "box"], &["sh", "-c", line]);
+        assert!(run.output().expect("varve ends").status.success());
+        for _ in 0..2 {
+            succeed(&sandbox, &["restart", "-t", "0", "box"]);
+        }
+        assert_eq!(status(&sandbox), "running\n");
+        while succeed(&sandbox, &["exec", "box", "cat", "/count"]) != "x\nx\nx\n" {}
+        assert_eq!(succeed(&sandbox, &["logs", "box"]), "start\nstart\nstart\n");
+        succeed(&sandbox, &["stop", "-t", "0", "box"]);
+        assert_eq!(succeed(&sandbox, &["ps", "-aq"]), "");
     });
 }
 

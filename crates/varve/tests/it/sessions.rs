@@ -119,7 +119,12 @@ fn a_terminal_is_the_containers_until_its_end() {
         let Some(sandbox) = guest() else { return };
         let mut terminal = Terminal::open(100, 30);
         let before = terminal.modes();
-        let command = ["sh", "-c", "stty size; read -r line; echo got $line; stty size; exit 5"];
+        let command = [
+            "sh",
+            "-c",
+            "stty size; read -r line; echo got $line; \
+                   until stty size | grep -q '20 70'; do sleep 0.05; done; stty size; exit 5",
+        ];
         let mut child = terminal.spawn(&mut run(&sandbox, &["--rm", "-it"], &command));
         terminal.expect("30 100\r\n");
         assert_ne!(terminal.modes(), before, "raw while the container has it");
