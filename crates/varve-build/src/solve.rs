@@ -43,7 +43,7 @@ pub use image::{ImageTime, image_config};
 pub use layer_files::LayerFiles;
 pub use one_file::OneFile;
 pub use shown::StepIds;
-pub use solver::{Solve, Solved, SolvedLayer};
+pub use solver::{KeysOf, Solve, Solved, SolvedLayer};
 pub use tar_files::TarFiles;
 pub use watch::{BuildEvent, NoWatch, Step, StepId, Stream, Watch};
 pub use world::{

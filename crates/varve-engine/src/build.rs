@@ -1,6 +1,7 @@
 //! `build`: a Dockerfile and its context become an image, an archive or files.
 
 mod bases;
+mod cache;
 mod contexts;
 mod dockerfile;
 mod failure;
@@ -180,6 +181,8 @@ pub enum CacheExport {
         reference: Reference,
         /// Steps of all stages, not only those whose layers are in the image.
         all_stages: bool,
+        /// How its layers are compressed.
+        compression: CacheCompression,
     },
     /// Into a directory as a layout.
     Local {
@@ -189,7 +192,21 @@ pub enum CacheExport {
         tag: String,
         /// Steps of all stages, not only those whose layers are in the image.
         all_stages: bool,
+        /// How its layers are compressed.
+        compression: CacheCompression,
     },
+}
+
+/// How the layers of a cache are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CacheCompression {
+    /// As a push does it.
+    #[default]
+    Gzip,
+    /// With zstd.
+    Zstd,
+    /// Not at all.
+    Uncompressed,
 }
 
 /// What becomes of the result.

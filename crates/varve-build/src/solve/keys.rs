@@ -8,7 +8,7 @@ use varve_types::{Digest, Kind};
 use super::{
     CopyError, Fault, Files, LayerFiles, LayerTimes, OneFile, SolveCause, Timestamps,
     copy_contents,
-    solver::{Job, Need, Side, Solver},
+    solver::{Job, Need, Side, Solve, Solver},
 };
 use crate::{
     plan::{
@@ -136,28 +136,24 @@ impl Solver<'_> {
     /// The digest of what a copy takes. What it takes from steps and images is remembered by their
     /// keys, so that these need not be had.
     fn copied(&self, vertex: VertexId, step: &CopyStep) -> Result<Need<Digest>, SolveCause> {
-        let froms: Vec<VertexId> = step.actions.iter().filter_map(|action| action.from).collect();
-        let sure = |from: &VertexId| !is_source(self.op(*from)) && !self.is_anew(*from);
-        let mut short = None;
-        if !froms.is_empty() && froms.iter().all(sure) {
-            match self.keys(&froms) {
-                Need::Wants(jobs) => return Ok(Need::Wants(jobs)),
-                Need::Has(keys) => {
-                    let definition = self.solve.plan.vertices[vertex.0].definition();
-                    let key = step_key(&definition, &keys, &[Digest::of(b"what is copied")]).0;
-                    if let Some(content) = self.find(&key)?.and_then(|record| record.content) {
-                        return Ok(Need::Has(content));
-                    }
-                    short = Some(key);
+        let short = match self.short_key(vertex, step) {
+            None => None,
+            Some(Need::Wants(jobs)) => return Ok(Need::Wants(jobs)),
+            Some(Need::Has(key)) => {
+                if let Some(content) = self.find(&key)?.and_then(|record| record.content) {
+                    return Ok(Need::Has(content));
                 }
+                Some(key)
             }
-        }
+        };
         let sources = match self.sources(step) {
             Need::Wants(jobs) => return Ok(Need::Wants(jobs)),
             Need::Has(sources) => sources,
         };
-        let content = copy_contents(step, &sources)
-            .map_err(|source| self.unreadable(froms.first().copied(), source))?;
+        let content = copy_contents(step, &sources).map_err(|source| {
+            let from = step.actions.iter().find_map(|action| action.from);
+            self.unreadable(from, source)
+        })?;
         if let Some(key) = short {
             let name = &self.solve.plan.vertices[vertex.0].name;
             let mut record =
@@ -168,9 +164,32 @@ impl Solver<'_> {
         Ok(Need::Has(content))
     }
 
-    /// Looks for a record.
+    /// By which is remembered what a copy takes, where all of it comes from steps and images.
+    pub(super) fn short_key(&self, vertex: VertexId, step: &CopyStep) -> Option<Need<Digest>> {
+        let froms: Vec<VertexId> = step.actions.iter().filter_map(|action| action.from).collect();
+        let sure = |from: &VertexId| !is_source(self.op(*from)) && !self.is_anew(*from);
+        if froms.is_empty() || !froms.iter().all(sure) {
+            return None;
+        }
+        Some(match self.keys(&froms) {
+            Need::Wants(jobs) => Need::Wants(jobs),
+            Need::Has(keys) => {
+                let definition = self.solve.plan.vertices[vertex.0].definition();
+                Need::Has(step_key(&definition, &keys, &[Digest::of(b"what is copied")]).0)
+            }
+        })
+    }
+
+    /// Looks for a record: here, and then where else the build may look.
     pub(super) fn find(&self, key: &Digest) -> Result<Option<CacheRecord>, SolveCause> {
-        Ok(self.solve.store.cached(self.solve.lease, key, self.solve.clock.now())?)
+        let Solve { store, lease, clock, world, .. } = self.solve;
+        if let Some(record) = store.cached(lease, key, clock.now())? {
+            return Ok(Some(record));
+        }
+        if !world.import(key, lease)? {
+            return Ok(None);
+        }
+        Ok(store.cached(lease, key, clock.now())?)
     }
 
     /// The digest of the files below a path, for a mount.

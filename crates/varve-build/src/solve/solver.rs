@@ -19,7 +19,7 @@ use std::sync::{
 
 use jiff::Timestamp;
 use varve_store::{CacheRecord, Lease, Store};
-use varve_types::{Clock, DiffId};
+use varve_types::{Clock, DiffId, Digest};
 
 use super::{
     BuildLayer, Files, LayerTimes, SolveCause, SolveError, StepIds, Watch, World,
@@ -49,6 +49,20 @@ pub struct Solve<'a> {
     pub ids: &'a StepIds,
     /// How many steps are done at once.
     pub threads: usize,
+    /// Which keys are told at the end.
+    pub keys: KeysOf,
+}
+
+/// Steps whose keys are told, so that what the cache has of them can be written elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum KeysOf {
+    /// None.
+    #[default]
+    Nothing,
+    /// Those whose layers the result has.
+    Result,
+    /// All of the plan.
+    All,
 }
 
 /// A plan that was solved.
@@ -58,6 +72,8 @@ pub struct Solved {
     pub image: Option<VertexId>,
     /// The layers above it, the lowest first, pinned.
     pub layers: Vec<SolvedLayer>,
+    /// The keys that were asked for.
+    pub keys: Vec<Digest>,
 }
 
 /// A layer of the result.
@@ -80,10 +96,8 @@ impl Solve<'_> {
         let wanted: Vec<Job> = vertices.iter().map(|v| Job(*v, Side::Layer)).collect();
         let solved =
             schedule::run(&wanted, self.threads, &solver.failed, &|job| solver.attempt(job));
-        if let Err(error) = solved {
-            solver.shown.cancel();
-            return Err(error);
-        }
+        let keys = solved.and_then(|()| solver.told_keys(&vertices));
+        let keys = keys.inspect_err(|_| solver.shown.cancel())?;
         let layers = vertices.iter().map(|vertex| {
             let made = solver.side(*vertex).layer.get();
             let made = made.ok_or_else(|| solver.error(*vertex, SolveCause::Plan(vertex.0)))?;
@@ -92,7 +106,7 @@ impl Solve<'_> {
         });
         let layers = layers.collect::<Result<_, SolveError>>()?;
         solver.shown.rest_is_cached();
-        Ok(Solved { image, layers })
+        Ok(Solved { image, layers, keys })
     }
 }
 
@@ -231,6 +245,35 @@ impl<'a> Solver<'a> {
             Side::Stack => set(self.stack(vertex), &self.side(vertex).stack),
         };
         tried.map_err(|cause| self.failure(vertex, cause))
+    }
+
+    /// The keys that are asked for; those of steps that were not needed are found out now. `result`
+    /// are the steps of the result.
+    fn told_keys(&self, result: &[VertexId]) -> Result<Vec<Digest>, SolveError> {
+        let all: Vec<VertexId>;
+        let vertices = match self.solve.keys {
+            KeysOf::Nothing => return Ok(Vec::new()),
+            KeysOf::Result => result,
+            KeysOf::All => {
+                let makes =
+                    |id: &VertexId| matches!(self.op(*id), Op::Copy(_) | Op::Mkdir(_) | Op::Run(_));
+                all = (0..self.sides.len()).map(VertexId).filter(makes).collect();
+                let wanted: Vec<Job> = all.iter().map(|id| Job(*id, Side::Key)).collect();
+                let (threads, failed) = (self.solve.threads, &self.failed);
+                schedule::run(&wanted, threads, failed, &|job| self.attempt(job))?;
+                &all
+            }
+        };
+        let mut keys = Vec::new();
+        for vertex in vertices {
+            if let Op::Copy(step) = self.op(*vertex)
+                && let Some(Need::Has(key)) = self.short_key(*vertex, step)
+            {
+                keys.push(key);
+            }
+            keys.extend(self.side(*vertex).key.get().map(|key| key.0));
+        }
+        Ok(keys)
     }
 
     /// A failure of a step. One that only came because another had failed is not shown as one.

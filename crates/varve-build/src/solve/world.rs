@@ -99,6 +99,10 @@ pub trait World: Sync {
     /// `id`.
     fn http(&self, step: &HttpStep, id: StepId) -> Result<Arc<dyn Files>, Fault>;
 
+    /// Brings in what a cache elsewhere has of a key: its record, and its layer. Says whether the store
+    /// has it now.
+    fn import(&self, key: &Digest, lease: &Lease) -> Result<bool, Fault>;
+
     /// Runs a program, and makes a layer of what it left.
     fn run(&self, request: &RunRequest<'_>) -> Result<MadeLayer, Fault>;
 

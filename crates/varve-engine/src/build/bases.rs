@@ -276,7 +276,7 @@ fn split_layout(text: &str) -> (&str, Wanted<'_>) {
 }
 
 /// What docker says of an image that cannot be had.
-fn resolve_text(error: &Error, reference: &Reference) -> String {
+pub(super) fn resolve_text(error: &Error, reference: &Reference) -> String {
     let Error::Transfer(copy::Error::Registry(refused)) = error else { return error.to_string() };
     match refused.code() {
         Some("denied" | "unauthorized") => DENIED.to_owned(),

@@ -35,15 +35,16 @@ impl StoredImage {
 }
 
 impl Engine {
-    /// Stores config and manifest. The same plan, layers and time give the same bytes.
+    /// Stores config and manifest. The same plan, layers and time give the same bytes. With a
+    /// context, the config has the cache of the image's layers in it.
     pub(super) fn store_image(
         &self,
         lease: &Lease,
-        plan: &Plan,
-        solved: &Solved,
+        (plan, solved): (&Plan, &Solved),
         (bases, base): (&Bases<'_>, Option<&Base>),
         time: ImageTime,
         annotations: &[(String, String)],
+        inline_cache: Option<&Ctx<'_>>,
     ) -> Result<StoredImage, Error> {
         let mut blobs = Vec::new();
         if let Some(base) = base {
@@ -56,7 +57,12 @@ impl Engine {
             layers.push((made.layer.diff_id, made.created));
         }
         let config = image_config(&plan.image, &layers, time);
-        let config = ImageConfig::parse(image_json(&config)).map_err(archive::Error::from)?;
+        let mut bytes = image_json(&config);
+        if let Some(ctx) = inline_cache {
+            let what = (solved.keys.as_slice(), config.diff_ids());
+            bytes = self.with_inline_cache(ctx, lease, &bytes, what)?;
+        }
+        let config = ImageConfig::parse(bytes).map_err(archive::Error::from)?;
         self.store.put_blob(lease, config.bytes())?;
         let descriptor = Descriptor::of(media_type::OCI_CONFIG, config.bytes());
         let manifest = archive::annotated_manifest_bytes(&descriptor, &blobs, annotations);

@@ -1,5 +1,6 @@
 //! The verb itself: read, plan, solve, publish.
 
+mod caches;
 mod examine;
 
 use std::{
@@ -24,9 +25,10 @@ use varve_store::Lease;
 use varve_types::{Ctx, DiffId, Kind, Platform, Reference, limits};
 
 use super::{
-    BuildError, BuildOutput, BuildPhase, BuildRequest, BuildTimes, Built, BuiltImage,
+    BuildError, BuildOutput, BuildPhase, BuildRequest, BuildTimes, Built, BuiltImage, CacheExport,
     ContextSource, Destination,
     bases::{Base, Bases},
+    cache::import::Imports,
     contexts::Contexts,
     dockerfile::{Definition, read_definition},
     failure::failed,
@@ -51,6 +53,9 @@ struct Build<'a> {
     lease: &'a Lease,
     ids: &'a StepIds,
     remotes: &'a Remotes<'a>,
+    imports: &'a Imports<'a>,
+    /// Where the cache is written to.
+    exports: &'a [CacheExport],
     bases: Bases<'a>,
     file: Dockerfile,
     ignore_size_bytes: Option<u64>,
@@ -73,6 +78,7 @@ impl Engine {
         let lease = self.store.lease()?;
         let context = mem::replace(&mut request.context, ContextSource::Empty);
         let outputs = mem::take(&mut request.outputs);
+        let exports = mem::take(&mut request.cache_to);
         let remotes = Remotes::new(
             self,
             (ctx, watch, &lease),
@@ -91,6 +97,8 @@ impl Engine {
             .map_err(|error| BuildError::of_dockerfile(error, source))?;
         let file = Dockerfile::parse(source.clone(), &mut lint)
             .map_err(|e| BuildError::of_dockerfile(e, source).with_warnings(lint.warnings()))?;
+        let show = |name| ShownStep::begin(watch, &ids, name);
+        let imports = Imports::read(&remotes, show, &request.cache_from);
         let mut build = Build {
             engine: self,
             ctx,
@@ -98,6 +106,8 @@ impl Engine {
             lease: &lease,
             ids: &ids,
             remotes: &remotes,
+            imports: &imports,
+            exports: &exports,
             bases: Bases::new(self, ctx, watch, &lease, request.pull),
             file,
             ignore_size_bytes: definition.ignore_size_bytes,
@@ -111,8 +121,11 @@ impl Engine {
                 warnings = Some(lint.warnings().to_vec());
             }
         });
-        let image = made
-            .and_then(|made| build.outputs(&made, request.times, outputs, &request.annotations));
+        let image = made.and_then(|made| {
+            let image = build.outputs(&made, request.times, outputs, &request.annotations)?;
+            build.write_caches(&made)?;
+            Ok(image)
+        });
         let warnings = warnings.unwrap_or_default();
         match image {
             Ok(image) => Ok(Built { image, warnings }),
@@ -172,6 +185,7 @@ impl<'a> Build<'a> {
                 contexts,
                 engine: self.engine,
                 remotes: self.remotes,
+                imports: self.imports,
                 watch: self.watch,
                 settings: settings(request, self.ctx.now()),
                 programs: &OnceLock::new(),
@@ -254,6 +268,7 @@ impl<'a> Build<'a> {
             times: LayerTimes { how: times.of_layers(), epoch },
             ids: self.ids,
             threads: limits::BUILD_STEPS_AT_ONCE_MAX,
+            keys: self.keys_of(),
         };
         solve.run().map_err(|error| BuildError::of_solve(error, self.source()))
     }
@@ -399,8 +414,11 @@ impl<'a> Build<'a> {
             let base = self.base(plan, solved);
             let time = self.image_time(times);
             let base = (&self.bases, base.as_ref());
-            let store = self.engine.store_image(self.lease, plan, solved, base, time, annotations);
-            images.push(store?);
+            let inline = self.has_inline_cache().then_some(self.ctx);
+            let engine = self.engine;
+            let image =
+                engine.store_image(self.lease, (plan, solved), base, time, annotations, inline);
+            images.push(image?);
         }
         let image = self.engine.store_index(self.lease, &images, &Platform::host())?;
         image.ok_or_else(|| failed(Kind::Internal, "nothing was built"))

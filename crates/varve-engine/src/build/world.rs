@@ -7,10 +7,11 @@ use varve_build::{
     solve::{Fault, Files, MadeLayer, RunRequest, StepId, Watch, World},
 };
 use varve_store::Lease;
-use varve_types::{DiffId, Kind};
+use varve_types::{DiffId, Digest, Kind};
 
 use super::{
     bases::Bases,
+    cache::import::Imports,
     contexts::Contexts,
     remote::Remotes,
     run::{Programs, Settings},
@@ -23,6 +24,7 @@ pub(super) struct BuildWorld<'a> {
     pub(super) contexts: &'a Contexts<'a>,
     pub(super) engine: &'a Engine,
     pub(super) remotes: &'a Remotes<'a>,
+    pub(super) imports: &'a Imports<'a>,
     pub(super) watch: &'a dyn Watch,
     pub(super) settings: Settings<'a>,
     /// Made when there is a program to be run.
@@ -51,6 +53,10 @@ impl World for BuildWorld<'_> {
     fn http(&self, step: &HttpStep, id: StepId) -> Result<Arc<dyn Files>, Fault> {
         let fetched = self.remotes.fetch(&step.url, step.checksum, id)?;
         Ok(Arc::new(self.remotes.file(&step.url, &step.file, &fetched)?))
+    }
+
+    fn import(&self, key: &Digest, lease: &Lease) -> Result<bool, Fault> {
+        self.imports.import(key, lease)
     }
 
     fn run(&self, request: &RunRequest<'_>) -> Result<MadeLayer, Fault> {

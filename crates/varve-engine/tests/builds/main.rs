@@ -2,6 +2,7 @@
 
 mod bench;
 mod cache;
+mod caches;
 mod contexts;
 mod daemon;
 mod fetched;

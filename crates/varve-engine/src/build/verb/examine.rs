@@ -7,8 +7,8 @@ use varve_types::Ctx;
 
 use super::{
     super::{
-        BuildError, BuildRequest, ContextSource, Examined, bases::Bases, contexts::Contexts,
-        remote::Remotes,
+        BuildError, BuildRequest, ContextSource, Examined, bases::Bases, cache::import::Imports,
+        contexts::Contexts, remote::Remotes,
     },
     Build, ShownStep, Watch, first_lint, read_definition,
 };
@@ -50,6 +50,8 @@ impl Engine {
                 return Ok(Examined { source, dockerfile: None, warnings, error: Some(error) });
             }
         };
+        let show = |name| ShownStep::begin(watch, &ids, name);
+        let imports = Imports::read(&remotes, show, &[]);
         let mut build = Build {
             engine: self,
             ctx,
@@ -57,6 +59,8 @@ impl Engine {
             lease: &lease,
             ids: &ids,
             remotes: &remotes,
+            imports: &imports,
+            exports: &[],
             bases: Bases::new(self, ctx, watch, &lease, request.pull),
             file: file.clone(),
             ignore_size_bytes: definition.ignore_size_bytes,

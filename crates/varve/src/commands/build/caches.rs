@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use varve_engine::build::{CacheExport, CacheImport};
+use varve_engine::build::{CacheCompression, CacheExport, CacheImport};
 use varve_types::Reference;
 
 use super::{fields, refused};
@@ -28,6 +28,18 @@ impl Entry {
         reference
             .map(Reference::or_latest)
             .map_err(|error| refused(format_args!("invalid reference {text:?}: {error}")))
+    }
+
+    /// What `compression=` says; a level is accepted and not heeded, as the bytes would differ.
+    fn compression(&self) -> Result<CacheCompression, CommandError> {
+        match self.get("compression") {
+            None | Some("gzip") => Ok(CacheCompression::Gzip),
+            Some("zstd") => Ok(CacheCompression::Zstd),
+            Some("uncompressed") => Ok(CacheCompression::Uncompressed),
+            Some(other) => {
+                Err(refused(format_args!("unsupported layer compression type: {other}")))
+            }
+        }
     }
 
     fn tag(&self) -> String {
@@ -74,6 +86,27 @@ pub(crate) fn imports(text: &str) -> Result<Vec<CacheImport>, CommandError> {
     entries(text)?.into_iter().map(read).collect()
 }
 
+/// Leaves out directories that have no cache, with docker's warning for each.
+pub(crate) fn that_are_there(
+    imports: Vec<CacheImport>,
+    warnings: &mut Vec<String>,
+) -> Vec<CacheImport> {
+    let mut there = Vec::new();
+    for import in imports {
+        if let CacheImport::Local { directory, .. } = &import
+            && !directory.join("index.json").exists()
+        {
+            let shown = directory.display();
+            warnings.push(format!(
+                "WARNING: local cache import at {shown} not found due to err: could not lock {shown}/index.json.lock: open {shown}/index.json.lock: no such file or directory"
+            ));
+            continue;
+        }
+        there.push(import);
+    }
+    there
+}
+
 /// Reads `--cache-to`.
 pub(crate) fn exports(text: &str) -> Result<Vec<CacheExport>, CommandError> {
     let read = |entry: Entry| {
@@ -85,12 +118,15 @@ pub(crate) fn exports(text: &str) -> Result<Vec<CacheExport>, CommandError> {
         match entry.kind.as_str() {
             "inline" => Ok(CacheExport::Inline),
             "registry" => {
-                Ok(CacheExport::Registry { reference: entry.reference("exporter")?, all_stages })
+                let reference = entry.reference("exporter")?;
+                let compression = entry.compression()?;
+                Ok(CacheExport::Registry { reference, all_stages, compression })
             }
             "local" => match entry.get("dest") {
                 Some(dest) => {
                     let directory = PathBuf::from(dest);
-                    Ok(CacheExport::Local { directory, tag: entry.tag(), all_stages })
+                    let (tag, compression) = (entry.tag(), entry.compression()?);
+                    Ok(CacheExport::Local { directory, tag, all_stages, compression })
                 }
                 None => Err(refused("local cache exporter requires dest")),
             },

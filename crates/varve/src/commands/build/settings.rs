@@ -71,19 +71,7 @@ impl Settings {
         let cache_from = list(&args.cache_from, caches::imports)?.concat();
         let cache_to = list(&args.cache_to, caches::exports)?.concat();
         let mut warnings = warnings(args);
-        let elsewhere = |export: &&CacheExport| !matches!(export, CacheExport::Inline);
-        if cache_to.iter().any(|export| elsewhere(&export)) {
-            let text = "cache export is not supported: what builds keep stays in the store";
-            return Err(refused(text));
-        }
-        if !cache_to.is_empty() {
-            let text = "WARNING: images carry no inline cache; what builds keep stays in the store";
-            warnings.push(text.to_owned());
-        }
-        if !cache_from.is_empty() {
-            let text = "WARNING: cache sources are not looked into; what is in the store is used";
-            warnings.push(text.to_owned());
-        }
+        let cache_from = caches::that_are_there(cache_from, &mut warnings);
         let (allow_insecure, allow_host_network) = entitlements(&args.allow)?;
         Ok(Self {
             platforms: platforms(&args.platforms)?,
