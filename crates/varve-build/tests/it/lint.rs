@@ -154,7 +154,7 @@ fn a_default_that_makes_no_name_is_found_though_an_argument_is_given() {
         "ARG TAG\nFROM busybox:${TAG}\n",
         &options,
         expect![
-            "WARN: InvalidDefaultArgInFrom: Default value for ARG busybox:${TAG} results in empty or invalid base image name (line 2)"
+            "InvalidDefaultArgInFrom: Default value for ARG busybox:${TAG} results in empty or invalid base image name (line 2)"
         ],
     );
 }
