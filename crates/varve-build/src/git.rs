@@ -136,3 +136,37 @@ pub fn without_password(address: &str) -> String {
 pub fn is_http(text: &str) -> bool {
     (text.starts_with("http://") || text.starts_with("https://")) && matches!(parse(text), Ok(None))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{parse, without_password};
+
+    #[test]
+    fn what_the_program_would_take_for_an_option_is_refused() {
+        for address in [
+            "ssh://-oProxyCommand=touch/x.git",
+            "git@-oProxyCommand=touch:x.git",
+            "git://h/x.git#--upload-pack=touch",
+            "https://h/x.git?ref=-x",
+            "git://u@-h/x",
+        ] {
+            assert!(parse(address).is_err(), "{address}");
+        }
+        for address in ["ext::sh -c touch% x", "file:///x.git", "--upload-pack=touch"] {
+            assert_eq!(parse(address), Ok(None), "{address}");
+        }
+    }
+
+    #[test]
+    fn passwords_and_tokens_are_not_shown() {
+        for (address, shown) in [
+            ("https://u:p@h/x.git", "https://xxxxx:xxxxx@h/x.git"),
+            ("https://token@h:8443/x.git?a@b", "https://xxxxx:xxxxx@h:8443/x.git?a@b"),
+            ("ssh://git@h/x.git", "ssh://git@h/x.git"),
+            ("git@h:x.git", "git@h:x.git"),
+            ("https://h/a@b", "https://h/a@b"),
+        ] {
+            assert_eq!(without_password(address), shown);
+        }
+    }
+}
