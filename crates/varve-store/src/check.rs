@@ -143,6 +143,8 @@ impl Check<'_> {
                 "names",
                 "networks",
                 "probe",
+                "steps",
+                "steps.lock",
                 "volumes",
                 "leases",
                 "trash",
