@@ -27,7 +27,7 @@ pub(super) enum RunError {
     #[error("context canceled")]
     Canceled,
     /// The user has to allow it.
-    #[error("{0} is not allowed")]
+    #[error("failed to load LLB: {0} is not allowed")]
     NotAllowed(&'static str),
     /// Devices are found by nobody.
     #[error("devices are not supported: {}", Printable(.0))]
