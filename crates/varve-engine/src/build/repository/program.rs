@@ -49,6 +49,9 @@ const SETTINGS: &[(&str, &str)] = &[
     ("credential.helper", ""),
     ("fetch.recurseSubmodules", "false"),
     ("gc.auto", "0"),
+    // A server that sends nothing for a minute is given up.
+    ("http.lowSpeedLimit", "1"),
+    ("http.lowSpeedTime", "60"),
     ("init.defaultBranch", "master"),
     ("maintenance.auto", "false"),
     ("pack.threads", "1"),
@@ -210,7 +213,7 @@ fn environment(remotes: &Remotes<'_>, remote: &str) -> Result<Vec<(String, Strin
         ("GIT_ATTR_NOSYSTEM", "1"),
         // Keys come from the agent or the user's own directory; nothing is asked, and a host that
         // is not known is not trusted.
-        ("GIT_SSH_COMMAND", "ssh -o BatchMode=yes"),
+        ("GIT_SSH_COMMAND", "ssh -o BatchMode=yes -o ConnectTimeout=15"),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .into();
