@@ -192,7 +192,7 @@ impl Networks {
         if let Err(error) = done {
             let _ = Self::unplug(&endpoint).and_then(|()| self.records.write_sandbox(&before));
             let _ = self.write_zones(std::slice::from_ref(&endpoint), None);
-            let _ = self.settle(std::slice::from_ref(&endpoint), &[]);
+            let _ = self.settle(std::slice::from_ref(&endpoint), &[], None);
             return Err(error);
         }
         Ok(Attached { sandbox, warnings })
@@ -221,7 +221,7 @@ impl Networks {
         let ports = if had_gateway { std::mem::take(&mut sandbox.ports) } else { Vec::new() };
         self.records.write_sandbox(&sandbox)?;
         self.write_zones(&gone, None)?;
-        self.settle(&gone, &ports)?;
+        self.settle(&gone, &ports, None)?;
         let failed = Error::kernel("enter the namespace of", container.to_string());
         set_default_routes(&sandbox, &mut Links::of(netns).map_err(failed)?)
     }

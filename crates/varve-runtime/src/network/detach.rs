@@ -78,10 +78,9 @@ impl Detaching {
         for endpoint in &self.sandbox.endpoints {
             Networks::unplug(endpoint)?;
         }
-        let removed = self.records.remove_sandbox(&self.sandbox.container);
         for network in &self.idle {
             Networks::take_down(network)?;
         }
-        removed
+        self.records.remove_sandbox(&self.sandbox.container)
     }
 }

@@ -159,13 +159,21 @@ impl Networks {
         }
         // Nobody is to be sent to an address that is free.
         self.write_zones(&sandbox.endpoints, Some(&sandbox.container))?;
-        self.records.remove_sandbox(&sandbox.container)?;
-        self.settle(&sandbox.endpoints, &[])
+        self.settle(&sandbox.endpoints, &[], Some(&sandbox.container))?;
+        // Until here whoever comes after a crash begins anew.
+        self.records.remove_sandbox(&sandbox.container)
     }
 
     /// After endpoints are gone: rules of ports, and bridges that nobody needs any more.
-    pub(super) fn settle(&self, gone: &[Endpoint], ports: &[PublishedPort]) -> Result<()> {
-        let sandboxes = self.records.sandboxes()?;
+    /// The record of `without` does not count.
+    pub(super) fn settle(
+        &self,
+        gone: &[Endpoint],
+        ports: &[PublishedPort],
+        without: Option<&ContainerId>,
+    ) -> Result<()> {
+        let mut sandboxes = self.records.sandboxes()?;
+        sandboxes.retain(|sandbox| Some(&sandbox.container) != without);
         let used = networks::used(&sandboxes);
         for endpoint in gone {
             let networks = self.records.networks()?;

@@ -129,7 +129,7 @@ fn nothing_is_mounted_over_the_kernel_s_files() {
 
 /// CVE-2025-31133: what hides a file is `/dev/null` of the image, which is something else.
 #[test]
-fn files_are_hidden_by_the_host_s_null_device() {
+fn files_are_hidden_by_a_true_null_device() {
     let Some(mut world) = world() else { return };
     // A /dev of the image's, kept because nothing is mounted there.
     fs::write(world.root().join("tmp/real"), "shown instead\n").unwrap();
@@ -144,6 +144,10 @@ fn files_are_hidden_by_the_host_s_null_device() {
     let outcome =
         world.run_with(&["/bin/stat", "-c", "%t,%T", "/proc/version"], without_dev).unwrap();
     assert_eq!(outcome.output, "1,3\n", "{outcome:?}");
+    world.end();
+    // With a /dev of the container's own it is that one, as under runc.
+    let outcome = world.shell_with("grep ' /proc/version ' /proc/mounts", |_| {});
+    assert!(outcome.output.starts_with("tmpfs /proc/version tmpfs "), "{outcome:?}");
     world.end();
 }
 

@@ -2,9 +2,9 @@
 
 use std::{env, thread, time::Duration};
 
-use varve_testkit::namespace::alone;
+use varve_testkit::namespace::{alone, alone_with_network};
 
-use crate::world::{World, cut_off, kill, monitors, processes, said};
+use crate::world::{World, cut_off, end, kill, monitors, processes, said};
 
 const ROUNDS: u64 = 24;
 
@@ -28,16 +28,17 @@ fn rounds() -> u64 {
 }
 
 /// What is killed in a round. Returns its name.
-fn torture(world: &World, random: &mut Seeded) -> &'static str {
+fn torture(world: &World, random: &mut Seeded, network: &str) -> &'static str {
     let start = |line: &[&str], command: &[&str]| {
-        world.container(line, command).spawn().expect("varve starts")
+        world.container_in(network, line, command).spawn().expect("varve starts")
     };
     let sleeping = |line: &[&str]| {
-        let output = world.container(line, &["sleep", "1000"]).output().expect("varve ends");
+        let output =
+            world.container_in(network, line, &["sleep", "1000"]).output().expect("varve ends");
         assert!(output.status.success(), "{}", said(&output));
         String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned()
     };
-    match random.below(10) {
+    match random.below(11) {
         0 => {
             let child = start(&["run", "--rm"], &["sleep", "1000"]);
             random.wait_ms(250);
@@ -72,7 +73,7 @@ fn torture(world: &World, random: &mut Seeded) -> &'static str {
         }
         5 => {
             let id = sleeping(&["run", "--detach"]);
-            monitors().into_iter().for_each(kill);
+            monitors().into_iter().for_each(end);
             let gone =
                 world.lines(&["ps", "--all", "--format", "{{.ID}} {{.State}}", "--no-trunc"]);
             assert_eq!(gone, [format!("{id} exited")]);
@@ -105,6 +106,14 @@ fn torture(world: &World, random: &mut Seeded) -> &'static str {
             let _ = child.wait_with_output();
             "the monitor that stops"
         }
+        9 => {
+            let child = start(&["run", "--rm"], &["true"]);
+            random.wait_ms(400);
+            // Before it started, while it ends, or behind its last answer.
+            monitors().into_iter().for_each(kill);
+            let _ = child.wait_with_output();
+            "the monitor that ends"
+        }
         _ => {
             let id = sleeping(&["run", "--detach"]);
             monitors().into_iter().for_each(kill);
@@ -123,10 +132,33 @@ fn whatever_is_killed_is_put_in_order_by_the_next_commands() {
         let Some(world) = World::new() else { return };
         let mut random = Seeded(4711);
         for round in 0..rounds() {
-            let killed = torture(&world, &mut random);
+            let killed = torture(&world, &mut random, "none");
             world.remove_all();
             world.lines(&["system", "prune", "--force"]);
             world.assert_nothing_left(&format!("round {round}, killed: {killed}"));
+        }
+        world.assert_sound();
+    });
+}
+
+/// The default bridge, whose interfaces go behind the answer, and one whose containers have names.
+#[test]
+fn whatever_is_killed_leaves_no_interface_and_no_rule() {
+    alone_with_network("kills::whatever_is_killed_leaves_no_interface_and_no_rule", || {
+        let Some(world) = World::new() else { return };
+        let mut random = Seeded(42);
+        for round in 0..rounds() / 2 {
+            let network = if round % 2 == 0 { "bridge" } else { "back" };
+            if network == "back" {
+                world.lines(&["network", "create", "back"]);
+            }
+            let killed = torture(&world, &mut random, network);
+            world.remove_all();
+            let when = format!("round {round} in {network}, killed: {killed}");
+            // The listing put in order what nobody is at.
+            world.assert_nothing_left_of(World::network_leftovers, &when);
+            world.lines(&["system", "prune", "--force"]);
+            world.assert_nothing_left(&when);
         }
         world.assert_sound();
     });

@@ -70,7 +70,12 @@ impl World {
 
     /// A `run`, `create` … of the image with no network, its cgroups where they are found again.
     pub(crate) fn container(&self, verb: &[&str], command: &[&str]) -> Command {
-        let options = ["--network", "none", "--cgroup-parent", &self.parent, "busybox"];
+        self.container_in("none", verb, command)
+    }
+
+    /// The same with a network.
+    pub(crate) fn container_in(&self, network: &str, verb: &[&str], command: &[&str]) -> Command {
+        let options = ["--network", network, "--cgroup-parent", &self.parent, "busybox"];
         self.command(&[verb, &options, command].concat())
     }
 
@@ -116,13 +121,38 @@ impl World {
         left
     }
 
+    /// What is left of networks, where the test has a network namespace of its own.
+    pub(crate) fn network_leftovers(&self) -> Vec<String> {
+        let interfaces = fs::read_to_string("/proc/self/net/dev").expect("the kernel's table");
+        let names = interfaces.lines().skip(2).filter_map(|line| line.split(':').next());
+        let ours = names.map(str::trim).filter(|name| name.starts_with('v'));
+        let mut left: Vec<String> = ours.map(|name| format!("interface {name}")).collect();
+        if let Some(nft) = guard::tool("nft") {
+            let tables = Command::new(nft).args(["list", "tables"]).output().expect("nft ends");
+            let tables = String::from_utf8(tables.stdout).expect("UTF-8");
+            left.extend(tables.lines().filter(|line| line.contains(" v")).map(str::to_owned));
+        }
+        for run in entries(&self.path("run")) {
+            for network in entries(&run.join("networks")) {
+                left.extend(files(&network.join("names")));
+            }
+        }
+        left
+    }
+
     /// Waits until nothing is left over.
     #[track_caller]
     pub(crate) fn assert_nothing_left(&self, when: &str) {
+        self.assert_nothing_left_of(Self::leftovers, when);
+    }
+
+    /// The same of what `leftovers` looks for.
+    #[track_caller]
+    pub(crate) fn assert_nothing_left_of(&self, leftovers: fn(&Self) -> Vec<String>, when: &str) {
         let until = Instant::now() + GONE_TIME_MAX;
         loop {
             reap();
-            let left = self.leftovers();
+            let left = leftovers(self);
             if left.is_empty() {
                 break;
             }
@@ -219,6 +249,18 @@ pub(crate) fn monitors() -> Vec<u32> {
 pub(crate) fn kill(pid: u32) {
     let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
     let _ = pid.map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::KILL));
+}
+
+/// Kills a process and waits until it is dead: one that just waits for the disk takes its time.
+pub(crate) fn end(pid: u32) {
+    use rustix::{
+        event::{PollFd, PollFlags, poll},
+        process::{Pid, PidfdFlags, pidfd_open},
+    };
+    let number = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let Some(Ok(handle)) = number.map(|pid| pidfd_open(pid, PidfdFlags::empty())) else { return };
+    kill(pid);
+    poll(&mut [PollFd::new(&handle, PollFlags::IN)], None).expect("its end");
 }
 
 /// Ends a command at once and waits for it.

@@ -226,10 +226,11 @@ fn make_root(root: &OwnedFd) -> io::Result<()> {
     Ok(())
 }
 
-/// Hides and locks what the configuration names. Files are hidden with the host's `/dev/null`: the
-/// image's may be anything.
+/// Hides and locks what the configuration names. Files are hidden with the container's `/dev/null`, as
+/// runc does it, or with the host's where that is something else.
 fn protect(config: &Config, root: &OwnedFd) -> Step<()> {
-    let null = host_null().map_err(init("open /dev/null"))?;
+    let own = place::open(root, "/dev/null", Links::Refuse).and_then(null_device);
+    let null = own.or_else(|_| host_null()).map_err(init("open /dev/null"))?;
     for mount in &config.mounts {
         let options = Options::parse(&mount.options);
         if mount.destination.trim_end_matches('/') == "/dev"
@@ -274,14 +275,17 @@ fn mask(place: &OwnedFd, null: &OwnedFd) -> io::Result<()> {
     }
 }
 
-/// Opens the host's `/dev/null`, and makes sure that it is that.
 fn host_null() -> io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let null = rustix::fs::open("/dev/null", flags, Mode::empty())?;
-    let status = rustix::fs::fstat(&null)?;
+    null_device(rustix::fs::open("/dev/null", flags, Mode::empty())?)
+}
+
+/// Makes sure that what was opened is the null device. What is mounted is this very handle.
+fn null_device(handle: OwnedFd) -> io::Result<OwnedFd> {
+    let status = rustix::fs::fstat(&handle)?;
     let is_device = FileType::from_raw_mode(status.st_mode) == FileType::CharacterDevice;
     if is_device && status.st_rdev == rustix::fs::makedev(1, 3) {
-        Ok(null)
+        Ok(handle)
     } else {
         Err(io::Error::other("/dev/null is not the null device"))
     }
