@@ -216,15 +216,22 @@ impl Store {
             .map_err(cannot("create", &place.path))?;
         let is_whole = || place.path.join(TREE).is_dir();
         let path = place.path.join(LOCK);
-        let lock = match sharing {
-            Sharing::Shared if is_whole() => FileLock::try_shared(&path),
-            _ => FileLock::try_exclusive(&path),
-        };
-        match lock.map_err(cannot("lock", &path))? {
-            Some(lock) if is_whole() => Ok(Entered::Ready(lock)),
-            Some(lock) => Ok(Entered::New(lock)),
-            None if is_whole() => Ok(Entered::Taken),
-            None => Ok(Entered::BeingMade),
+        loop {
+            let (was_whole, is_shared) = (is_whole(), sharing == Sharing::Shared);
+            let lock = if was_whole && is_shared {
+                FileLock::try_shared(&path)
+            } else {
+                FileLock::try_exclusive(&path)
+            };
+            return Ok(match lock.map_err(cannot("lock", &path))? {
+                // It was filled in between: others may use it, too.
+                Some(_lock) if is_whole() && !was_whole && is_shared => continue,
+                Some(lock) if is_whole() => Entered::Ready(lock),
+                Some(lock) => Entered::New(lock),
+                // Whoever fills it has it for himself a moment longer than it takes.
+                None if place.read()?.is_some_and(|record| record.uses > 0) => Entered::Taken,
+                None => Entered::BeingMade,
+            });
         }
     }
 

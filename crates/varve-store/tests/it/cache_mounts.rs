@@ -76,6 +76,29 @@ fn a_shared_directory_is_one_for_all_and_a_private_one_is_not() {
 }
 
 #[test]
+fn builds_that_want_a_new_shared_directory_at_once_get_the_same_one() {
+    const BUILDS: usize = 6;
+    let store = TempStore::new();
+    for id in 0..20 {
+        let (id, meeting) = (id.to_string(), Barrier::new(BUILDS));
+        let enter = || {
+            let store = store.again();
+            meeting.wait();
+            let mount = mount(&store, &id, Sharing::Shared, 1);
+            let path = mount.path().to_owned();
+            // All have it at one time.
+            meeting.wait();
+            path
+        };
+        let paths = thread::scope(|scope| {
+            let all: Vec<_> = (0..BUILDS).map(|_| scope.spawn(enter)).collect();
+            all.into_iter().map(|one| one.join().unwrap()).collect::<Vec<_>>()
+        });
+        assert!(paths.iter().all(|path| *path == paths[0]), "{paths:?}");
+    }
+}
+
+#[test]
 fn who_wants_a_locked_directory_waits_or_gives_up() {
     let store = TempStore::new();
     let held = mount(&store, "id", Sharing::Locked, 1);
