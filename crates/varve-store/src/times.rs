@@ -143,7 +143,7 @@ impl Store {
     }
 
     /// Opens a second index of a layer, verified.
-    pub(crate) fn open_times_of(&self, layer: &DiffId, times: &Digest) -> Result<Index<File>> {
+    pub fn open_times_of(&self, layer: &DiffId, times: &Digest) -> Result<Index<File>> {
         let file = self.sound_times(times)?.ok_or(Error::TimesNotFound(*times))?;
         Index::open(file).map_err(|source| Error::ReadIndex { layer: *layer, source })
     }

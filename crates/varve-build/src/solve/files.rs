@@ -54,8 +54,10 @@ pub struct FileStatus {
     pub uid: u32,
     /// The group; 0 of files from a context.
     pub gid: u32,
-    /// When the content last changed, really.
+    /// When the content last changed: in a context really, in a layer as its tar has it.
     pub mtime: Time,
+    /// When it really did, of what a build has put into a layer with another time.
+    pub real_mtime: Option<Time>,
     /// Extended attributes, sorted by name; none of files from a context.
     pub xattrs: Vec<Xattr>,
     /// The same number for all names of one file, where it has several.
@@ -66,7 +68,8 @@ impl FileStatus {
     /// Something of root's, without a mode, of 1970.
     pub fn of(kind: FileKind) -> Self {
         let (xattrs, mtime) = (Vec::new(), Time::default());
-        Self { kind, mode: 0, uid: 0, gid: 0, mtime, xattrs, links: None }
+        let (mode, uid, gid, real_mtime, links) = (0, 0, 0, None, None);
+        Self { kind, mode, uid, gid, mtime, real_mtime, xattrs, links }
     }
 }
 

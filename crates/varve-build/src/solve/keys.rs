@@ -86,11 +86,13 @@ impl Solver<'_> {
             }
             Op::Run(step) => {
                 inputs.extend(step.base);
-                for (from, path) in froms(step) {
+                for (number, (from, path)) in froms(step).enumerate() {
                     match self.files_to_bind(from) {
                         None => inputs.push(from),
                         Some(Need::Wants(jobs)) => return Ok(Need::Wants(jobs)),
                         Some(Need::Has(files)) => {
+                            // Which of the mounts it is, since keys and contents are apart.
+                            contents.push(Digest::of(format!("mount {number}").as_bytes()));
                             contents.push(self.bound_content(path, files)?);
                         }
                     }

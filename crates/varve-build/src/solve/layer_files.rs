@@ -4,13 +4,14 @@ use std::{fs::File, io::Read, sync::OnceLock};
 
 use varve_fs::{
     stack::{FileReader, Stack},
+    tar::Time,
     tree::{Content, InodeId, Tree},
 };
 use varve_store::Store;
 use varve_types::{DiffId, Digest, Hasher, Kind};
 
 use super::{
-    Fault, FileKind, FileStatus, Files, Origin,
+    BuildLayer, Fault, FileKind, FileStatus, Files, Origin,
     name::{bytes_of, text_of},
 };
 use crate::select::{EntryKind, Listing};
@@ -23,18 +24,17 @@ const BUFFER_SIZE_BYTES: usize = 128 << 10;
 pub struct LayerFiles {
     stack: Stack,
     tars: Vec<File>,
+    /// The same with the real times, where any is another.
+    real: Option<Stack>,
     /// A base is never listed as a whole.
     listing: OnceLock<Listing>,
 }
 
 impl LayerFiles {
-    /// Layers, the lowest first: the tree of each and its uncompressed tar. The trees may be those
-    /// with the real times: only times later than the build's differ, and these are clamped.
+    /// Layers, the lowest first: the tree of each and its uncompressed tar.
     pub fn new(layers: Vec<(Tree, File)>) -> Result<Self, Fault> {
-        let trees: Vec<&Tree> = layers.iter().map(|(tree, _)| tree).collect();
-        let stack = Stack::merge(&trees).map_err(|error| Fault::new(error.kind(), error))?;
-        let tars = layers.into_iter().map(|(_, tar)| tar).collect();
-        Ok(Self { stack, tars, listing: OnceLock::new() })
+        let (trees, tars): (Vec<Tree>, Vec<File>) = layers.into_iter().unzip();
+        Ok(Self { stack: merge(&trees)?, tars, real: None, listing: OnceLock::new() })
     }
 
     /// Layers of a store, the lowest first. They must be pinned.
@@ -47,6 +47,31 @@ impl LayerFiles {
             opened.push((tree, tar));
         }
         Self::new(opened)
+    }
+
+    /// Layers of a build, the lowest first, with the real times of their files. They must be pinned.
+    pub fn of_build(store: &Store, layers: &[BuildLayer]) -> Result<Self, Fault> {
+        let ids: Vec<DiffId> = layers.iter().map(|layer| layer.diff_id).collect();
+        let mut files = Self::open(store, &ids)?;
+        if layers.iter().any(|layer| layer.times.is_some()) {
+            let mut trees = Vec::with_capacity(layers.len());
+            for BuildLayer { diff_id, times } in layers {
+                let index = match times {
+                    Some(times) => store.open_times_of(diff_id, times),
+                    None => store.open_layer_index(diff_id),
+                };
+                let index = index.map_err(|error| Fault::new(error.kind(), error))?;
+                trees.push(index.tree().map_err(|error| Fault::new(error.kind(), error))?);
+            }
+            files.real = Some(merge(&trees)?);
+        }
+        Ok(files)
+    }
+
+    /// The real time of what stands at a path, where it is another than the tar's.
+    pub(super) fn real_time(&self, path: &[u8]) -> Option<Time> {
+        let tree = self.real.as_ref()?.tree();
+        Some(tree.inode(tree.lookup(path)?).mtime)
     }
 
     /// The merged tree.
@@ -97,7 +122,8 @@ impl Files for LayerFiles {
     }
 
     fn status(&self, path: &str) -> Result<FileStatus, Fault> {
-        Ok(status_of(self.tree(), self.find(path)?))
+        let real_mtime = self.real_time(&bytes_of(path));
+        Ok(FileStatus { real_mtime, ..status_of(self.tree(), self.find(path)?) })
     }
 
     fn open(&self, path: &str) -> Result<Box<dyn Read + Send + '_>, Fault> {
@@ -114,7 +140,12 @@ impl Files for LayerFiles {
     }
 }
 
-/// What is known of an inode of a merged tree.
+fn merge(trees: &[Tree]) -> Result<Stack, Fault> {
+    let trees: Vec<&Tree> = trees.iter().collect();
+    Stack::merge(&trees).map_err(|error| Fault::new(error.kind(), error))
+}
+
+/// What is known of an inode of a merged tree; of its real time, nothing.
 pub(super) fn status_of(tree: &Tree, id: InodeId) -> FileStatus {
     let inode = tree.inode(id);
     let kind = match &inode.content {
@@ -135,6 +166,7 @@ pub(super) fn status_of(tree: &Tree, id: InodeId) -> FileStatus {
         uid: inode.uid,
         gid: inode.gid,
         mtime: inode.mtime,
+        real_mtime: None,
         xattrs: inode.xattrs.to_vec(),
         links: has_names.then_some(id.index() as u64),
     }

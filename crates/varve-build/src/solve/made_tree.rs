@@ -167,10 +167,10 @@ impl<'a> MadeTree<'a> {
 
     /// The node of a file that comes from elsewhere.
     pub(super) fn node(&self, content: NodeContent, status: FileStatus, origin: Origin) -> Node {
-        let FileStatus { mode, uid, gid, mtime, xattrs, .. } = status;
-        let time = self.time(mtime, origin);
+        let FileStatus { mode, uid, gid, mtime, real_mtime, xattrs, .. } = status;
+        let (time, real_time) = (self.time(mtime, origin), real_mtime.unwrap_or(mtime));
         let owner = Owner { uid, gid };
-        Node { content, mode, owner, time, real_time: mtime, xattrs, link: None }
+        Node { content, mode, owner, time, real_time, xattrs, link: None }
     }
 
     /// The time in the tar, whole seconds.
@@ -222,7 +222,8 @@ impl<'a> MadeTree<'a> {
         if let Some(node) = self.nodes.get(path) {
             return node.clone();
         }
-        let status = self.below(path).unwrap_or(FileStatus::of(FileKind::Directory));
+        let mut status = self.below(path).unwrap_or(FileStatus::of(FileKind::Directory));
+        status.real_mtime = self.base.and_then(|base| base.real_time(path));
         self.node(NodeContent::Directory { is_opaque: false }, status, Origin::Layers)
     }
 

@@ -11,7 +11,7 @@ use super::{
     solver::{Job, Made, Need, Side, Solver},
     write_copy, write_mkdir,
 };
-use crate::plan::{CopyStep, MkdirStep, Op, RunMount, RunStep, VertexId, key::step_key};
+use crate::plan::{CopyStep, ImageStep, MkdirStep, Op, RunMount, RunStep, VertexId, key::step_key};
 
 impl Solver<'_> {
     /// A step's own layer: the cache's, or made now.
@@ -76,8 +76,7 @@ impl Solver<'_> {
     }
 
     pub(super) fn open_layers(&self, layers: &[BuildLayer]) -> Result<LayerFiles, SolveCause> {
-        let layers: Vec<DiffId> = layers.iter().map(|layer| layer.diff_id).collect();
-        Ok(LayerFiles::open(self.solve.store, &layers)?)
+        Ok(LayerFiles::of_build(self.solve.store, layers)?)
     }
 
     fn copy(
@@ -176,7 +175,8 @@ impl Solver<'_> {
         Ok(Need::Has(BoundFiles { layers }))
     }
 
-    /// Files of a context as a layer, so that they can be mounted: found by their content.
+    /// Files of a context as a layer, so that they can be mounted: found by their content, and where
+    /// in the layer it lies.
     fn bound_layer(
         &self,
         vertex: VertexId,
@@ -186,8 +186,8 @@ impl Solver<'_> {
         let (step, sources) = (bound_copy(path), [Some(files.clone())]);
         let content = super::copy_contents(&step, &sources)
             .map_err(|source| self.unreadable(None, source))?;
-        let times = times_content(self.solve.times);
-        let key = step_key(&Digest::of(b"files of a context"), &[], &[content, times]).0;
+        let contents = [Digest::of(path.as_bytes()), content, times_content(self.solve.times)];
+        let key = step_key(&Digest::of(b"files of a context"), &[], &contents).0;
         let (diff_id, real_times) = match self.find(&key)?.and_then(|record| record.layer) {
             Some(diff_id) => (diff_id, self.times_of(&step, &[], &sources)?),
             None => {
@@ -229,20 +229,48 @@ impl Solver<'_> {
         vertex: VertexId,
         made: &Made,
         below: &[BuildLayer],
-    ) -> Result<BuildLayer, SolveCause> {
-        let Op::Copy(step) = self.op(vertex) else { return Ok(made.layer.clone()) };
-        let Some(record) = &made.found else { return Ok(made.layer.clone()) };
-        let from_context = |from| matches!(self.op(from), Op::Local(_) | Op::Git(_) | Op::Http(_));
-        if !step.actions.iter().filter_map(|action| action.from).any(from_context) {
-            return Ok(made.layer.clone());
+    ) -> Result<Need<BuildLayer>, SolveCause> {
+        let as_it_is = || Ok(Need::Has(made.layer.clone()));
+        let (Op::Copy(step), Some(record)) = (self.op(vertex), &made.found) else {
+            return as_it_is();
+        };
+        let mut froms = step.actions.iter().filter_map(|action| action.from);
+        if !froms.any(|from| self.has_times_of_now(from)) {
+            return as_it_is();
         }
-        let Need::Has(sources) = self.sources(step) else { return Ok(made.layer.clone()) };
+        let sources = match self.sources(step) {
+            Need::Wants(jobs) => return Ok(Need::Wants(jobs)),
+            Need::Has(sources) => sources,
+        };
         let below = if step.base.is_some() { below } else { &[] };
         let times = self.times_of(step, below, &sources)?;
         if record.times_given == Some(times_digest(&times)) {
-            return Ok(made.layer.clone());
+            return as_it_is();
         }
         let record = self.solve.store.remember(self.solve.lease, record, Some(&times))?;
-        Ok(BuildLayer { diff_id: made.layer.diff_id, times: record.times })
+        Ok(Need::Has(BuildLayer { diff_id: made.layer.diff_id, times: record.times }))
+    }
+}
+
+/// Whether the files of a step have times of a context, those of now: `None` where that is not worth
+/// having, since a program would have to be run or an image fetched for it. `known` has it of the
+/// steps before.
+pub(super) fn times_of_now(
+    op: &Op,
+    is_here: impl Fn(&ImageStep) -> bool,
+    known: &[Option<bool>],
+) -> Option<bool> {
+    let of_base = |base: Option<VertexId>| base.map_or(Some(false), |base| known[base.0]);
+    match op {
+        Op::Local(_) | Op::Git(_) | Op::Http(_) => Some(true),
+        Op::Document(_) => Some(false),
+        Op::Image(step) => is_here(step).then_some(false),
+        Op::Run(_) => None,
+        Op::Mkdir(step) => of_base(step.base),
+        Op::Merge { base, layer } => Some(of_base(*base)? | known[layer.0]?),
+        Op::Copy(step) => {
+            let mut froms = step.actions.iter().filter_map(|action| action.from);
+            Some(of_base(step.base)? | froms.any(|from| known[from.0] == Some(true)))
+        }
     }
 }

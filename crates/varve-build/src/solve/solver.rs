@@ -23,6 +23,7 @@ use varve_types::{Clock, DiffId, Digest};
 
 use super::{
     BuildLayer, Files, LayerTimes, SolveCause, SolveError, StepIds, Watch, World,
+    make::times_of_now,
     schedule::{self, Tried},
     shown::Shown,
 };
@@ -173,6 +174,8 @@ pub(super) struct Solver<'a> {
     sides: Vec<Sides>,
     /// Steps that are not looked for in the cache: those that shall not, and those above them.
     anew: Vec<bool>,
+    /// See [`times_of_now`].
+    times_of_now: Vec<Option<bool>>,
 }
 
 /// Either what was asked for, or what must be done before.
@@ -185,7 +188,9 @@ impl<'a> Solver<'a> {
     pub(super) fn new(solve: Solve<'a>) -> Self {
         let vertices = &solve.plan.vertices;
         let mut anew: Vec<bool> = Vec::with_capacity(vertices.len());
+        let mut times = Vec::with_capacity(vertices.len());
         for vertex in vertices {
+            times.push(times_of_now(&vertex.op, |step| solve.world.is_here(step), &times));
             let above = match &vertex.op {
                 // What a copy takes counts by its content.
                 Op::Copy(step) => step.base.is_some_and(|base| anew[base.0]),
@@ -198,6 +203,7 @@ impl<'a> Solver<'a> {
             failed: AtomicBool::new(false),
             sides: vertices.iter().map(|_| Sides::default()).collect(),
             anew,
+            times_of_now: times,
             solve,
         }
     }
@@ -224,6 +230,11 @@ impl<'a> Solver<'a> {
     /// Whether a step is done without a look into the cache.
     pub(super) fn is_anew(&self, vertex: VertexId) -> bool {
         self.anew[vertex.0]
+    }
+
+    /// Whether the files of a step have the times of a context's.
+    pub(super) fn has_times_of_now(&self, vertex: VertexId) -> bool {
+        self.times_of_now[vertex.0] == Some(true)
     }
 
     pub(super) fn error(&self, vertex: VertexId, cause: SolveCause) -> SolveError {
@@ -316,8 +327,10 @@ impl<'a> Solver<'a> {
         }
         for vertex in vertices {
             let made = self.side(vertex).layer.get().ok_or(SolveCause::Plan(vertex.0))?;
-            let layer = self.with_times_of_now(vertex, made, &layers)?;
-            layers.push(layer);
+            match self.with_times_of_now(vertex, made, &layers)? {
+                Need::Wants(jobs) => return Ok(Need::Wants(jobs)),
+                Need::Has(layer) => layers.push(layer),
+            }
         }
         Ok(Need::Has(layers))
     }

@@ -151,6 +151,59 @@ fn files_of_the_context_can_be_mounted() {
     assert!(bench.files("app").iter().any(|line| line.starts_with("got ") && line.ends_with(" b")));
 }
 
+/// What a program wrote into `got`.
+fn got(bench: &Bench) -> String {
+    let files = bench.files("app");
+    let line = files.iter().find(|line| line.starts_with("got ")).unwrap();
+    line.rsplit(' ').next().unwrap().to_owned()
+}
+
+#[test]
+fn two_directories_with_the_same_in_them_can_be_mounted() {
+    let Some(bench) = bench() else { return };
+    bench.file("one/f", "x");
+    bench.file("two/f", "x");
+    let mounts = "--mount=source=one,target=/1 --mount=source=two,target=/2 \\\n\
+                  --mount=source=one/f,target=/3 --mount=source=two/f,target=/4";
+    let text = format!("FROM busybox:1.36.0\nRUN {mounts} cat /1/f /2/f /3 /4 > /got\n");
+    bench.build_with(&text, ask(&[]));
+    assert_eq!(got(&bench), "xxxx");
+}
+
+#[test]
+fn mounts_of_a_stage_and_of_the_context_are_told_apart() {
+    let Some(bench) = bench() else { return };
+    bench.file("d/f", "context");
+    let build = |[one, two]: [&str; 2]| {
+        let text = format!(
+            "FROM busybox:1.36.0 AS stage\nWORKDIR /d\nRUN echo stage > f\n\
+             FROM busybox:1.36.0\n\
+             RUN --mount={one}source=d,target=/a --mount={two}source=d,target=/b cat /a/f > /got\n"
+        );
+        bench.build_with(&text, ask(&[]));
+        got(&bench)
+    };
+    assert_eq!(build(["from=stage,", ""]), "stage");
+    assert_eq!(build(["", "from=stage,"]), "context");
+}
+
+#[test]
+fn a_program_sees_the_times_of_what_was_copied_through_a_stage() {
+    let Some(bench) = bench() else { return };
+    bench.file("a.txt", "a\n");
+    let text = "FROM scratch AS files\nCOPY a.txt /in/\nFROM busybox:1.36.0\nARG A\n\
+                COPY --from=files /in/a.txt /out/\nRUN stat -c %Y /out/a.txt > /got\n";
+    let taken = "[stage-1 2/3] COPY --from=files /in/a.txt /out/";
+    let (_, told) = bench.build_with(text, ask(&[("A", "1")]));
+    assert_eq!((told.of(taken).as_str(), got(&bench).as_str()), ("DONE", "1000000000"));
+    // What a checkout brought back is not old, though both copies are in the cache.
+    crate::bench::set_time(&bench.context().join("a.txt"), 1_222_222_222);
+    let (_, told) = bench.build_with(text, ask(&[("A", "2")]));
+    assert_eq!((told.of(taken).as_str(), got(&bench).as_str()), ("CACHED", "1222222222"));
+    let files = bench.files("app");
+    assert!(files.contains(&"out/a.txt 644 0:0 0 a".to_owned()), "{files:?}");
+}
+
 #[test]
 fn stages_are_built_at_the_same_time() {
     let Some(bench) = bench() else { return };
