@@ -22,6 +22,8 @@ mod find;
 mod names;
 mod trail;
 
+use std::collections::BTreeSet;
+
 use crate::tar::{Device, Region, Time, Xattr};
 use names::Names;
 
@@ -131,6 +133,11 @@ impl Tree {
     /// An inode. The ID must be of this tree.
     pub fn inode(&self, id: InodeId) -> &Inode {
         &self.inodes[id.0 as usize]
+    }
+
+    /// The times that its files have.
+    pub fn times(&self) -> BTreeSet<Time> {
+        self.inodes.iter().map(|inode| inode.mtime).collect()
     }
 
     /// The children of a directory in the order of their names; none of anything else.

@@ -12,7 +12,7 @@ mod size;
 mod xattrs;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fs::File,
     io::Write,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
@@ -37,19 +37,27 @@ const OPAQUE_MARKER: &[u8] = b".wh..wh..opq";
 
 /// Which times of files get into a tar. They are whole seconds there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Times {
+pub enum Times<'a> {
     /// Their own.
     Own,
-    /// Their own, and this one for what is later.
-    Until(Time),
+    /// Their own, and one that stands for all that are of no meaning.
+    Until {
+        /// This one, which nothing is later than.
+        latest: Time,
+        /// Times that become it, too.
+        besides: &'a BTreeSet<Time>,
+    },
 }
 
-impl Times {
+impl Times<'_> {
     fn of(self, real: Time) -> Time {
         let own = Time { seconds: real.seconds, nanoseconds: 0 };
         match self {
             Self::Own => own,
-            Self::Until(latest) => own.min(Time { seconds: latest.seconds, nanoseconds: 0 }),
+            Self::Until { latest, besides } => {
+                let latest = Time { seconds: latest.seconds, nanoseconds: 0 };
+                if besides.contains(&real) { latest } else { own.min(latest) }
+            }
         }
     }
 }
@@ -82,7 +90,7 @@ pub fn write_layer<W: Write>(
 pub fn write_layer_with<W: Write>(
     upper: BorrowedFd,
     marks: Marks,
-    times: Times,
+    times: Times<'_>,
     target: W,
 ) -> Result<Written<W>, UpperError> {
     write(upper, marks, (times, Some(BTreeMap::new())), target)
@@ -91,7 +99,7 @@ pub fn write_layer_with<W: Write>(
 fn write<W: Write>(
     upper: BorrowedFd,
     marks: Marks,
-    (times, real_times): (Times, Option<BTreeMap<Vec<u8>, Time>>),
+    (times, real_times): (Times<'_>, Option<BTreeMap<Vec<u8>, Time>>),
     target: W,
 ) -> Result<Written<W>, UpperError> {
     let mut layer = Layer {
@@ -130,7 +138,7 @@ struct Layer<'a, W> {
     /// Of files with several names, device and number, with the name that was written.
     links: HashMap<(u64, u64), Vec<u8>>,
     sockets: u64,
-    times: Times,
+    times: Times<'a>,
     /// Where they are wanted.
     real_times: Option<BTreeMap<Vec<u8>, Time>>,
 }

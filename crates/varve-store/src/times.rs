@@ -7,7 +7,7 @@
 //! layer's files beside it, extracted a second time when they are first needed.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::File,
     io,
     path::{Path, PathBuf},
@@ -146,6 +146,14 @@ impl Store {
     pub fn open_times_of(&self, layer: &DiffId, times: &Digest) -> Result<Index<File>> {
         let file = self.sound_times(times)?.ok_or(Error::TimesNotFound(*times))?;
         Index::open(file).map_err(|source| Error::ReadIndex { layer: *layer, source })
+    }
+
+    /// Times that a second index shows and the layer's tar has not. Both must be pinned.
+    pub fn real_times_of(&self, layer: &DiffId, times: &Digest) -> Result<BTreeSet<Time>> {
+        let read = |source| Error::ReadIndex { layer: *layer, source };
+        let real = self.open_times_of(layer, times)?.tree().map_err(read)?.times();
+        let told = self.open_layer_index(layer)?.tree().map_err(read)?.times();
+        Ok(&real - &told)
     }
 
     /// Pins a second index, which must be there.

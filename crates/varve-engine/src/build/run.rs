@@ -28,7 +28,7 @@ mod stubs;
 mod workplace;
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeSet, HashSet},
     fs::File,
     os::fd::AsFd as _,
     sync::{
@@ -43,7 +43,10 @@ use varve_build::{
     plan::RunStep,
     solve::{BuildEvent, Fault, LayerTimes, MadeLayer, RunRequest, Timestamps, Watch},
 };
-use varve_fs::upper::{self, Times};
+use varve_fs::{
+    tar::Time,
+    upper::{self, Times},
+};
 use varve_runtime::spec::{self, BuildLimits};
 use varve_types::ContainerId;
 
@@ -183,7 +186,8 @@ impl<'a> Programs<'a> {
         let path = place.upper();
         let upper = File::open(&path).map_err(RunError::io("open", &path))?;
         let marks = self.engine.marks()?;
-        let times = times_of(request.times);
+        let seen = self.seen_times(request)?;
+        let times = times_of(request.times, &seen);
         let store = self.engine.store();
         let (record, real_times) = store.write_cache_layer(request.lease, |tar| {
             upper::write_layer_with(upper.as_fd(), marks, times, tar)
@@ -192,11 +196,29 @@ impl<'a> Programs<'a> {
         })?;
         Ok(MadeLayer { diff_id: record.summary.diff_id, real_times })
     }
+
+    /// The real times that the program saw: those of a checkout above all. What is copied up, moved
+    /// or copied keeps them, and they must not get into the layer. Tools that copy files drop what
+    /// is below a microsecond, or below a second.
+    fn seen_times(&self, request: &RunRequest<'_>) -> Result<BTreeSet<Time>, RunError> {
+        let bound = request.bound.iter().flatten().flat_map(|files| &files.layers);
+        let mut seen = BTreeSet::new();
+        for layer in request.root.iter().chain(bound) {
+            let Some(times) = &layer.times else { continue };
+            for real in self.engine.store().real_times_of(&layer.diff_id, times)? {
+                let microseconds = real.nanoseconds / 1_000;
+                seen.insert(Time { nanoseconds: 0, ..real });
+                seen.insert(Time { nanoseconds: microseconds * 1_000, ..real });
+                seen.insert(real);
+            }
+        }
+        Ok(seen)
+    }
 }
 
-fn times_of(times: LayerTimes) -> Times {
+fn times_of(times: LayerTimes, seen: &BTreeSet<Time>) -> Times<'_> {
     match times.how {
-        Timestamps::Epoch => Times::Until(times.epoch),
+        Timestamps::Epoch => Times::Until { latest: times.epoch, besides: seen },
         Timestamps::Keep => Times::Own,
     }
 }

@@ -1,6 +1,7 @@
 //! Upper directories made into layers.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     os::{fd::AsFd as _, unix::fs::symlink},
     path::Path,
@@ -307,6 +308,8 @@ fn what_is_later_than_the_last_time_allowed_gets_that_one_and_its_own_is_told() 
         shown
     };
     let latest = Time { seconds: 100, nanoseconds: 0 };
+    let (nothing, besides) =
+        (BTreeSet::new(), BTreeSet::from([Time { seconds: 50, nanoseconds: 7 }]));
     expect![[r"
         d 100 really 300.0
         d/early 50
@@ -315,7 +318,10 @@ fn what_is_later_than_the_last_time_allowed_gets_that_one_and_its_own_is_told() 
         d/within 50 really 50.7
         late-too 100 really 200.5
     "]]
-    .assert_eq(&written(Times::Until(latest)));
+    .assert_eq(&written(Times::Until { latest, besides: &nothing }));
+    let shown = written(Times::Until { latest, besides: &besides });
+    assert!(shown.contains("d/early 50\n"), "{shown}");
+    assert!(shown.contains("d/within 100 really 50.7\n"), "{shown}");
     expect![[r"
         d 300
         d/early 50
