@@ -93,11 +93,6 @@ impl<'a> Bases<'a> {
         self.found.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// The newest time of the images that were found.
-    pub(super) fn newest(&self) -> Option<jiff::Timestamp> {
-        self.known().iter().filter_map(|base| base.config.created).max()
-    }
-
     /// The image of a step.
     pub(super) fn of_step(&self, step: &ImageStep) -> Option<Base> {
         let fits = |base: &&Base| base.id == step.id && base.platform == step.platform;

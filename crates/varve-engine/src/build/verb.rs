@@ -246,9 +246,13 @@ impl<'a> Build<'a> {
         found.map_err(|(lines, error)| error.at(self.source(), &[lines]))
     }
 
-    /// The one time of the build.
-    fn epoch(&self) -> Timestamp {
-        self.given.or_else(|| self.bases.newest()).unwrap_or_default()
+    /// The one time of a build for one platform. What other platforms start from says nothing.
+    fn epoch(&self, plan: &Plan) -> Timestamp {
+        let images = plan.vertices.iter().filter_map(|vertex| match &vertex.op {
+            Op::Image(step) => self.bases.of_step(step)?.config.created,
+            _ => None,
+        });
+        self.given.or_else(|| images.max()).unwrap_or_default()
     }
 
     fn solve(
@@ -257,7 +261,7 @@ impl<'a> Build<'a> {
         times: BuildTimes,
         world: &BuildWorld<'_>,
     ) -> Result<Solved, BuildError> {
-        let epoch = Time { seconds: self.epoch().as_second(), nanoseconds: 0 };
+        let epoch = Time { seconds: self.epoch(plan).as_second(), nanoseconds: 0 };
         let solve = Solve {
             plan,
             store: &self.engine.store,
@@ -273,11 +277,11 @@ impl<'a> Build<'a> {
         solve.run().map_err(|error| BuildError::of_solve(error, self.source()))
     }
 
-    fn image_time(&self, times: BuildTimes) -> ImageTime {
+    fn image_time(&self, plan: &Plan, times: BuildTimes) -> ImageTime {
         match (times, self.given) {
             (_, Some(given)) => ImageTime::Given(given),
             (BuildTimes::Now, None) => ImageTime::Real,
-            (BuildTimes::Epoch | BuildTimes::Keep, None) => ImageTime::Build(self.epoch()),
+            (BuildTimes::Epoch | BuildTimes::Keep, None) => ImageTime::Build(self.epoch(plan)),
         }
     }
 
@@ -412,7 +416,7 @@ impl<'a> Build<'a> {
         let mut images = Vec::with_capacity(made.len());
         for (plan, solved) in made {
             let base = self.base(plan, solved);
-            let time = self.image_time(times);
+            let time = self.image_time(plan, times);
             let base = (&self.bases, base.as_ref());
             let inline = self.has_inline_cache().then_some(self.ctx);
             let engine = self.engine;

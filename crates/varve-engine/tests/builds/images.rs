@@ -156,6 +156,24 @@ fn several_platforms_become_an_index() {
 }
 
 #[test]
+fn what_another_platform_starts_from_does_not_change_an_image() {
+    let bench = Bench::new();
+    bench.base("base", &[]);
+    bench.file("a.txt", "a\n");
+    let text = "FROM scratch AS amd64\nFROM --platform=$BUILDPLATFORM base AS arm64\n\
+                FROM $TARGETARCH\nCOPY a.txt /\n";
+    let build = |platforms| bench.build_with(text, Ask { platforms, ..Ask::default() }).0;
+    let alone = build(vec!["linux/amd64"]);
+    let both = build(vec!["linux/amd64", "linux/arm64"]);
+    let varve_types::ManifestKind::Index(index) = bench.engine.store().manifest(&both).unwrap()
+    else {
+        panic!("no index")
+    };
+    assert_eq!(index.manifests[0].digest, alone);
+    assert_ne!(index.manifests[1].digest, alone);
+}
+
+#[test]
 fn a_base_runs_its_triggers() {
     let bench = Bench::new();
     bench.file("a.txt", "a\n");
