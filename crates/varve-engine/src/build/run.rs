@@ -35,6 +35,7 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    thread,
 };
 
 use jiff::Timestamp;
@@ -149,9 +150,15 @@ impl<'a> Programs<'a> {
             Ending::Code(0) => finished?,
             ending => return Err(RunError::process(&request.step.arguments, ending)),
         }
-        place.unmount_root()?;
-        stubs.remove(place)?;
-        self.layer(place, request)
+        let id = *place.id();
+        thread::scope(|scope| {
+            // The kernel takes longer to remove interfaces and rules than to make a small layer. What
+            // cannot be removed now is tried again when the place is cleared.
+            scope.spawn(|| self.engine.detach_networks(&id));
+            place.unmount_root()?;
+            stubs.remove(place)?;
+            self.layer(place, request)
+        })
     }
 
     /// The network that a program is to have.
