@@ -6,7 +6,7 @@
 use std::{
     io,
     os::{
-        fd::{AsFd, OwnedFd},
+        fd::{AsFd, BorrowedFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
     path::Path,
@@ -129,7 +129,7 @@ pub fn look(root: &Root, path: &[u8]) -> Result<Option<Found>, WalkError> {
         Ok(node) => {
             let stat = rustix::fs::statat(&node, c"", AtFlags::EMPTY_PATH)
                 .map_err(WalkError::io("read", path))?;
-            found(&node, c"", path.to_vec(), &stat).map(Some)
+            found(node.as_fd(), c"", path.to_vec(), &stat).map(Some)
         }
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
         Err(errno) => Err(WalkError::io("open", path)(errno)),
@@ -233,9 +233,11 @@ fn list<S>(
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let directory = open(root, path, flags).map_err(WalkError::io("open", path))?;
     let failed = || WalkError::io("list", path);
-    for entry in Dir::read_from(&directory).map_err(failed())? {
+    let mut directory = Dir::new(directory).map_err(failed())?;
+    while let Some(entry) = directory.read() {
         let entry = entry.map_err(failed())?;
         let name = entry.file_name();
+        let directory = directory.fd().map_err(failed())?;
         if matches!(name.to_bytes(), b"." | b"..") {
             continue;
         }
@@ -244,12 +246,12 @@ fn list<S>(
         if path.len() > limits::PATH_SIZE_BYTES_MAX {
             return Err(WalkError::io("read", &path)(Errno::NAMETOOLONG));
         }
-        let stat = match rustix::fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+        let stat = match rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
             // Somebody has removed it since.
             Err(Errno::NOENT) => continue,
             stat => stat.map_err(WalkError::io("read", &path))?,
         };
-        let found = found(&directory, name, path, &stat)?;
+        let found = found(directory, name, path, &stat)?;
         match choose(state, &found) {
             Choice::Skip => continue,
             Choice::Keep => {}
@@ -272,7 +274,7 @@ fn open(root: &Root, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
 
 /// What a name in a directory is; or, without a name, what the handle is.
 fn found(
-    directory: &OwnedFd,
+    directory: BorrowedFd<'_>,
     name: &std::ffi::CStr,
     path: Vec<u8>,
     stat: &Stat,

@@ -15,6 +15,7 @@ use super::{
     BlockSize, ReadAt, WriteError,
     format::{DataLayout, SUPERBLOCK_AT, Superblock},
     notes,
+    read_at::Ahead,
 };
 use crate::tree::{self, InodeId, Tree};
 use content::Plan;
@@ -53,7 +54,8 @@ pub fn write_index(
     out: &mut dyn Write,
 ) -> Result<Written, WriteError> {
     let layout = Layout::new(layer.tree, layer.block_size, layer.tar_size_bytes)?;
-    write(&layout, Image { identity: layer.diff_id.0, has_tar: true }, &|_| tar, out)
+    let tar = Ahead::new(tar, layer.tar_size_bytes);
+    write(&layout, Image { identity: layer.diff_id.0, has_tar: true }, &|_| &tar, out)
 }
 
 /// Writes an image that is mounted without a tar: files' data are copied into it from wherever
