@@ -1,6 +1,6 @@
 //! Which files of a tree a `COPY` takes, and under what names: over a list of paths, without files.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use varve_types::{Kind, limits};
 
@@ -25,8 +25,12 @@ pub enum EntryKind {
 /// The paths of a tree, without a slash at their beginnings. The root is not among them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listing {
-    entries: BTreeMap<String, EntryKind>,
+    /// In order, each path once.
+    entries: Vec<(String, EntryKind)>,
 }
+
+/// How far from the last path the next one is looked for before the search begins.
+const NEAR: usize = 8;
 
 /// One thing that is taken.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,7 +83,19 @@ impl SelectError {
 impl FromIterator<(String, EntryKind)> for Listing {
     fn from_iter<I: IntoIterator<Item = (String, EntryKind)>>(entries: I) -> Self {
         let entries = entries.into_iter().filter(|(path, _)| !path.is_empty());
-        Self { entries: entries.collect() }
+        let mut entries: Vec<(String, EntryKind)> = entries.collect();
+        if !entries.is_sorted_by(|(one, _), (other, _)| one < other) {
+            entries.sort_by(|(one, _), (other, _)| one.cmp(other));
+            // Of the same path, the last one counts.
+            entries.dedup_by(|later, earlier| {
+                let is_same = later.0 == earlier.0;
+                if is_same {
+                    std::mem::swap(later, earlier);
+                }
+                is_same
+            });
+        }
+        Self { entries }
     }
 }
 
@@ -87,6 +103,25 @@ impl Listing {
     /// The paths in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &EntryKind)> {
         self.entries.iter().map(|(path, kind)| (path.as_str(), kind))
+    }
+
+    /// Where a path stands among the paths. Whoever asks for one after the other says where the last
+    /// one stood, and need not wait for a search.
+    pub(crate) fn place(&self, path: &str, last: usize) -> Option<usize> {
+        let near = last.saturating_sub(NEAR)..self.entries.len().min(last + NEAR);
+        let found = self.entries.get(near.clone()).unwrap_or_default();
+        match found.iter().position(|(there, _)| there == path) {
+            Some(place) => Some(near.start + place),
+            None => self.find(path),
+        }
+    }
+
+    fn find(&self, path: &str) -> Option<usize> {
+        self.entries.binary_search_by(|(there, _)| there.as_str().cmp(path)).ok()
+    }
+
+    fn get(&self, path: &str) -> Option<&EntryKind> {
+        self.find(path).map(|place| &self.entries[place].1)
     }
 
     /// The tree without what is ignored. Directories stay that hold something that stays.
@@ -99,7 +134,7 @@ impl Listing {
         let paths = with_parents(kept.into_iter());
         let kept = paths
             .into_iter()
-            .filter_map(|path| self.entries.get(path).map(|kind| (path.to_owned(), kind.clone())));
+            .filter_map(|path| self.get(path).map(|kind| (path.to_owned(), kind.clone())));
         kept.collect()
     }
 
@@ -107,7 +142,8 @@ impl Listing {
     fn below<'a>(&'a self, directory: &str) -> impl Iterator<Item = (&'a str, &'a EntryKind)> {
         let prefix = if directory.is_empty() { String::new() } else { format!("{directory}/") };
         let length = prefix.len();
-        let from = self.entries.range(prefix.clone()..);
+        let from = self.entries.partition_point(|(path, _)| *path < prefix);
+        let from = self.entries[from..].iter();
         from.take_while(move |(path, _)| path.starts_with(&prefix))
             .map(move |(path, kind)| (&path[length..], kind))
     }
@@ -126,7 +162,7 @@ impl Listing {
                 continue;
             }
             let next = if resolved.is_empty() { part } else { format!("{resolved}/{part}") };
-            match self.entries.get(&next) {
+            match self.get(&next) {
                 None => return Ok(None),
                 Some(EntryKind::Symlink(target)) => {
                     links += 1;
@@ -259,7 +295,7 @@ impl Listing {
     fn push(&self, directory: &str, kept: Vec<&str>, taken: &mut Vec<Taken>) {
         for path in with_parents(kept.into_iter()) {
             let source = join_below(directory, path);
-            if self.entries.contains_key(&source) {
+            if self.find(&source).is_some() {
                 taken.push(Taken { source, target: Target::Below(path.to_owned()) });
             }
         }

@@ -14,43 +14,41 @@
 //! 3. A digest is remembered only for a file that has not been written for two seconds.
 
 mod hashes;
+mod held;
 mod subset;
 
 use std::{
-    collections::HashMap,
     fs::File,
     io::{self, Cursor, Read},
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use varve_fs::{
     root::Root,
     tar::Time,
-    walk::{Found, FoundKind, Stamp, WalkError},
+    walk::{FoundKind, Stamp, WalkError},
 };
 use varve_types::{Digest, Hasher, Kind, Printable};
 
 use super::{
     Fault, FileKind, FileStatus, Files,
     layer_files::digest_of,
-    name::{bytes_of, text_of},
+    name::{bytes_of, text_from, text_of},
 };
 use crate::{
     Ignore,
     select::{EntryKind, Listing},
 };
 use hashes::Hashes;
+use held::{HELD_FILE_SIZE_BYTES_MAX, Held};
 
 /// Files written so recently may be written again without their times telling.
 const RACY_SECONDS: i64 = 2;
-
-/// Bytes of a file that is held in memory from when it is hashed to when it is copied: opening it
-/// again would cost more than reading it.
-const HELD_FILE_SIZE_BYTES_MAX: u64 = 64 << 10;
-/// Bytes of all that are held at one time.
-const HELD_SIZE_BYTES_MAX: u64 = 64 << 20;
 
 /// A directory that is a context.
 #[derive(Debug)]
@@ -59,21 +57,24 @@ pub struct Context {
     /// What the user calls the directory.
     shown: PathBuf,
     listing: Listing,
-    /// What was found, in the order of the texts of paths.
-    found: Vec<(String, Found)>,
+    /// What was found, as it stands in the listing.
+    found: Vec<Attributes>,
     hashes: Hashes,
-    /// Files that were read, by place in `found`.
-    hashed: Mutex<HashMap<usize, Hashed>>,
-    /// Small files that were hashed and not copied yet, by place in `found`.
-    held: Mutex<Held>,
+    /// Files that were read, as they stand in the listing.
+    hashed: Vec<OnceLock<Hashed>>,
+    /// Small files that were hashed and not copied yet, by place in the listing.
+    held: Held,
+    /// Where the last file stood that somebody asked for.
+    last: AtomicUsize,
     opened_at: Time,
 }
 
-/// Bytes of small files.
-#[derive(Debug, Default)]
-struct Held {
-    files: HashMap<usize, Vec<u8>>,
-    size_bytes: u64,
+/// What was found of a file beside its path.
+#[derive(Debug)]
+struct Attributes {
+    kind: FoundKind,
+    mode: u32,
+    stamp: Stamp,
 }
 
 /// What was read of a file.
@@ -104,18 +105,32 @@ impl Context {
     pub fn open(root: Root, request: &ContextRequest<'_>) -> Result<Self, Fault> {
         let failed = |error: WalkError| sender(request.shown, &error.path, error.source);
         let found = subset::find(&root, request.ignore, request.paths).map_err(failed)?;
-        let mut found: Vec<(String, Found)> =
-            found.into_iter().map(|found| (text_of(&found.path), found)).collect();
-        found.sort_unstable_by(|one, other| one.0.cmp(&other.0));
-        let listing = found.iter().map(|(path, found)| (path.clone(), entry_kind(&found.kind)));
+        let mut found: Vec<(String, Attributes)> = found
+            .into_iter()
+            .filter(|found| !found.path.is_empty())
+            .map(|it| {
+                (text_from(it.path), Attributes { kind: it.kind, mode: it.mode, stamp: it.stamp })
+            })
+            .collect();
+        // In the order of bytes they are already; that of texts is another one for few names.
+        if !found.is_sorted_by(|(one, _), (other, _)| one <= other) {
+            found.sort_by(|(one, _), (other, _)| one.cmp(other));
+        }
+        let (mut listed, mut attributes) =
+            (Vec::with_capacity(found.len()), Vec::with_capacity(found.len()));
+        for (path, found) in found {
+            listed.push((path, entry_kind(&found.kind)));
+            attributes.push(found);
+        }
         Ok(Self {
-            listing: listing.collect(),
+            listing: listed.into_iter().collect(),
             root,
             shown: request.shown.to_owned(),
-            found,
             hashes: request.hashes.map_or_else(Hashes::default, Hashes::read),
-            hashed: Mutex::default(),
-            held: Mutex::default(),
+            hashed: attributes.iter().map(|_| OnceLock::new()).collect(),
+            found: attributes,
+            held: Held::default(),
+            last: AtomicUsize::new(0),
             opened_at: request.now,
         })
     }
@@ -133,10 +148,11 @@ impl Context {
     /// Writes the digests of files that were read to the file from which they are remembered;
     /// nothing where there are no new ones.
     pub fn remember(&self, path: &Path) -> io::Result<()> {
-        let hashed = self.hashed.lock().unwrap_or_else(PoisonError::into_inner);
         let is_settled = |time: Time| time.seconds < self.opened_at.seconds - RACY_SECONDS;
-        let new = hashed.iter().filter(|(_, hashed)| hashed.is_as_found);
-        let new = new.map(|(place, hashed)| (self.found[*place].1.stamp, hashed.digest));
+        let new = self.found.iter().zip(&self.hashed);
+        let new = new.filter_map(|(found, hashed)| Some((found.stamp, hashed.get()?)));
+        let new = new.filter(|(_, hashed)| hashed.is_as_found);
+        let new = new.map(|(stamp, hashed)| (stamp, hashed.digest));
         let new = new.filter(|(stamp, _)| is_settled(stamp.mtime) && is_settled(stamp.ctime));
         let new: Vec<(Stamp, Digest)> = new.collect();
         if new.is_empty() {
@@ -146,35 +162,17 @@ impl Context {
     }
 
     fn place(&self, path: &str) -> Result<usize, Fault> {
-        let found = self.found.binary_search_by(|(there, _)| there.as_str().cmp(path));
-        found.map_err(|_| Fault::new(Kind::NotFound, format!("\"/{path}\": not found")))
+        let found = self.listing.place(path, self.last.load(Ordering::Relaxed));
+        let not_found = || Fault::new(Kind::NotFound, format!("\"/{path}\": not found"));
+        let place = found.ok_or_else(not_found)?;
+        self.last.store(place, Ordering::Relaxed);
+        Ok(place)
     }
 
     /// The digest of a file, if it was read in this build or an earlier one.
     fn known(&self, place: usize) -> Option<Digest> {
-        self.hashes.find(&self.found[place].1.stamp).or_else(|| {
-            let hashed = self.hashed.lock().unwrap_or_else(PoisonError::into_inner);
-            hashed.get(&place).map(|hashed| hashed.digest)
-        })
-    }
-
-    /// Keeps a file's bytes until they are copied, if there is room.
-    fn hold(&self, place: usize, bytes: Vec<u8>) {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let size_bytes = bytes.len() as u64;
-        if held.size_bytes + size_bytes <= HELD_SIZE_BYTES_MAX
-            && held.files.insert(place, bytes).is_none()
-        {
-            held.size_bytes += size_bytes;
-        }
-    }
-
-    /// The bytes of a file that was held, which is not any more.
-    fn release(&self, place: usize) -> Option<Vec<u8>> {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let bytes = held.files.remove(&place)?;
-        held.size_bytes -= bytes.len() as u64;
-        Some(bytes)
+        let remembered = self.hashes.find(&self.found[place].stamp);
+        remembered.or_else(|| self.hashed[place].get().map(|hashed| hashed.digest))
     }
 
     fn open_file(&self, path: &str) -> Result<File, Fault> {
@@ -193,7 +191,7 @@ impl Files for Context {
         if path.is_empty() {
             return Ok(FileStatus { mode: 0o755, ..FileStatus::of(FileKind::Directory) });
         }
-        let found = &self.found[self.place(path)?].1;
+        let found = &self.found[self.place(path)?];
         let kind = match &found.kind {
             FoundKind::Directory => FileKind::Directory,
             FoundKind::Symlink(text) => FileKind::Symlink(text.clone()),
@@ -209,10 +207,10 @@ impl Files for Context {
 
     fn open(&self, path: &str) -> Result<Box<dyn Read + Send + '_>, Fault> {
         let place = self.place(path)?;
-        if let Some(bytes) = self.release(place) {
+        if let Some(bytes) = self.held.release(place) {
             return Ok(Box::new(Cursor::new(bytes)));
         }
-        let seen = self.found[place].1.stamp;
+        let seen = self.found[place].stamp;
         let file = self.open_file(path)?;
         let now = Stamp::of_file(&file).map_err(|error| Fault::new(Kind::Internal, error))?;
         let promised = self.known(place);
@@ -226,7 +224,7 @@ impl Files for Context {
 
     fn digest(&self, path: &str) -> Result<Digest, Fault> {
         let place = self.place(path)?;
-        let seen = self.found[place].1.stamp;
+        let seen = self.found[place].stamp;
         if let Some(digest) = self.known(place) {
             return Ok(digest);
         }
@@ -239,15 +237,14 @@ impl Files for Context {
             let digest = Digest::of(&bytes);
             // Cut short meanwhile, it is an error of whoever copies it.
             if bytes.len() as u64 == seen.size_bytes {
-                self.hold(place, bytes);
+                self.held.hold(place, &bytes);
             }
             digest
         } else {
             digest_of(&mut reader).map_err(failed)?
         };
         let is_as_found = Stamp::of_file(&file).map_err(failed)? == seen;
-        let mut hashed = self.hashed.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(hashed.entry(place).or_insert(Hashed { digest, is_as_found }).digest)
+        Ok(self.hashed[place].get_or_init(|| Hashed { digest, is_as_found }).digest)
     }
 }
 

@@ -8,7 +8,7 @@ const FIRST: u32 = 0x10_ff00;
 /// The text of a name or path.
 pub(super) fn text_of(bytes: &[u8]) -> String {
     if let Ok(text) = std::str::from_utf8(bytes)
-        && !text.contains(is_mark)
+        && !has_marks(text)
     {
         return text.to_owned();
     }
@@ -27,9 +27,18 @@ pub(super) fn text_of(bytes: &[u8]) -> String {
     text
 }
 
+/// The same of a path that nobody else needs.
+pub(super) fn text_from(bytes: Vec<u8>) -> String {
+    match String::from_utf8(bytes) {
+        Ok(text) if !has_marks(&text) => text,
+        Ok(text) => text_of(text.as_bytes()),
+        Err(error) => text_of(error.as_bytes()),
+    }
+}
+
 /// The name or path of a text that [`text_of`] made.
 pub(super) fn bytes_of(text: &str) -> Vec<u8> {
-    if !text.contains(is_mark) {
+    if !has_marks(text) {
         return text.as_bytes().to_vec();
     }
     let mut bytes = Vec::with_capacity(text.len());
@@ -41,6 +50,10 @@ pub(super) fn bytes_of(text: &str) -> Vec<u8> {
         }
     }
     bytes
+}
+
+fn has_marks(text: &str) -> bool {
+    !text.is_ascii() && text.contains(is_mark)
 }
 
 fn is_mark(c: char) -> bool {
@@ -62,6 +75,7 @@ mod tests {
             [b"plain", "käse".as_bytes(), b"\xff\xfe", b"a\x80b", marks, b"\xc3", b""];
         for name in names {
             assert_eq!(bytes_of(&text_of(name)), name, "{name:?}");
+            assert_eq!(text_from(name.to_vec()), text_of(name), "{name:?}");
         }
         for byte in 1..=255 {
             for other in [0x41, 0x80, 0xbf, 0xc3, 0xf4] {
