@@ -1,6 +1,7 @@
-//! `cargo xtask bench`: what the store and a pull cost, beside what they may cost. Figures only;
+//! `cargo xtask bench`: what the store, a pull and a build cost, beside what they may cost. Figures only;
 //! a busy machine is no reason for a test to fail.
 
+mod build;
 mod start;
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -28,6 +29,7 @@ pub(crate) fn bench() -> Result<bool> {
     bench.many_images()?;
     bench.large_layer()?;
     start::start(&bench)?;
+    build::build(&bench)?;
     indexing()
 }
 
