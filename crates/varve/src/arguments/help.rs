@@ -52,12 +52,12 @@ pub(crate) fn page(path: &[&Command], width: usize, config_dir: &str) -> String 
 
 /// What may follow a command's name, as declared with `override_usage`.
 pub(crate) fn arguments_text(command: &Command) -> Option<String> {
-    // clap hands the text out only behind "Usage: ".
+    // clap hands the text out only behind "Usage: ", and "Usage:" alone where it is empty.
     if command.has_subcommands() {
         return None;
     }
     let usage = command.clone().render_usage().to_string();
-    let text = usage.strip_prefix("Usage: ").unwrap_or(&usage).trim();
+    let text = usage.strip_prefix("Usage:").unwrap_or(&usage).trim();
     (!text.is_empty() && text != "-").then(|| text.to_owned())
 }
 
