@@ -24,7 +24,7 @@ Commands:
   demo                  Build varve and show it at work: an image is made, pushed, pulled, saved and
                         loaded, without a network
   bench                 Measure a store of 10,000 images, the pull of a large layer, the start of
-                        containers and their memory, and what indexing layers costs
+                        containers and their memory, and what indexing layers and building costs
   fuzz [TARGET…] [--seconds N | --minimise]
                         Fuzz the readers of tars and indexes and the merging of trees, or keep the
                         least of the inputs found that covers as much (docs/fuzzing.md)
