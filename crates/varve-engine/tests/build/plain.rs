@@ -87,7 +87,10 @@ fn a_failing_program_is_told_in_dockers_words() {
         failed("USER nosuch\nRUN id"),
         "process \"/bin/sh -c id\" did not complete successfully: unable to find user nosuch: no matching entries in passwd file"
     );
-    assert_eq!(failed("RUN --security=insecure true"), "security.insecure is not allowed");
+    assert_eq!(
+        failed("RUN --security=insecure true"),
+        "failed to load LLB: security.insecure is not allowed"
+    );
     world.check();
 }
 
