@@ -93,10 +93,14 @@ impl<'a> Bases<'a> {
         self.found.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// The image of a step.
+    /// The image of a step. Of several that are the same, the one of its name: their blobs may be
+    /// others.
     pub(super) fn of_step(&self, step: &ImageStep) -> Option<Base> {
-        let fits = |base: &&Base| base.id == step.id && base.platform == step.platform;
-        self.known().iter().find(fits).cloned()
+        let known = self.known();
+        let mut fitting =
+            known.iter().filter(|base| base.id == step.id && base.platform == step.platform);
+        let first = fitting.clone().next();
+        fitting.find(|base| base.reference == step.reference).or(first).cloned()
     }
 
     fn find(&self, need: &Need) -> Result<(Base, Option<Digest>), Error> {
