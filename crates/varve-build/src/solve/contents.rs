@@ -8,11 +8,12 @@ use std::{
     thread,
 };
 
-use varve_fs::tar::{Device, Xattr};
+use varve_fs::tar::{Device, Time, Xattr};
 use varve_types::{Digest, Hasher};
 
 use super::{
-    FileKind, FileStatus, Files, copy::taken, copy_error::CopyError, mode, name::bytes_of,
+    FileKind, FileStatus, Files, Origin, Timestamps, copy::taken, copy_error::CopyError, mode,
+    name::bytes_of,
 };
 use crate::{
     plan::CopyStep,
@@ -25,11 +26,13 @@ const VERSION: &[u8] = b"varve copy 1";
 const THREADS_MAX: usize = 8;
 
 /// The digest of what a copy takes: for each thing where it goes, kind, mode, owner unless
-/// `--chown` says it, link texts, extended attributes and bytes; no times. Bytes are hashed by
-/// several threads. `sources` has the files of each action.
+/// `--chown` says it, link texts, extended attributes and bytes. Times count only where they are the
+/// same on every machine: in layers, when those of builds are clamped. Bytes are hashed by several
+/// threads. `sources` has the files of each action.
 pub fn copy_contents(
     step: &CopyStep,
     sources: &[Option<Arc<dyn Files>>],
+    times: Timestamps,
 ) -> Result<Digest, CopyError> {
     let mut things = Vec::new();
     for (index, action) in step.actions.iter().enumerate() {
@@ -39,7 +42,10 @@ pub fn copy_contents(
                 Some(files) => files.status(&taken.source)?,
                 None => FileStatus::of(FileKind::Directory),
             };
-            things.push(Thing { action: index, taken, status });
+            let counts = times == Timestamps::Epoch
+                && files.is_some_and(|files| files.origin() == Origin::Layers);
+            let time = counts.then_some(status.mtime);
+            things.push(Thing { action: index, taken, status, time });
         }
     }
     let digests = digests(&things, sources)?;
@@ -62,6 +68,8 @@ struct Thing {
     action: usize,
     taken: Taken,
     status: FileStatus,
+    /// When it changed, if that counts.
+    time: Option<Time>,
 }
 
 impl Thing {
@@ -89,6 +97,11 @@ impl Thing {
         }
         record.kind(&status.kind);
         record.xattrs(&status.xattrs);
+        record.number(u64::from(self.time.is_some()));
+        if let Some(time) = self.time {
+            record.number(time.seconds.cast_unsigned());
+            record.number(u64::from(time.nanoseconds));
+        }
     }
 }
 

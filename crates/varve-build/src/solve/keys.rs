@@ -152,7 +152,7 @@ impl Solver<'_> {
             Need::Wants(jobs) => return Ok(Need::Wants(jobs)),
             Need::Has(sources) => sources,
         };
-        let content = copy_contents(step, &sources).map_err(|source| {
+        let content = copy_contents(step, &sources, self.solve.times.how).map_err(|source| {
             let from = step.actions.iter().find_map(|action| action.from);
             self.unreadable(from, source)
         })?;
@@ -197,7 +197,8 @@ impl Solver<'_> {
     /// The digest of the files below a path, for a mount.
     fn bound_content(&self, path: &str, files: Arc<dyn Files>) -> Result<Digest, SolveCause> {
         let step = bound_copy(path);
-        copy_contents(&step, &[Some(files)]).map_err(|source| self.unreadable(None, source))
+        copy_contents(&step, &[Some(files)], self.solve.times.how)
+            .map_err(|source| self.unreadable(None, source))
     }
 
     /// Why what is taken could not be read. What is missing is said in docker's words for where it

@@ -184,7 +184,7 @@ impl Solver<'_> {
         files: &Arc<dyn Files>,
     ) -> Result<Made, SolveCause> {
         let (step, sources) = (bound_copy(path), [Some(files.clone())]);
-        let content = super::copy_contents(&step, &sources)
+        let content = super::copy_contents(&step, &sources, self.solve.times.how)
             .map_err(|source| self.unreadable(None, source))?;
         let contents = [Digest::of(path.as_bytes()), content, times_content(self.solve.times)];
         let key = step_key(&Digest::of(b"files of a context"), &[], &contents).0;

@@ -296,7 +296,7 @@ impl<'a> Case<'a> {
         };
         let sources: Vec<_> = step.actions.iter().map(|action| source(action.from)).collect();
         let base = base.filter(|_| step.base.is_some());
-        let contents = copy_contents(step, &sources)?;
+        let contents = copy_contents(step, &sources, times.how)?;
         let mut tar = Vec::new();
         let real_times = write_copy(step, base, &sources, times, &mut tar)?;
         // Nothing of it depends on when it is written, or on what was read before.

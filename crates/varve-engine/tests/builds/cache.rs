@@ -4,6 +4,7 @@ use varve_build::{
     Options,
     plan::{BuildContext, NoCache},
 };
+use varve_fs::tar::{NewEntry, Time, Writer};
 use varve_types::Platform;
 
 use crate::bench::{Ask, Bench};
@@ -97,6 +98,22 @@ fn a_changed_mode_counts_and_a_changed_time_does_not() {
 }
 
 #[test]
+fn a_time_that_a_layer_has_counts_when_it_is_copied_on() {
+    let bench = stages();
+    let text = "FROM base AS one\nADD in.tar /in/\nFROM base\nCOPY --from=one /in/f /\n";
+    for seconds in [1_400_000_000, 1_500_000_000] {
+        let mtime = Time { seconds, nanoseconds: 0 };
+        let mut writer = Writer::new(Vec::new());
+        let entry = NewEntry { mtime, ..NewEntry::file(b"f", 1) };
+        writer.append_bytes(&entry, b"x").unwrap();
+        std::fs::write(bench.context().join("in.tar"), writer.finish().unwrap()).unwrap();
+        bench.build(text);
+        let files = bench.files("app");
+        assert!(files.contains(&format!("f 644 0:0 {seconds} x")), "{files:?}");
+    }
+}
+
+#[test]
 fn a_changed_argument_counts_where_it_is_used() {
     let bench = stages();
     let text = "FROM scratch\nARG A\nCOPY c.txt /$A\nCOPY a.txt /\n";
@@ -177,6 +194,7 @@ fn a_missing_file_fails_with_its_line_and_leaves_no_name() {
     let names = bench.engine.store().names().unwrap();
     assert!(names.rows.iter().all(|row| row.reference != Some("app:latest".parse().unwrap())));
     // What was finished stays.
+    bench.refuse("FROM scratch AS one\nCOPY a.txt /\nFROM scratch\nCOPY --from=one /nosuch /x\n");
     let (_, told) = bench.build("FROM scratch\nCOPY a.txt /\n");
     assert_eq!(told.of("[1/1] COPY a.txt /"), "CACHED");
 }
