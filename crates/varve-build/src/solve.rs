@@ -30,6 +30,7 @@ mod shown;
 mod solver;
 mod tar_files;
 mod watch;
+mod wire;
 mod world;
 mod write_tree;
 
@@ -46,6 +47,7 @@ pub use shown::StepIds;
 pub use solver::{KeysOf, Solve, Solved, SolvedLayer};
 pub use tar_files::TarFiles;
 pub use watch::{BuildEvent, NoWatch, Step, StepId, Stream, Watch};
+pub use wire::{SentKind, Transfer};
 pub use world::{
     BoundFiles, BuildLayer, Fault, LayerTimes, MadeLayer, RunRequest, Timestamps, World,
 };

@@ -33,6 +33,7 @@ pub use varve_build::{
     plan::{BuildContext, ContextError, NoCache, context_name, outline, targets},
     solve::{BuildEvent, NoWatch, Step, StepId, Stream, Watch},
 };
+pub use varve_runtime::spec::BuildLimits;
 use varve_types::{Digest, ImageId, Kind, Platform, Reference};
 
 /// What to build, from what, and what becomes of it.
@@ -61,6 +62,10 @@ pub struct BuildRequest<'a> {
     pub allow_insecure: bool,
     /// Whether `RUN --network=host` is allowed (`--allow network.host`, or `--network host`).
     pub allow_host_network: bool,
+    /// What programs may use of the machine.
+    pub limits: BuildLimits,
+    /// The cgroup below which programs run; empty for the usual one.
+    pub cgroup_parent: String,
     /// Further caches to look into.
     pub cache_from: Vec<CacheImport>,
     /// Where the cache is written to besides the store.
@@ -262,7 +267,9 @@ pub struct BuiltImage {
     pub id: ImageId,
     /// Digest of the manifest, or of the index.
     pub manifest: Digest,
-    /// The names that it got, in order.
+    /// Digest of the manifest as it was last pushed, with compressed layers.
+    pub pushed: Option<Digest>,
+    /// The names that it got as they were asked for, in order; without a tag stands for `latest`.
     pub names: Vec<Reference>,
 }
 

@@ -222,6 +222,10 @@ impl Files for Context {
         Ok(Box::new(Seen { file, opened: now, left, check, hasher, is_checked: false }))
     }
 
+    fn is_remembered(&self, path: &str) -> bool {
+        self.place(path).is_ok_and(|place| self.hashes.find(&self.found[place].stamp).is_some())
+    }
+
     fn digest(&self, path: &str) -> Result<Digest, Fault> {
         let place = self.place(path)?;
         let seen = self.found[place].stamp;

@@ -23,6 +23,11 @@ pub trait Files: Send + Sync {
     /// The digest of the bytes of a regular file; remembered where that can be done safely.
     fn digest(&self, path: &str) -> Result<Digest, Fault>;
 
+    /// Whether the bytes of a regular file were read in an earlier build and need not be again.
+    fn is_remembered(&self, _path: &str) -> bool {
+        false
+    }
+
     /// The one file that there is, of files that are one file: copied, it needs no directory.
     fn only_file(&self) -> Option<&str> {
         None

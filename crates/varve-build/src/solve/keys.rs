@@ -6,16 +6,13 @@ use varve_store::{CacheKind, CacheRecord};
 use varve_types::{Digest, Kind};
 
 use super::{
-    CopyError, Fault, Files, LayerFiles, LayerTimes, OneFile, SolveCause, Timestamps,
-    copy_contents,
+    CopyError, Fault, FileKind, Files, LayerFiles, LayerTimes, OneFile, SentKind, SolveCause,
+    Timestamps, Transfer, copy_contents,
     solver::{Job, Need, Side, Solve, Solver},
 };
-use crate::{
-    plan::{
-        CopyAction, CopySource, CopyStep, Destination, LocalStep, Op, RunMount, RunStep, VertexId,
-        key::{StepKey, step_key},
-    },
-    select::EntryKind,
+use crate::plan::{
+    CopyAction, CopySource, CopyStep, Destination, LocalStep, Op, RunMount, RunStep, VertexId,
+    key::{StepKey, step_key},
 };
 
 impl Solver<'_> {
@@ -266,15 +263,25 @@ pub(super) fn times_content(times: LayerTimes) -> Digest {
     Digest::of(format!("times {how} {}", times.epoch.seconds).as_bytes())
 }
 
-/// Bytes of all files of a tree.
+/// What a transfer of a context counts: all entries, and the bytes of files that are read.
 fn size_bytes(files: &dyn Files) -> Result<u64, SolveCause> {
-    let mut total = 0;
-    for (path, kind) in files.listing().iter() {
-        if *kind == EntryKind::File
-            && let super::FileKind::File(size_bytes) = files.status(path)?.kind
+    let mut transfer = Transfer::default();
+    for (path, _) in files.listing().iter() {
+        let kind = match files.status(path)?.kind {
+            FileKind::Directory => SentKind::Directory,
+            FileKind::File(size_bytes) => SentKind::File(size_bytes),
+            FileKind::Symlink(text) => SentKind::Symlink(text.len() as u64),
+            FileKind::CharacterDevice(_) | FileKind::BlockDevice(_) | FileKind::Fifo => {
+                SentKind::Other
+            }
+        };
+        let entry = transfer.entry(path.len() as u64, kind, (0, 0));
+        if let SentKind::File(size_bytes) = kind
+            && !files.is_remembered(path)
         {
-            total += size_bytes;
+            transfer.data(entry, size_bytes);
+            transfer.data_end(entry);
         }
     }
-    Ok(total)
+    Ok(transfer.received())
 }

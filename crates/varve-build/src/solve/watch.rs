@@ -83,6 +83,12 @@ pub enum BuildEvent<'a> {
 pub trait Watch: Sync {
     /// Takes one event. Must be quick.
     fn event(&self, event: &BuildEvent<'_>);
+
+    /// Whether it matters to which stream a program writes. Where it does not, what programs write
+    /// is told in the very order in which they write it.
+    fn tells_streams(&self) -> bool {
+        true
+    }
 }
 
 /// Takes events and does nothing.

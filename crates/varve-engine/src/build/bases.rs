@@ -9,13 +9,13 @@ use varve_build::{
 };
 use varve_distribution::{
     archive::{self, LoadInput},
-    client::Access,
+    client::{self, Access},
     copy::{self, PlatformChoice},
 };
 use varve_store::{CacheKind, CacheRecord, Lease, Row};
 use varve_types::{
     Ctx, Descriptor, DiffId, Digest, Document, Event, ImageConfig, LayerState, Manifest, Platform,
-    Progress, Reference,
+    Progress, Reference, reference::DEFAULT_DOMAIN,
 };
 
 use super::{BuildError, failure::failed, shown::ShownStep};
@@ -281,13 +281,20 @@ pub(super) fn resolve_text(error: &Error, reference: &Reference) -> String {
         Some("denied" | "unauthorized") => DENIED.to_owned(),
         Some("manifest unknown" | "name unknown") => format!("{reference}: not found"),
         _ if refused.is_not_found() => format!("{reference}: not found"),
-        _ if matches!(refused, varve_distribution::client::Error::Request { .. }) => {
-            format!("failed to do request: {refused}")
+        _ if let client::Error::Request { reason, .. } = refused => {
+            // Docker's builder asks for the manifest at once, by https first.
+            let (repository, name) = (reference.repository(), reference.manifest_name());
+            let (domain, path) = (repository.domain(), repository.path());
+            let domain = if domain == DEFAULT_DOMAIN { HUB_HOST } else { domain };
+            let url = format!("https://{domain}/v2/{path}/manifests/{name}");
+            format!("failed to do request: Head \"{url}\": {reason}")
         }
         _ => refused.to_string(),
     }
 }
 
+/// Where docker.io really is.
+const HUB_HOST: &str = "registry-1.docker.io";
 const DENIED: &str = "pull access denied, repository does not exist or may require authorization: server message: insufficient_scope: authorization failed";
 
 /// Tells of arriving layers under a step of the build.

@@ -46,6 +46,7 @@ pub(super) struct Contexts<'a> {
 enum Source {
     Directory(PathBuf),
     Files(Arc<dyn Files>),
+    Nothing,
 }
 
 impl<'a> Contexts<'a> {
@@ -60,10 +61,7 @@ impl<'a> Contexts<'a> {
         let (ctx, watch) = (remotes.ctx, remotes.watch);
         let main = match main {
             ContextSource::Directory(path) => directory(path)?,
-            ContextSource::Empty => {
-                let files = LayerFiles::new(Vec::new());
-                Source::Files(Arc::new(files.map_err(|fault| failed(fault.kind(), fault))?))
-            }
+            ContextSource::Empty => Source::Nothing,
             ContextSource::Tar(stream) => Source::Files(engine.tar_files(stream)?),
             ContextSource::Http(url) => {
                 let step = ShownStep::begin(watch, ids, LOAD_REMOTE_NAME.to_owned());
@@ -100,6 +98,7 @@ impl<'a> Contexts<'a> {
         match &self.main {
             Source::Directory(path) => use_it(&Place::Directory(&open(path)?)),
             Source::Files(files) => use_it(&Place::Files(&**files)),
+            Source::Nothing => use_it(&Place::Nothing),
         }
     }
 
@@ -123,6 +122,7 @@ impl<'a> Contexts<'a> {
         };
         let path = match source {
             Source::Directory(path) => path,
+            Source::Nothing => return Ok(Arc::new(LayerFiles::new(Vec::new())?)),
             Source::Files(files) if ignore.is_empty() => return Ok(files.clone()),
             Source::Files(files) => {
                 let listing = files.listing().without(ignore);
@@ -214,6 +214,10 @@ impl Files for Without {
 
     fn digest(&self, path: &str) -> Result<Digest, Fault> {
         self.files.digest(path)
+    }
+
+    fn is_remembered(&self, path: &str) -> bool {
+        self.files.is_remembered(path)
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use varve_build::{
     Ignore, Source, ignore, plan,
-    solve::{Files, StepId},
+    solve::{Files, StepId, Transfer},
 };
 use varve_fs::root::Root;
 use varve_types::{Kind, limits};
@@ -25,8 +25,8 @@ pub(super) struct Definition {
     pub(super) source: Source,
     /// What its `.dockerignore` leaves out.
     pub(super) ignore: Ignore,
-    /// Bytes of the `.dockerignore`; `None` when there is none.
-    pub(super) ignore_size_bytes: Option<u64>,
+    /// Bytes that the transfer of the `.dockerignore` counts, if there is one.
+    pub(super) ignore_size_bytes: u64,
     /// The step that was shown while the Dockerfile was read.
     pub(super) step: StepId,
 }
@@ -37,6 +37,8 @@ pub(super) enum Place<'a> {
     Directory(&'a Root),
     /// An archive or a checkout.
     Files(&'a dyn Files),
+    /// Nowhere.
+    Nothing,
 }
 
 impl Place<'_> {
@@ -46,6 +48,7 @@ impl Place<'_> {
             Self::Directory(root) => found(root.open_file(Path::new(path)))?
                 .map(|file| read(&mut { file }, limit))
                 .transpose(),
+            Self::Nothing => Ok(None),
             Self::Files(files) => {
                 let path = path.trim_start_matches("./").trim_matches('/');
                 match files.open(path) {
@@ -98,7 +101,13 @@ pub(super) fn read_definition<'s>(
     let bytes = match found {
         Ok(Some(bytes)) => bytes,
         Ok(None) => {
-            step.transferred("transferring dockerfile:", 2);
+            if let Place::Nothing = context {
+                let text = "no local sources enabled";
+                step.fail(text);
+                let text = format!("failed to read dockerfile: {text}");
+                return Err(failed(Kind::NotFound, text));
+            }
+            step.transferred("transferring dockerfile:", Transfer::default().received());
             step.done();
             return Err(cannot("open", &io::Error::from_raw_os_error(2)));
         }
@@ -108,7 +117,7 @@ pub(super) fn read_definition<'s>(
             return Err(cannot(action, &error));
         }
     };
-    step.transferred("transferring dockerfile:", bytes.len() as u64);
+    step.transferred("transferring dockerfile:", Transfer::of_file(&name, bytes.len() as u64));
     step.done();
     let (ignore, ignore_size_bytes) = read_ignore(dockerfile, context)?;
     Ok(Definition { source: Source::new(name, bytes), ignore, ignore_size_bytes, step: id })
@@ -118,7 +127,7 @@ pub(super) fn read_definition<'s>(
 fn read_ignore(
     dockerfile: &DockerfileSource<'_>,
     context: &Place<'_>,
-) -> Result<(Ignore, Option<u64>), BuildError> {
+) -> Result<(Ignore, u64), BuildError> {
     let limit = limits::IGNORE_SIZE_BYTES_MAX as u64;
     let own = match dockerfile {
         DockerfileSource::Bytes(_) => Ok(None),
@@ -137,12 +146,13 @@ fn read_ignore(
         let text = format!("failed to read .dockerignore: {}", go_file_text(&error));
         failed(crate::error::io_kind(&error), text)
     };
-    let Some(bytes) = bytes.map_err(unreadable)? else { return Ok((Ignore::default(), None)) };
+    let none = (Ignore::default(), Transfer::default().received());
+    let Some(bytes) = bytes.map_err(unreadable)? else { return Ok(none) };
     let ignore = Ignore::parse(&bytes).map_err(|error| {
         let text = format!("failed to parse .dockerignore: {error}");
         failed(error.kind(), text)
     })?;
-    Ok((ignore, Some(bytes.len() as u64)))
+    Ok((ignore, Transfer::of_file(".dockerignore", bytes.len() as u64)))
 }
 
 fn read_file(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {

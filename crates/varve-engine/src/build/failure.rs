@@ -2,7 +2,10 @@
 
 use std::io;
 
-use varve_build::{DockerfileError, Lines, Source, Warning, solve::SolveError};
+use varve_build::{
+    DockerfileError, Lines, Source, Warning,
+    solve::{SolveCause, SolveError},
+};
 use varve_types::Kind;
 
 use super::{BuildError, BuildPhase};
@@ -40,7 +43,9 @@ impl BuildError {
     }
 
     pub(super) fn of_solve(error: SolveError, source: &Source) -> Self {
-        let lines: Vec<Lines> = error.lines.into_iter().collect();
+        // Docker does not say which line asks for a source that cannot be had.
+        let is_source = matches!(*error.cause, SolveCause::Source(_));
+        let lines: Vec<Lines> = error.lines.into_iter().filter(|_| !is_source).collect();
         failed(error.kind(), error).at(source, &lines)
     }
 }

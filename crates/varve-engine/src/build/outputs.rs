@@ -8,11 +8,12 @@ use std::{
     thread,
 };
 
+use varve_build::solve::{SentKind, Transfer};
 use varve_distribution::archive::{self, BuildArchive, SavedImage};
 use varve_fs::{
     durable::{self, Pending},
     stack::Stack,
-    tree::Tree,
+    tree::{Content, Tree},
     unpack::{Unpacking, unpack},
 };
 use varve_types::{DiffId, Reference};
@@ -24,8 +25,8 @@ const FILE_MODE: u32 = 0o644;
 const DIRECTORY_MODE: u32 = 0o755;
 
 impl Engine {
-    /// Writes the merged files of layers as one tar.
-    fn write_merged(&self, layers: &[DiffId], out: &mut dyn Write) -> Result<(), Error> {
+    /// Writes the merged files of layers as one tar. Gives the bytes that docker counts for them.
+    fn write_merged(&self, layers: &[DiffId], out: &mut dyn Write) -> Result<u64, Error> {
         let trees: Result<Vec<Tree>, _> = layers.iter().map(|it| self.layer_tree(it)).collect();
         let trees = trees?;
         let image = "that was built".to_owned();
@@ -33,7 +34,8 @@ impl Engine {
             .map_err(|source| Error::Layers { image, source })?;
         let tars: Result<Vec<File>, _> =
             layers.iter().map(|layer| self.store.open_layer_tar(layer)).collect();
-        stack.write_tar(&tars?, out).map(drop).map_err(Error::Output)
+        stack.write_tar(&tars?, out).map_err(Error::Output)?;
+        Ok(sent_size_bytes(stack.tree()))
     }
 
     /// Writes files to where a tar is wanted.
@@ -42,15 +44,16 @@ impl Engine {
         layers: &[DiffId],
         to: Destination<'_>,
     ) -> Result<(), BuildError> {
-        write_to(to, |out| self.write_merged(layers, out))
+        write_to(to, |out| self.write_merged(layers, out).map(drop))
     }
 
-    /// Puts files into a directory, among what is there. They become the caller's.
+    /// Puts files into a directory, among what is there. They become the caller's. Gives the bytes
+    /// that docker counts for them.
     pub(super) fn export_directory(
         &self,
         layers: &[DiffId],
         directory: &Path,
-    ) -> Result<(), BuildError> {
+    ) -> Result<u64, BuildError> {
         let cannot = |action: &'static str| {
             let path = directory.display().to_string();
             move |source: io::Error| Error::File { action, path, source }
@@ -84,6 +87,26 @@ impl Engine {
         };
         write_to(to, |out| Ok(archive::export(&self.store, &saved, form, out)?))
     }
+}
+
+/// What docker counts when it sends files to where they are exported to.
+fn sent_size_bytes(tree: &Tree) -> u64 {
+    let mut transfer = Transfer::default();
+    let mut walk = tree.walk();
+    while let Some((path, id)) = walk.next() {
+        let inode = tree.inode(id);
+        let kind = match &inode.content {
+            Content::Directory(_) => SentKind::Directory,
+            Content::File(file) => SentKind::File(file.size),
+            Content::Symlink(text) => SentKind::Symlink(text.len() as u64),
+            _ => SentKind::Other,
+        };
+        let entry = transfer.entry(path.len() as u64, kind, (inode.uid, inode.gid));
+        if let SentKind::File(size_bytes) = kind {
+            transfer.data(entry, size_bytes);
+        }
+    }
+    transfer.sent()
 }
 
 /// Has something written to a file, which is then there whole, or to a stream.

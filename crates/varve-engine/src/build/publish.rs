@@ -107,7 +107,7 @@ impl Engine {
         let is_index = image.target.media_type == media_type::OCI_INDEX;
         let id = if is_index { ImageId(image.target.digest) } else { image.image };
         step.part(&format!("writing image {id}"), true);
-        let names: Vec<Reference> = names.iter().map(|name| name.clone().or_latest()).collect();
+        let tagged: Vec<Reference> = names.iter().map(|name| name.clone().or_latest()).collect();
         let target = image.bare_target();
         self.store.update_names(|table| {
             let now = ctx.now();
@@ -125,7 +125,7 @@ impl Engine {
             if names.is_empty() {
                 table.put(row.clone());
             }
-            for name in &names {
+            for name in &tagged {
                 let there = table.get(name);
                 if there.is_some_and(|there| there.image == row.image && there.target == row.target)
                 {
@@ -136,9 +136,9 @@ impl Engine {
             }
             Ok::<_, Error>(())
         })?;
-        for name in &names {
+        for name in names {
             step.part(&format!("naming to {name}"), true);
         }
-        Ok(BuiltImage { id, manifest: image.target.digest, names })
+        Ok(BuiltImage { id, manifest: image.target.digest, pushed: None, names: names.to_vec() })
     }
 }

@@ -1,7 +1,13 @@
 //! Steps of a build that belong to no vertex of its plan: reading the Dockerfile, finding images,
 //! exporting.
 
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
+
 use varve_build::solve::{BuildEvent, Step, StepId, StepIds, Watch};
+use varve_types::{Digest, Event, LayerState, Progress};
 
 /// A step that is shown. One that is dropped before its end is given up.
 pub(super) struct ShownStep<'a> {
@@ -33,7 +39,16 @@ impl<'a> ShownStep<'a> {
     }
 
     fn status(&self, name: &str, current_bytes: Option<u64>, done: bool) {
-        let (id, total_bytes) = (self.id, None);
+        self.share(name, (current_bytes, None), done);
+    }
+
+    fn share(
+        &self,
+        name: &str,
+        (current_bytes, total_bytes): (Option<u64>, Option<u64>),
+        done: bool,
+    ) {
+        let id = self.id;
         self.watch.event(&BuildEvent::Status { id, name, current_bytes, total_bytes, done });
     }
 
@@ -63,4 +78,60 @@ impl Drop for ShownStep<'_> {
             self.watch.event(&BuildEvent::Canceled { id: self.id });
         }
     }
+}
+
+/// Tells of leaving layers under the step that pushes.
+pub(super) struct Pushing<'a> {
+    step: &'a ShownStep<'a>,
+    /// Layers by their short IDs, and whether each is there.
+    layers: Mutex<BTreeMap<String, bool>>,
+    digest: Mutex<Option<Digest>>,
+}
+
+impl<'a> Pushing<'a> {
+    pub(super) fn new(step: &'a ShownStep<'a>) -> Self {
+        Self { step, layers: Mutex::default(), digest: Mutex::default() }
+    }
+
+    /// Ends what has begun: whether it all went well is told of the step. Gives the digest of the
+    /// manifest that was pushed, if it came so far.
+    pub(super) fn end(self) -> Option<Digest> {
+        let layers = self.layers.lock().unwrap_or_else(PoisonError::into_inner);
+        for (layer, _) in layers.iter().filter(|(_, is_there)| !**is_there) {
+            self.step.part(&name_of(layer), true);
+        }
+        drop(layers);
+        self.digest.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Progress for Pushing<'_> {
+    fn event(&self, event: Event) {
+        let (layer, state) = match event {
+            Event::Layer { id, state } => (id, state),
+            Event::Pushed { digest, .. } => {
+                *self.digest.lock().unwrap_or_else(PoisonError::into_inner) = Some(digest);
+                return;
+            }
+            _ => return,
+        };
+        let (share, is_there) = match state {
+            LayerState::Preparing => ((None, None), false),
+            LayerState::Pushing { done_bytes, total_bytes } => {
+                ((Some(done_bytes), Some(total_bytes)), false)
+            }
+            LayerState::Pushed
+            | LayerState::LayerAlreadyExists
+            | LayerState::MountedFrom { .. } => ((None, None), true),
+            _ => return,
+        };
+        if is_there || share.0.is_some() {
+            self.step.share(&name_of(&layer), share, is_there);
+        }
+        self.layers.lock().unwrap_or_else(PoisonError::into_inner).insert(layer, is_there);
+    }
+}
+
+fn name_of(layer: &str) -> String {
+    format!("pushing layer {layer}")
 }

@@ -20,9 +20,8 @@ use varve_build::{
 };
 use varve_distribution::archive::BuildArchive;
 use varve_fs::tar::Time;
-use varve_runtime::spec::BuildLimits;
 use varve_store::Lease;
-use varve_types::{Ctx, DiffId, Kind, Platform, Reference, limits};
+use varve_types::{Ctx, DiffId, Digest, Kind, Platform, Reference, limits};
 
 use super::{
     BuildError, BuildOutput, BuildPhase, BuildRequest, BuildTimes, Built, BuiltImage, CacheExport,
@@ -35,7 +34,7 @@ use super::{
     publish::StoredImage,
     remote::Remotes,
     run::Settings,
-    shown::ShownStep,
+    shown::{Pushing, ShownStep},
     world::BuildWorld,
 };
 use crate::{Engine, Push};
@@ -58,7 +57,7 @@ struct Build<'a> {
     exports: &'a [CacheExport],
     bases: Bases<'a>,
     file: Dockerfile,
-    ignore_size_bytes: Option<u64>,
+    ignore_size_bytes: u64,
     /// Whether the step that reads `.dockerignore` was shown.
     ignore_shown: bool,
     /// `SOURCE_DATE_EPOCH`.
@@ -142,8 +141,8 @@ fn settings<'a>(request: &'a BuildRequest<'_>, now: Timestamp) -> Settings<'a> {
         ssh: &request.ssh,
         allow_insecure: request.allow_insecure,
         allow_host_network: request.allow_host_network,
-        limits: BuildLimits::default(),
-        cgroup_parent: "",
+        limits: request.limits.clone(),
+        cgroup_parent: &request.cgroup_parent,
         now,
     }
 }
@@ -212,7 +211,7 @@ impl<'a> Build<'a> {
         }
         if !self.ignore_shown {
             let step = self.show(LOAD_IGNORE_NAME.to_owned());
-            step.transferred("transferring context:", self.ignore_size_bytes.unwrap_or(2));
+            step.transferred("transferring context:", self.ignore_size_bytes);
             step.done();
         }
         let plan = planner.finish().map_err(bad)?;
@@ -300,19 +299,24 @@ impl<'a> Build<'a> {
                     step.part("exporting layers", false);
                     let image = self.image(made, times, annotations)?;
                     step.part("exporting layers", true);
-                    let image = self.engine.name_image(self.ctx, &image, &names, &step)?;
+                    if self.has_inline_cache() {
+                        step.part("preparing layers for inline cache", true);
+                    }
+                    let mut image = self.engine.name_image(self.ctx, &image, &names, &step)?;
                     step.done();
                     if push {
-                        self.push(&image.names)?;
+                        image.pushed = self.push(&image.names)?;
                     }
                     built = Some(image);
                 }
                 BuildOutput::Directory(directory) => {
                     let step = self.show("exporting to client directory".to_owned());
+                    let mut size_bytes = 0;
                     for (place, layers) in self.files(made, &step)? {
-                        self.engine.export_directory(&layers, &directory.join(place))?;
+                        let to = directory.join(place);
+                        size_bytes += self.engine.export_directory(&layers, &to)?;
                     }
-                    step.part("copying files", true);
+                    step.transferred("copying files", size_bytes);
                     step.done();
                 }
                 BuildOutput::Tar(to) => {
@@ -359,7 +363,7 @@ impl<'a> Build<'a> {
         self.engine.export_archive(image, &names, form, to)?;
         step.part("sending tarball", true);
         step.done();
-        Ok(BuiltImage { id: image.image, manifest, names })
+        Ok(BuiltImage { id: image.image, manifest, pushed: None, names })
     }
 
     /// The layers of each platform's files, with the directory of its own where there are several.
@@ -384,18 +388,23 @@ impl<'a> Build<'a> {
         Ok(files)
     }
 
-    fn push(&self, names: &[Reference]) -> Result<(), BuildError> {
+    /// Pushes under all names; gives the manifest's digest as it is in the registry.
+    fn push(&self, names: &[Reference]) -> Result<Option<Digest>, BuildError> {
+        let mut digest = None;
         for name in names {
             let step = self.show(format!("pushing {name} with docker"));
             let text = name.familiar();
             let push = Push { reference: name, text: &text, all_tags: false, platform: None };
-            if let Err(error) = self.engine.push(self.ctx, &push) {
+            let progress = Pushing::new(&step);
+            let pushed = self.engine.push(&Ctx { progress: &progress, ..*self.ctx }, &push);
+            digest = progress.end().or(digest);
+            if let Err(error) = pushed {
                 step.fail(&error.to_string());
                 return Err(BuildError { phase: BuildPhase::Push, ..error.into() });
             }
             step.done();
         }
-        Ok(())
+        Ok(digest)
     }
 
     /// The image at the bottom.

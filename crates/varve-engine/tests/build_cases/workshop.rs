@@ -269,6 +269,8 @@ impl Workshop {
             ssh: Vec::new(),
             allow_insecure: false,
             allow_host_network: false,
+            limits: varve_engine::build::BuildLimits::default(),
+            cgroup_parent: String::new(),
             cache_from: Vec::new(),
             cache_to: Vec::new(),
             outputs: vec![BuildOutput::Image { names: vec![name.parse().unwrap()], push: false }],

@@ -194,6 +194,8 @@ impl Bench {
             ssh: Vec::new(),
             allow_insecure: false,
             allow_host_network: false,
+            limits: varve_engine::build::BuildLimits::default(),
+            cgroup_parent: String::new(),
             cache_from: ask.cache_from,
             cache_to: ask.cache_to,
             outputs: vec![output],

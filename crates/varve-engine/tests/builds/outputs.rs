@@ -47,7 +47,7 @@ fn a_dockerfile_alone_has_no_files() {
     let output = BuildOutput::Image { names: Vec::new(), push: false };
     let (built, _) = bench.ask_for(ContextSource::Empty, Ask::default(), output);
     let error = built.map(|_| ()).unwrap_err().to_string();
-    assert_eq!(error, "failed to read dockerfile: open Dockerfile: no such file or directory");
+    assert_eq!(error, "failed to read dockerfile: no local sources enabled");
 }
 
 #[test]

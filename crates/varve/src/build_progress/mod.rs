@@ -146,6 +146,7 @@ pub(crate) struct Display {
     picture: Mutex<Picture>,
     over: Mutex<bool>,
     told: Condvar,
+    tells_streams: bool,
 }
 
 impl Display {
@@ -159,6 +160,7 @@ impl Display {
             picture: Mutex::new(picture),
             over: Mutex::new(false),
             told: Condvar::new(),
+            tells_streams: matches!(form, Form::Json | Form::RawJson),
         }
     }
 
@@ -213,6 +215,10 @@ impl Watch for Display {
         picture.take(event, self.begin.elapsed(), &mut out);
         // Under the lock, so that objects come out whole and in order.
         write(&out);
+    }
+
+    fn tells_streams(&self) -> bool {
+        self.tells_streams
     }
 }
 

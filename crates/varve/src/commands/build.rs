@@ -11,6 +11,7 @@ mod settings;
 
 use std::path::PathBuf;
 
+use varve_engine::build::BuildLimits;
 use varve_types::container::{Ulimit, parse_size};
 
 use super::flags;
@@ -196,9 +197,10 @@ pub(crate) struct Args {
     path: String,
 }
 
-/// Flags of docker's builder before this one: taken, and without an effect as there.
+/// Flags of docker's builder before this one. Limits hold for programs; the rest is taken, and
+/// without an effect as there.
 #[derive(Debug, Default, clap::Args)]
-#[allow(dead_code, reason = "taken and not looked at")]
+#[allow(dead_code, reason = "some are taken and not looked at")]
 struct Old {
     #[arg(long, hide = true)]
     compress: bool,
@@ -218,16 +220,31 @@ struct Old {
     force_rm: bool,
     #[arg(long, hide = true)]
     isolation: Option<String>,
-    #[arg(short, long, hide = true)]
-    memory: Option<String>,
-    #[arg(long = "memory-swap", hide = true)]
-    memory_swap: Option<String>,
+    #[arg(short, long, hide = true, value_parser = parse_size)]
+    memory: Option<i64>,
+    #[arg(long = "memory-swap", hide = true, value_parser = flags::swap)]
+    memory_swap: Option<i64>,
     #[arg(long, hide = true)]
     rm: bool,
     #[arg(long = "security-opt", hide = true, action = clap::ArgAction::Append)]
     security_opt: Vec<String>,
     #[arg(long, hide = true)]
     squash: bool,
+}
+
+impl Old {
+    /// What programs may use.
+    fn limits(&self) -> BuildLimits {
+        BuildLimits {
+            memory_bytes: self.memory.unwrap_or_default(),
+            memory_swap_bytes: self.memory_swap.unwrap_or_default(),
+            cpu_shares: self.cpu_shares.unwrap_or_default(),
+            cpu_period: self.cpu_period.unwrap_or_default(),
+            cpu_quota: self.cpu_quota.unwrap_or_default(),
+            cpuset_cpus: self.cpuset_cpus.clone().unwrap_or_default(),
+            cpuset_mems: self.cpuset_mems.clone().unwrap_or_default(),
+        }
+    }
 }
 
 /// An error before the build begins, in docker's form.

@@ -20,6 +20,10 @@ pub(crate) enum Rule {
     ProcessShare,
     /// How many devices the machine has.
     Devices,
+    /// In which order a program of a build found files.
+    FileOrder,
+    /// The time of files of a build that starts from nothing.
+    BuildTime,
 }
 
 impl Rule {
@@ -34,6 +38,8 @@ impl Rule {
             "directory sizes" => Self::DirectorySizes,
             "process share" => Self::ProcessShare,
             "devices" => Self::Devices,
+            "file order" => Self::FileOrder,
+            "build time" => Self::BuildTime,
             _ => return None,
         })
     }
@@ -49,6 +55,8 @@ impl Rule {
             Self::DirectorySizes => lines(text, directory_size),
             Self::ProcessShare => lines(text, share_of_process),
             Self::Devices => devices(text),
+            Self::FileOrder => file_order(text),
+            Self::BuildTime => text.replace("1970-01-01 00:00", "<DATE>"),
         }
     }
 }
@@ -133,6 +141,12 @@ fn disk(line: &str) -> String {
 
 /// Of `ls -la` as busybox prints it. The line that the recording cuts ends behind the size.
 fn directory_size(line: &str) -> String {
+    // Of a program of a build.
+    if let Some((number, rest)) = line.split_once(" <SEC> ")
+        && number.starts_with('#')
+    {
+        return format!("{number} <SEC> {}", directory_size(rest));
+    }
     if line.strip_prefix("total ").is_some_and(|count| count.parse::<u64>().is_ok()) {
         return "total 0".to_owned();
     }
@@ -166,6 +180,14 @@ fn share_of_process(line: &str) -> String {
         }
         _ => line.to_owned(),
     }
+}
+
+/// Sorts the lines that a program of a build wrote.
+fn file_order(text: &str) -> String {
+    let is_output = |line: &str| line.starts_with('#') && line.contains(" <SEC> /");
+    let mut lines: Vec<&str> = text.split_inclusive('\n').collect();
+    lines.chunk_by_mut(|one, other| is_output(one) && is_output(other)).for_each(<[_]>::sort);
+    lines.concat()
 }
 
 /// The count is the first line that is a number; a container with its own devices has 15.
@@ -216,6 +238,13 @@ mod tests {
             "voluntary_ctxt_switches:\t5\nSeccomp:\t2",
             "voluntary_ctxt_switches:\t5\nSeccomp:\t0",
         );
+        same(
+            Rule::FileOrder,
+            "#5 <SEC> /b\n#5 <SEC> /a\n#6 RUN",
+            "#5 <SEC> /a\n#5 <SEC> /b\n#6 RUN",
+            "#5 <SEC> /a\n#5 <SEC> /c\n#6 RUN",
+        );
+        same(Rule::BuildTime, "<DATE> f", "1970-01-01 00:00 f", "1970-01-01 00:00 g");
         same(
             Rule::Devices,
             "Seccomp:\t0\n108\n0\n",

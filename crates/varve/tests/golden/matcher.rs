@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::build_lines::{is_movable, steps};
 use crate::meters::leveled;
 
 /// The values that placeholders of one file stand for so far.
@@ -66,6 +67,38 @@ pub(crate) fn matches_rows(recorded: &str, actual: &str, bindings: &mut Bindings
     if hole.is_none() && wanted.len() != given.len() {
         return false;
     }
+    let mut tried = bindings.clone();
+    let found = assign(&wanted, &given, &kinds, &mut Vec::new(), &mut tried);
+    let shown = head.len() + tail.len();
+    let fits = hole.is_none() || close(size(&actual, &tried), shown + hidden, &actual);
+    if found && fits {
+        *bindings = tried;
+    }
+    found && fits
+}
+
+/// As [`matches`], for the progress of a build: steps may change places, each with its lines.
+/// Reading the Dockerfile, finding images and exporting stay where they are.
+pub(crate) fn matches_steps(recorded: &str, actual: &str, bindings: &mut Bindings) -> bool {
+    let (recorded, actual) = (level(recorded), level(&volatile(actual)));
+    let hole = split_hole(&recorded);
+    let (head, hidden, tail) = hole.unwrap_or((&recorded, 0, ""));
+    let (before, after, given) = (steps(head), steps(tail), steps(&actual));
+    let mut wanted: Vec<Row<'_>> = before.iter().map(|row| Row::Whole(row)).collect();
+    if hole.is_some() {
+        if let Some(Row::Whole(cut)) = wanted.pop() {
+            wanted.push(Row::Beginning(cut));
+        }
+        let mut after = after.iter();
+        wanted.extend(after.next().map(|row| Row::End(row)));
+        wanted.extend(after.map(|row| Row::Whole(row)));
+    }
+    if hole.is_none() && wanted.len() != given.len() {
+        return false;
+    }
+    let kind = |row: &String| if is_movable(row) { "step" } else { "fixed" }.to_owned();
+    let kinds: Vec<String> = given.iter().map(kind).collect();
+    let given: Vec<&str> = given.iter().map(String::as_str).collect();
     let mut tried = bindings.clone();
     let found = assign(&wanted, &given, &kinds, &mut Vec::new(), &mut tried);
     let shown = head.len() + tail.len();

@@ -40,6 +40,8 @@ pub(crate) struct Plan {
     pub(crate) unordered: BTreeMap<String, String>,
     /// Shows the machine or chance, which is taken out before it is compared.
     pub(crate) levelled: BTreeMap<String, Rule>,
+    /// Is refused there, or not known yet, and done here, with the reason. Such records do not count.
+    pub(crate) beyond: BTreeMap<String, String>,
     /// Answers differently, with the reason.
     pub(crate) exceptions: BTreeMap<String, String>,
 }
@@ -52,7 +54,7 @@ impl Plan {
 
     /// Every record that the plan speaks about.
     pub(crate) fn ids(&self) -> impl Iterator<Item = &String> {
-        let reasons = [&self.waiting, &self.unordered, &self.exceptions];
+        let reasons = [&self.waiting, &self.unordered, &self.beyond, &self.exceptions];
         let rules = self.levelled.keys();
         self.setup.keys().chain(rules).chain(reasons.into_iter().flat_map(BTreeMap::keys))
     }
@@ -92,10 +94,24 @@ pub(crate) fn records(name: &str) -> Vec<Record> {
         .collect()
 }
 
-/// A recorded text without what only docker's daemon has: the directory in which it unpacks an
-/// archive, and the address under which the client speaks to it.
+/// A recorded text without what only docker's daemon has: the directories in which it unpacks an
+/// archive and mounts what it builds from, its name for a context, the steps in which it asks the
+/// client for tokens, and the address under which the client speaks to it.
 fn without_daemon(text: &str) -> String {
+    const MOUNT: &str = "/var/lib/docker/tmp/buildkit-mount<N>/";
     let text = text.replace("/var/lib/docker/tmp/docker-import-<N>/", "");
+    let text = text.replace(&format!("lstat {MOUNT}"), "lstat /").replace(MOUNT, "");
+    let text = text.replace("27682e2a-694b-4fec-af6e-<HEX12>::<ID25>", "context");
+    let is_token = |line: &&str| {
+        line.starts_with('#') && line.contains(" [auth] ") && line.contains(" token for ")
+    };
+    // A base image that is also copied from is shown under either of its two names.
+    let is_source = |line: &&str| {
+        let base = "FROM docker.io/library/busybox:1.36.0\n";
+        line.split_once(' ').is_some_and(|(number, rest)| number.starts_with('#') && rest == base)
+    };
+    let is_of_build = |line: &&str| !is_token(line) && !is_source(line);
+    let text: String = text.split_inclusive('\n').filter(is_of_build).collect();
     let Some(at) = text.find("error during connect: Post \"") else { return text };
     let address_end = text[at..].find("\": ").map_or(text.len(), |end| at + end + 3);
     format!("{}{}", &text[..at], &text[address_end..])
@@ -129,7 +145,7 @@ pub(crate) fn common(text: &str) -> String {
 pub(crate) fn plan(name: &str) -> Plan {
     let plan = json(&format!("{name}.plan.json"));
     let reasons = |key: &str| {
-        let entries = plan[key].as_object().expect(key).iter();
+        let entries = plan[key].as_object().into_iter().flatten();
         entries.map(|(id, why)| (id.clone(), why.as_str().expect(id).to_owned())).collect()
     };
     let lines = |value: &Value| {
@@ -146,6 +162,7 @@ pub(crate) fn plan(name: &str) -> Plan {
         waiting: reasons("waiting"),
         unordered: reasons("unordered"),
         levelled: plan["levelled"].as_object().into_iter().flatten().map(rule).collect(),
+        beyond: reasons("beyond"),
         exceptions: reasons("exceptions"),
     }
 }

@@ -32,17 +32,17 @@ pub(super) enum Ending {
     Canceled,
 }
 
-/// Tells what a process writes, and waits for its end. `None`: `kill` was called, because `is_over`.
+/// Tells what a process writes, to one stream for both or to two, and waits for its end. `None`: `kill` was called, because `is_over`.
 pub(super) fn follow(
     pid: i32,
-    [output, error]: [File; 2],
+    (output, error): (File, Option<File>),
     mut tell: impl FnMut(Stream, &[u8]),
     is_over: impl Fn() -> bool,
     kill: impl Fn(),
 ) -> io::Result<Option<i32>> {
     let process = Pid::from_raw(pid).ok_or(Errno::SRCH)?;
     let handle = pidfd_open(process, PidfdFlags::empty())?;
-    let mut streams = [(Stream::Output, Some(output)), (Stream::Error, Some(error))];
+    let mut streams = [(Stream::Output, Some(output)), (Stream::Error, error)];
     let mut piece = vec![0; PIECE_SIZE_BYTES];
     let (mut code, mut was_killed, mut until) = (None, false, None);
     loop {

@@ -125,7 +125,14 @@ impl Programs<'_> {
         };
         let runtime = self.engine.embedded_runtime()?;
         let id = place.id().to_string();
-        let ((output, to_output), (error, to_error)) = (channel()?, channel()?);
+        let (output, to_output) = channel()?;
+        let (error, to_error) = if self.watch.tells_streams() {
+            let (error, to_error) = channel()?;
+            (Some(error), to_error)
+        } else {
+            let same = to_output.try_clone();
+            (None, same.map_err(RunError::io("make", Path::new("a pipe")))?)
+        };
         let null = File::open("/dev/null").map_err(RunError::io("open", "/dev/null"))?;
         let stdio = Stdio::Descriptors { input: null.into(), output: to_output, error: to_error };
         let created = match runtime.create(&id, place.private_directory(), stdio) {
@@ -152,7 +159,7 @@ impl Programs<'_> {
             for agent in &prepared.shown.agents {
                 scope.spawn(|| agent.serve());
             }
-            let code = output::follow(created.pid, [output, error], tell, over, kill);
+            let code = output::follow(created.pid, (output, error), tell, over, kill);
             prepared.shown.agents.iter().for_each(Agent::stop);
             code
         });

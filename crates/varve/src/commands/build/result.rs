@@ -135,7 +135,9 @@ fn metadata(ui: &Ui, image: Option<&BuiltImage>) -> String {
     members.insert("buildx.build.ref".into(), format!("default/default/{}", build_id(ui)).into());
     if let Some(image) = image {
         members.insert("containerimage.config.digest".into(), image.id.to_string().into());
-        members.insert("containerimage.digest".into(), image.manifest.to_string().into());
+        // Of an image that is in no registry, docker tells the ID.
+        let digest = image.pushed.unwrap_or(image.id.0);
+        members.insert("containerimage.digest".into(), digest.to_string().into());
         let names: Vec<String> = image.names.iter().map(ToString::to_string).collect();
         if !names.is_empty() {
             members.insert("image.name".into(), names.join(",").into());

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, io::Stdout, sync::atomic::AtomicBool};
 
 use varve_engine::build::{
-    BuildContext, BuildOptions, BuildRequest, BuildSecret, BuildTimes, CacheExport, CacheImport,
-    NoCache, RunNetwork, SshAgent, context_name,
+    BuildContext, BuildLimits, BuildOptions, BuildRequest, BuildSecret, BuildTimes, CacheExport,
+    CacheImport, NoCache, RunNetwork, SshAgent, context_name,
 };
 use varve_types::{
     Environment, Platform, Reference, container::parse, platform::PlatformError,
@@ -32,6 +32,8 @@ pub(crate) struct Settings {
     ssh: Vec<SshAgent>,
     allow_insecure: bool,
     allow_host_network: bool,
+    limits: BuildLimits,
+    cgroup_parent: String,
     cache_from: Vec<CacheImport>,
     cache_to: Vec<CacheExport>,
     annotations: Vec<(String, String)>,
@@ -82,6 +84,8 @@ impl Settings {
             secrets,
             ssh,
             allow_insecure,
+            limits: args.old.limits(),
+            cgroup_parent: cgroup_parent(args)?,
             cache_from,
             cache_to,
             annotations: list(&args.annotations, annotation)?,
@@ -117,6 +121,8 @@ impl Settings {
             ssh: self.ssh.clone(),
             allow_insecure: self.allow_insecure,
             allow_host_network: self.allow_host_network,
+            limits: self.limits.clone(),
+            cgroup_parent: self.cgroup_parent.clone(),
             cache_from: self.cache_from.clone(),
             cache_to: self.cache_to.clone(),
             outputs: outputs::for_engine(&self.outputs, stdout),
@@ -138,14 +144,17 @@ pub(crate) fn tag(text: &str) -> Result<Reference, CommandError> {
     let wrong = |reason: String| refused(format_args!("invalid tag {text:?}: {reason}"));
     let reference: Reference = text.parse().map_err(|error| {
         wrong(match error {
-            ReferenceError::Uppercase(_) => "repository name must be lowercase".to_owned(),
+            ReferenceError::Uppercase(_) if text.to_lowercase().parse::<Reference>().is_ok() => {
+                "repository name must be lowercase".to_owned()
+            }
+            ReferenceError::Uppercase(_) => ReferenceError::Format.to_string(),
             other => other.to_string(),
         })
     })?;
     if reference.digest().is_some() {
         return Err(wrong("refusing to create a tag with a digest reference".to_owned()));
     }
-    Ok(reference.or_latest())
+    Ok(reference)
 }
 
 /// Reads `--build-arg`: what has no value gets it from the environment, where it is set there.
@@ -251,6 +260,15 @@ fn entitlements(texts: &[String]) -> Result<(bool, bool), CommandError> {
         }
     }
     Ok((insecure, host_network))
+}
+
+/// Reads `--cgroup-parent`: below the root of cgroups, wherever that is.
+fn cgroup_parent(args: &Args) -> Result<String, CommandError> {
+    let parent = args.cgroup_parent.clone().unwrap_or_default();
+    if parent.split('/').any(|part| matches!(part, "." | "..")) {
+        return Err(refused(format_args!("invalid cgroup parent {parent:?}")));
+    }
+    Ok(parent)
 }
 
 /// Reads `--annotation`: `key=value`, with the place it is meant for in front, if any.
