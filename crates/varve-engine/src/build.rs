@@ -247,6 +247,8 @@ pub enum BuildOutput<'a> {
 pub enum Destination<'a> {
     /// A file, which is there whole or not at all.
     File(PathBuf),
+    /// What would be in the archive, as files in this directory, among what is there.
+    Directory(PathBuf),
     /// A stream.
     Stream(&'a mut (dyn Write + Send)),
 }

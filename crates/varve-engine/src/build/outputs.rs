@@ -54,22 +54,7 @@ impl Engine {
         layers: &[DiffId],
         directory: &Path,
     ) -> Result<u64, BuildError> {
-        let cannot = |action: &'static str| {
-            let path = directory.display().to_string();
-            move |source: io::Error| Error::File { action, path, source }
-        };
-        durable::create_directories_unsynced(directory, DIRECTORY_MODE).map_err(cannot("mkdir"))?;
-        let target = File::open(directory).map_err(cannot("open"))?;
-        let (reader, mut writer) = io::pipe().map_err(cannot("open"))?;
-        let (written, unpacked) = thread::scope(|scope| {
-            let writing = scope.spawn(move || self.write_merged(layers, &mut writer));
-            let unpacked = unpack(reader, target.as_fd(), Unpacking { keep_owners: false });
-            let written = writing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            (written, unpacked)
-        });
-        // A reader that failed makes the writer fail: its own error says why.
-        unpacked.map_err(Error::from)?;
-        Ok(written?)
+        unpack_into(directory, |out| self.write_merged(layers, out))
     }
 
     /// Writes an archive with one image.
@@ -112,11 +97,12 @@ fn sent_size_bytes(tree: &Tree) -> u64 {
 /// Has something written to a file, which is then there whole, or to a stream.
 fn write_to(
     to: Destination<'_>,
-    write: impl FnOnce(&mut dyn Write) -> Result<(), Error>,
+    write: impl FnOnce(&mut dyn Write) -> Result<(), Error> + Send,
 ) -> Result<(), BuildError> {
     let path = match to {
         Destination::Stream(stream) => return Ok(write(stream)?),
         Destination::File(path) => path,
+        Destination::Directory(path) => return unpack_into(&path, write),
     };
     let cannot = |action: &'static str| {
         let path = path.display().to_string();
@@ -126,4 +112,27 @@ fn write_to(
     write(&mut file)?;
     let file = file.into_inner().map_err(|error| cannot("write")(error.into_error()))?;
     Ok(file.commit().map_err(cannot("write"))?)
+}
+
+/// Has a tar written, and puts its files into a directory, among what is there. Gives what the writer gives.
+fn unpack_into<T: Send>(
+    directory: &Path,
+    write: impl FnOnce(&mut dyn Write) -> Result<T, Error> + Send,
+) -> Result<T, BuildError> {
+    let cannot = |action: &'static str| {
+        let path = directory.display().to_string();
+        move |source: io::Error| Error::File { action, path, source }
+    };
+    durable::create_directories_unsynced(directory, DIRECTORY_MODE).map_err(cannot("mkdir"))?;
+    let target = File::open(directory).map_err(cannot("open"))?;
+    let (reader, mut writer) = io::pipe().map_err(cannot("open"))?;
+    let (written, unpacked) = thread::scope(|scope| {
+        let writing = scope.spawn(move || write(&mut writer));
+        let unpacked = unpack(reader, target.as_fd(), Unpacking { keep_owners: false });
+        let written = writing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        (written, unpacked)
+    });
+    // A reader that failed makes the writer fail: its own error says why.
+    unpacked.map_err(Error::from)?;
+    Ok(written?)
 }

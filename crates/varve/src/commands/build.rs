@@ -280,18 +280,20 @@ fn build(
         return Err(refused("--verify builds twice, and a context on stdin can be read only once"));
     }
     let engine = ui.engine()?;
-    let once = || {
+    let once = |settings: &Settings| {
         let (mut stdin, mut stdout) = (context.stdin(), std::io::stdout());
         let request = settings.request(&context, &mut stdin, &mut stdout, interrupts.flag());
         let display = Display::new(form, ui.now());
         interrupts.during(|| display.during(|| engine.build(&ui.silent(), request, &display)))
     };
-    let built = result::finish(ui, args, form, interrupts, once())?;
-    if args.verify {
-        let again = once().map_err(|error| result::failed(ui, form, interrupts, &error))?;
-        return result::verify(ui, engine, &built, &again);
+    if !args.verify {
+        return result::finish(ui, args, form, interrupts, once(settings));
     }
-    Ok(())
+    // Names and files are given to what was found to be the same only.
+    let trial = settings.trial();
+    let built = || once(&trial).map_err(|error| result::failed(ui, form, interrupts, &error));
+    result::verify(ui, engine, &built()?, &built()?)?;
+    result::finish(ui, args, form, interrupts, once(&settings.cached()))
 }
 
 impl Args {

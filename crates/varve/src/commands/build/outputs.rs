@@ -39,6 +39,8 @@ pub(crate) enum Archive {
 pub(crate) enum Target {
     Stdout,
     File(PathBuf),
+    /// What would be in the archive, as files.
+    Directory(PathBuf),
 }
 
 /// Reads all flags about outputs; without any, the image goes into the store.
@@ -99,12 +101,23 @@ fn output(text: &str, push: bool, tags: &[Reference]) -> Result<Output, CommandE
     };
     let push = push || given("push").is_some_and(|value| value == "true");
     let dest = given("dest");
+    let as_files = match given("tar") {
+        Some(value) => !value.parse::<bool>().map_err(|_| {
+            refused(format_args!("failed to solve: non-bool value specified for tar: {value}"))
+        })?,
+        None => false,
+    };
     let archive = |archive: Archive| {
-        target(&kind, dest).map(|to| Output::Archive { kind: archive, names: names.clone(), to })
+        let to = if as_files && archive != Archive::Tar {
+            directory(&kind, dest).map(Target::Directory)
+        } else {
+            target(&kind, dest)
+        };
+        to.map(|to| Output::Archive { kind: archive, names: names.clone(), to })
     };
     match kind.as_str() {
         "" => Err(refused("type is required for output")),
-        "local" => directory(dest),
+        "local" => directory(&kind, dest).map(Output::Directory),
         "tar" => archive(Archive::Tar),
         "oci" => archive(Archive::Oci),
         "docker" if dest.is_some() => archive(Archive::Docker),
@@ -119,16 +132,16 @@ fn output(text: &str, push: bool, tags: &[Reference]) -> Result<Output, CommandE
     }
 }
 
-fn directory(dest: Option<&str>) -> Result<Output, CommandError> {
+fn directory(kind: &str, dest: Option<&str>) -> Result<PathBuf, CommandError> {
     match dest {
-        None => Err(refused("dest is required for local exporter")),
-        Some("-") => Err(refused("dest cannot be stdout for local exporter")),
+        None => Err(refused(format_args!("dest is required for {kind} exporter"))),
+        Some("-") => Err(refused(format_args!("dest cannot be stdout for {kind} exporter"))),
         Some(dest) => {
             let path = Path::new(dest);
             if path.exists() && !path.is_dir() {
                 return Err(refused(format_args!("destination path {dest:?} is not a directory")));
             }
-            Ok(Output::Directory(path.to_owned()))
+            Ok(path.to_owned())
         }
     }
 }
@@ -160,6 +173,7 @@ pub(crate) fn for_engine<'a>(outputs: &[Output], stdout: &'a mut Stdout) -> Vec<
             Output::Archive { kind, names, to } => {
                 let to = match (to, &mut stdout) {
                     (Target::File(path), _) => Destination::File(path.clone()),
+                    (Target::Directory(path), _) => Destination::Directory(path.clone()),
                     (Target::Stdout, stdout) => match stdout.take() {
                         Some(stdout) => Destination::Stream(stdout as &mut (dyn Write + Send)),
                         None => continue,

@@ -1,11 +1,12 @@
 //! What a build leaves behind: names and digests in files, warnings, and errors with their lines.
 
-use std::{error::Error as _, fmt::Write as _, fs, path::Path};
+use std::{error::Error as _, fmt::Write as _, fs, io, path::Path};
 
 use serde_json::{Map, Value};
 use varve_engine::{
     Engine, Error as EngineError, Origin,
     build::{BuildError, BuildPhase, Built, BuiltImage, summary},
+    go_io_text,
 };
 use varve_types::{Digest, Printable};
 
@@ -25,7 +26,7 @@ pub(crate) fn finish(
     form: &Form,
     interrupts: &Interrupts,
     built: Result<Built, BuildError>,
-) -> Result<Built, CommandError> {
+) -> Result<(), CommandError> {
     let built = match built {
         Ok(built) => built,
         Err(error) => return Err(failed(ui, form, interrupts, &error)),
@@ -43,7 +44,7 @@ pub(crate) fn finish(
         write(path, metadata(ui, built.image.as_ref()).as_bytes())?;
     }
     warn(ui, form, &built.warnings);
-    Ok(built)
+    Ok(())
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), CommandError> {
@@ -92,8 +93,25 @@ pub(crate) fn failed(
         }
         text.extend(own.hint().map(|hint| format!("\nhint: {hint}")));
     }
+    if own.is_none()
+        && let Some(reason) = unsaid(error, &text)
+    {
+        let _ = write!(text, "\n  caused by: {}", print::lines(&reason.to_string()));
+    }
     ui.complain(text);
     CommandError::Said { code: 1 }
+}
+
+/// What the system said, where an error keeps it to itself. Docker's own texts say it.
+fn unsaid<'a>(error: &'a BuildError, text: &str) -> Option<&'a io::Error> {
+    let mut cause = error.cause.source();
+    while let Some(error) = cause {
+        if let Some(said) = error.downcast_ref::<io::Error>() {
+            return (!text.contains(&go_io_text(said))).then_some(said);
+        }
+        cause = error.source();
+    }
+    None
 }
 
 /// Tells whether two builds gave the same, and if not, which file differs first.
@@ -104,7 +122,7 @@ pub(crate) fn verify(
     second: &Built,
 ) -> Result<(), CommandError> {
     let (Some(first), Some(second)) = (&first.image, &second.image) else {
-        return Err(refused("--verify compares images; give an output that is one"));
+        return Err(refused("--verify compares images, and none was made"));
     };
     if first.id == second.id {
         ui.complain(format_args!("Both builds gave {}", first.id));

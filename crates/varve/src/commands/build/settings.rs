@@ -20,6 +20,7 @@ use super::{
 use crate::{error::CommandError, ui::Ui};
 
 /// What the flags say.
+#[derive(Clone)]
 pub(crate) struct Settings {
     outputs: Vec<Output>,
     /// What is to be said before the build begins.
@@ -53,14 +54,13 @@ impl Settings {
         options.extra_hosts = extra_hosts(&args.add_hosts)?;
         options.shm_size_bytes = args.shm_size.filter(|size| *size > 0);
         options.ulimits.clone_from(&args.ulimits);
-        options.no_cache = match (args.no_cache || args.verify, args.no_cache_filter.as_slice()) {
+        options.no_cache = match (args.no_cache, args.no_cache_filter.as_slice()) {
             (true, []) => NoCache::All,
-            (true, _) if args.no_cache => {
+            (true, _) => {
                 return Err(refused(
                     "--no-cache and --no-cache-filter cannot currently be used together",
                 ));
             }
-            (true, _) => NoCache::All,
             (false, []) => NoCache::Never,
             (false, stages) => NoCache::Stages(
                 stages.iter().flat_map(|text| text.split(',')).map(str::to_owned).collect(),
@@ -93,6 +93,23 @@ impl Settings {
             pull: args.pull,
             warnings,
         })
+    }
+
+    /// The same build without a look into the cache, as an image that gets no name and goes
+    /// nowhere else.
+    pub(crate) fn trial(&self) -> Self {
+        let mut trial = self.clone();
+        trial.options.no_cache = NoCache::All;
+        trial.outputs = vec![Output::Image { names: Vec::new(), push: false }];
+        trial.cache_to.clear();
+        trial
+    }
+
+    /// The same build with whatever the cache has.
+    pub(crate) fn cached(&self) -> Self {
+        let mut cached = self.clone();
+        cached.options.no_cache = NoCache::Never;
+        cached
     }
 
     /// What is planned for.
