@@ -1,6 +1,6 @@
 //! Making a step's layer, where the cache does not have it.
 
-use std::{io::Write, sync::Arc};
+use std::{collections::HashSet, io::Write, sync::Arc};
 
 use varve_store::{CacheKind, CacheRecord, RealTimes, times_digest};
 use varve_types::{DiffId, Digest};
@@ -61,7 +61,9 @@ impl Solver<'_> {
         let mut record = CacheRecord::new(key, CacheKind::Regular, step.name.as_str(), now);
         record.layer = Some(diff_id);
         let keys = step.inputs().into_iter().filter_map(|input| self.side(input).key.get());
-        record.parents = keys.map(|key| key.0).collect();
+        // A step with thousands of sources has the same few parents again and again.
+        let mut known = HashSet::new();
+        record.parents = keys.map(|key| key.0).filter(|key| known.insert(*key)).collect();
         let record = self.solve.store.remember(self.solve.lease, &record, Some(times))?;
         made_of(&record).ok_or(SolveCause::Plan(vertex.0))
     }

@@ -132,7 +132,16 @@ fn unpack_into<T: Send>(
         let written = writing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         (written, unpacked)
     });
-    // A reader that failed makes the writer fail: its own error says why.
-    unpacked.map_err(Error::from)?;
-    Ok(written?)
+    // Who fails first makes the other fail; a writer that finds nobody reading says less.
+    match written {
+        Err(Error::Output(source)) if source.kind() == io::ErrorKind::BrokenPipe => {
+            unpacked.map_err(Error::from)?;
+            Err(Error::Output(source).into())
+        }
+        Err(error) => Err(error.into()),
+        Ok(value) => {
+            unpacked.map_err(Error::from)?;
+            Ok(value)
+        }
+    }
 }

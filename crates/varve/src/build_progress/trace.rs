@@ -1,7 +1,7 @@
 //! What is known of a build's steps: events in, state out.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque, btree_map::Entry},
     time::Duration,
 };
 
@@ -75,8 +75,9 @@ impl Trace {
     pub(crate) fn take(&mut self, event: &BuildEvent<'_>, now: Duration) {
         let id = match event {
             BuildEvent::Started(step) => {
-                let place = self.steps.len();
-                if self.places.insert(step.id, place).is_none() {
+                if let Entry::Vacant(entry) = self.places.entry(step.id) {
+                    let place = self.steps.len();
+                    entry.insert(place);
                     self.steps.push(Shown::new(&step.name, now));
                     self.changed.insert(place);
                 }
