@@ -75,7 +75,7 @@ fn directories_that_go_round_come_to_an_end() {
     // Three entries of twelve bytes, the last of which is `d`; its name is the last byte.
     let name = bytes.windows(4).position(|window| window == b"...d").unwrap();
     let entry = name - 12;
-    bytes[entry..entry + 8].fill(0);
+    bytes[entry..entry + 8].copy_from_slice(&1_u64.to_le_bytes());
     let error = read_all(&bytes).unwrap_err();
     assert!(matches!(error, ReadError::Limit { .. }), "{error}");
     let error = Index::open(&bytes[..]).unwrap().tree().unwrap_err();

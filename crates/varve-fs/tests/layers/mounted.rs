@@ -96,6 +96,22 @@ fn kernel_shows_a_tree_that_is_whole_without_its_tar() {
     }
 }
 
+/// The C library leaves out names whose inode has the number 0.
+#[test]
+fn directories_of_the_root_list_their_parent() {
+    if !is_root() {
+        skipped("root", "mounting wants it");
+        return;
+    }
+    let dir = directory();
+    let archive = Raw::new().directory("d").end();
+    let (tar, image) = files(dir.path(), 0, &archive);
+    fs::write(&image, index(&archive, BlockSize::Tar).unwrap().0).unwrap();
+    let Some(mounted) = mount(&image, Some(&tar)) else { return };
+    let output = Command::new("ls").arg("-a").arg(mounted.0.join("d")).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), ".\n..\n");
+}
+
 #[test]
 fn kernel_shows_what_gnu_tar_unpacks() {
     if !have("tar", "--version") {

@@ -102,7 +102,7 @@ fn torture(world: &World, random: &mut Seeded, network: &str) -> &'static str {
             let child =
                 world.command(&["stop", "--timeout", "0", &id]).spawn().expect("varve starts");
             random.wait_ms(60);
-            monitors().into_iter().for_each(kill);
+            monitors().into_iter().for_each(end);
             let _ = child.wait_with_output();
             "the monitor that stops"
         }
@@ -110,16 +110,16 @@ fn torture(world: &World, random: &mut Seeded, network: &str) -> &'static str {
             let child = start(&["run", "--rm"], &["true"]);
             random.wait_ms(400);
             // Before it started, while it ends, or behind its last answer.
-            monitors().into_iter().for_each(kill);
+            monitors().into_iter().for_each(end);
             let _ = child.wait_with_output();
             "the monitor that ends"
         }
         _ => {
             let id = sleeping(&["run", "--detach"]);
-            monitors().into_iter().for_each(kill);
+            monitors().into_iter().for_each(end);
             let child = world.command(&["start", &id]).spawn().expect("varve starts");
             random.wait_ms(120);
-            monitors().into_iter().for_each(kill);
+            monitors().into_iter().for_each(end);
             let _ = child.wait_with_output();
             "the monitor, twice"
         }

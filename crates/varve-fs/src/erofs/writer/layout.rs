@@ -79,7 +79,9 @@ impl<'t> Layout<'t> {
             numbers: vec![NOWHERE; tree.inode_count()],
             has_foreign: false,
             attributes: Attributes::default(),
-            inodes_end: block_size.first_free() * block_size.bytes(),
+            // The first slot stays empty: C libraries skip names whose inode has the number 0, and
+            // so would leave out the `..` of the root's directories.
+            inodes_end: block_size.first_free() * block_size.bytes() + SLOT_SIZE,
             notes: Vec::new(),
             notes_at: 0,
             blocks: 0,
