@@ -2,6 +2,7 @@
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
+    thread::Thread,
     time::Duration,
 };
 
@@ -38,7 +39,7 @@ impl Interrupts {
         let Ok(mut signals) = Signals::catch(&[SIGINT, SIGTERM]) else { return work() };
         self.over.store(false, Ordering::SeqCst);
         std::thread::scope(|scope| {
-            scope.spawn(move || {
+            let waiting = scope.spawn(move || {
                 let mut count = 0;
                 while !self.over.load(Ordering::SeqCst) {
                     std::thread::park_timeout(PACE);
@@ -51,7 +52,7 @@ impl Interrupts {
                     }
                 }
             });
-            let over = Over(&self.over);
+            let over = Over(&self.over, waiting.thread().clone());
             let result = work();
             drop(over);
             result
@@ -60,10 +61,12 @@ impl Interrupts {
 }
 
 /// Ends the thread that waits, whatever becomes of the work.
-struct Over<'a>(&'a AtomicBool);
+struct Over<'a>(&'a AtomicBool, Thread);
 
 impl Drop for Over<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::SeqCst);
+        // Nobody is to wait for the next look.
+        self.1.unpark();
     }
 }
