@@ -123,11 +123,14 @@ fn a_container_that_is_removed_at_its_end_is_restarted_all_the_same() {
         let line = "echo start; echo x >> /count; exec sleep 1000";
         let mut run = run(&sandbox, &["-d", "--rm", "--name", "box"], &["sh", "-c", line]);
         assert!(run.output().expect("varve ends").status.success());
-        for _ in 0..2 {
+        // Each has written before it is killed.
+        let counted = || succeed(&sandbox, &["exec", "box", "sh", "-c", "cat /count || :"]);
+        for times in 1..3 {
+            while counted() != "x\n".repeat(times) {}
             succeed(&sandbox, &["restart", "-t", "0", "box"]);
         }
         assert_eq!(status(&sandbox), "running\n");
-        while succeed(&sandbox, &["exec", "box", "cat", "/count"]) != "x\nx\nx\n" {}
+        while counted() != "x\nx\nx\n" {}
         assert_eq!(succeed(&sandbox, &["logs", "box"]), "start\nstart\nstart\n");
         succeed(&sandbox, &["stop", "-t", "0", "box"]);
         assert_eq!(succeed(&sandbox, &["ps", "-aq"]), "");
