@@ -184,7 +184,8 @@ fn kernel_finds_each_of_100_000_names_in_a_directory() {
     assert!(!mounted.0.join("d/100000").exists());
 }
 
-/// fsck.erofs before 1.6 knows blocks of 4,096 bytes only; the same tree in such blocks is for it.
+/// fsck.erofs before 1.6 knows blocks of 4,096 bytes only; the same tree in such blocks is for it. With smaller
+/// blocks than a superblock's place it reads beyond its memory for the checksum, up to 1.8.6 at least.
 #[test]
 fn fsck_accepts_every_index() {
     if !have("fsck.erofs", "-V") {
@@ -198,7 +199,11 @@ fn fsck_accepts_every_index() {
                 continue;
             }
             let (tar, image) = files(dir.path(), number, &case.tar);
-            fs::write(&image, index(&case.tar, block_size).unwrap().0).unwrap();
+            let mut bytes = index(&case.tar, block_size).unwrap().0;
+            if block_size == BlockSize::Tar {
+                without_checksum(&mut bytes);
+            }
+            fs::write(&image, bytes).unwrap();
             let fsck = Command::new("fsck.erofs")
                 .arg(format!("--device={}", tar.display()))
                 .arg("--extract")
@@ -214,6 +219,12 @@ fn fsck_accepts_every_index() {
             assert!(fsck.status.success(), "{} {block_size:?}: {said}", case.name);
         }
     }
+}
+
+/// Takes the checksum (4 bytes at 4 of the superblock, flag 1 of those at 8) out of an index.
+fn without_checksum(index: &mut [u8]) {
+    index[1028..1032].fill(0);
+    index[1032] &= !1;
 }
 
 fn files(dir: &Path, number: usize, bytes: &[u8]) -> (PathBuf, PathBuf) {
