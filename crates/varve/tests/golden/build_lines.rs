@@ -226,9 +226,6 @@ fn word(word: &str) -> String {
     if let Some(word) = word.strip_suffix('\r') {
         return self::word(word) + "\r";
     }
-    let is_id = |text: &str| {
-        text.len() == 25 && text.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase())
-    };
     if let Some(number) = word.strip_suffix('s').filter(|number| is_decimal(number)) {
         return format!("<SEC>{}", &word[number.len()..]);
     }
@@ -240,6 +237,11 @@ fn word(word: &str) -> String {
         None => (word, ""),
     };
     if is_id(bare) { format!("{lead}<ID25>{tail}") } else { format!("{lead}{word}") }
+}
+
+/// Whether a word is a name that BuildKit makes up.
+pub(crate) fn is_id(text: &str) -> bool {
+    text.len() == 25 && text.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase())
 }
 
 fn is_decimal(text: &str) -> bool {

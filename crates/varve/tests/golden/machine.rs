@@ -1,6 +1,8 @@
 //! Takes what is the recording machine's, or chance, out of a recorded text and out of ours. A
 //! rule is for the records only that a plan lists under `levelled`.
 
+use crate::build_lines::is_id;
+
 /// A kind of text that says nothing about behaviour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rule {
@@ -24,6 +26,10 @@ pub(crate) enum Rule {
     FileOrder,
     /// The time of files of a build that starts from nothing.
     BuildTime,
+    /// The names that are made up for records of a build cache.
+    CacheNames,
+    /// Where the storage says it keeps an image of one layer.
+    GraphDriver,
 }
 
 impl Rule {
@@ -40,6 +46,8 @@ impl Rule {
             "devices" => Self::Devices,
             "file order" => Self::FileOrder,
             "build time" => Self::BuildTime,
+            "cache names" => Self::CacheNames,
+            "graph driver" => Self::GraphDriver,
             _ => return None,
         })
     }
@@ -57,6 +65,10 @@ impl Rule {
             Self::Devices => devices(text),
             Self::FileOrder => file_order(text),
             Self::BuildTime => text.replace("1970-01-01 00:00", "<DATE>"),
+            Self::CacheNames => {
+                lines(text, |line| if is_id(line) { "<ID25>".to_owned() } else { line.to_owned() })
+            }
+            Self::GraphDriver => graph_driver(text),
         }
     }
 }
@@ -104,6 +116,29 @@ fn ephemeral_ports(text: &str) -> String {
         rest = &rest[start + length..];
     }
     out + rest
+}
+
+/// Writes ours as overlay2 has it for the layers that are listed: the recordings have most of it in
+/// their holes.
+fn graph_driver(text: &str) -> String {
+    let layers = text.rsplit("Layers").next().unwrap_or_default().matches("sha256:").count();
+    let made_up = format!("/var/lib/docker/overlay2/{}1", "0".repeat(63));
+    let lower = vec![format!("{made_up}/diff"); layers.saturating_sub(1)].join(":");
+    let places = [("MergedDir", "merged"), ("UpperDir", "diff"), ("WorkDir", "work")];
+    let mut members: Vec<String> =
+        places.iter().map(|(name, end)| format!("\"{name}\": \"{made_up}/{end}\"")).collect();
+    if !lower.is_empty() {
+        members.insert(0, format!("\"LowerDir\": \"{lower}\""));
+    }
+    let (gap, name) = ("\n                ", "\"Name\": ");
+    let pretty = format!(
+        "\"Data\": {{{gap}{}\n            }},\n            {name}\"overlay2\"",
+        members.join(&format!(",{gap}"))
+    );
+    let compact = members.join(",").replace("\": ", "\":");
+    let compact = format!("{{\"Data\":{{{compact}}},\"Name\":\"overlay2\"}}");
+    text.replace(&format!("\"Data\": null,\n            {name}\"varve\""), &pretty)
+        .replace("{\"Data\":null,\"Name\":\"varve\"}", &compact)
 }
 
 fn number_of_process(line: &str) -> String {
@@ -245,6 +280,15 @@ mod tests {
             "#5 <SEC> /a\n#5 <SEC> /c\n#6 RUN",
         );
         same(Rule::BuildTime, "<DATE> f", "1970-01-01 00:00 f", "1970-01-01 00:00 g");
+        let id = "4hv8rjpcxwxtp7wtmfahnmsfx";
+        same(Rule::CacheNames, "<ID25>\n1B", &format!("{id}\n1B"), &format!("{id}\n2B"));
+        let kept = format!("/var/lib/docker/overlay2/{}1", "0".repeat(63));
+        let recorded = format!(
+            "{{\"Data\":{{\"MergedDir\":\"{kept}/merged\",\"UpperDir\":\"{kept}/diff\",\
+             \"WorkDir\":\"{kept}/work\"}},\"Name\":\"overlay2\"}} Layers sha256:1"
+        );
+        let ours = "{\"Data\":null,\"Name\":\"varve\"} Layers sha256:1";
+        same(Rule::GraphDriver, &recorded, ours, &format!("{ours},sha256:2"));
         same(
             Rule::Devices,
             "Seccomp:\t0\n108\n0\n",

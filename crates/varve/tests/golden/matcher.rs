@@ -222,7 +222,8 @@ fn close(length: usize, recorded: usize, text: &str) -> bool {
 fn size(text: &str, bindings: &Bindings) -> usize {
     let mut text = text.to_owned();
     for (number, value) in &bindings.0 {
-        if value.len() >= 12 {
+        // One whose beginning alone is known stands in front of the rest of it, too.
+        if value.len() == 64 {
             text = text.replace(value, &format!("<HEX64:{number}>"));
             text = text.replace(&value[..12], &format!("<HEX12:{number}>"));
         }
