@@ -110,6 +110,9 @@ pub enum Error {
     /// `save`: none of the images is for this platform.
     #[error("no suitable export target found for platform {0}")]
     NoExportTarget(Platform),
+    /// A user without privileges got no user namespace.
+    #[error(transparent)]
+    UserNamespace(#[from] varve_runtime::userns::UserNamespaceError),
     /// Mounting is for root.
     #[error("images are mounted and unmounted by root only")]
     NeedsRoot,
@@ -361,6 +364,7 @@ impl Error {
             | Self::Layers { .. }
             | Self::Upper { .. }
             | Self::Unpack(varve_fs::unpack::UnpackError::Io { .. })
+            | Self::UserNamespace(_)
             | Self::NeedsRoot
             | Self::NotMounted(_)
             | Self::Unreadable { .. }
@@ -401,6 +405,7 @@ impl Error {
             Self::Container(error) => error.kind(),
             Self::Network(error) => error.kind(),
             Self::Unpack(error) => error.kind(),
+            Self::UserNamespace(error) => error.kind(),
             Self::NeedsRoot => Kind::Denied,
             Self::Transfer(error) => error.kind(),
             Self::Archive(error) => error.kind(),
@@ -433,6 +438,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Stream(inner) => inner.hint(),
+            Self::UserNamespace(error) => error.hint(),
             Self::OnePlatformOfMany(_) => Some(
                 "remove the whole image, and pull the platforms to keep with --platform".into(),
             ),

@@ -37,6 +37,7 @@ pub mod pull;
 pub mod push;
 pub mod registries;
 pub mod remove;
+pub mod rootless;
 pub mod save;
 pub mod tag;
 pub mod tree;

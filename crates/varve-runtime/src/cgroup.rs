@@ -60,6 +60,28 @@ pub struct Unenforced {
     pub why: String,
 }
 
+/// What is not limited because groups could not be made: one text for each reason.
+fn unlimited(refused: &[(&Hierarchy, String)]) -> Vec<Unenforced> {
+    let mut told: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (hierarchy, why) in refused {
+        let names = hierarchy.controllers.iter().map(String::as_str);
+        let names: Vec<&str> = match hierarchy.version {
+            Version::V1 => names.collect(),
+            Version::V2 => Vec::new(),
+        };
+        match told.iter_mut().find(|(known, _)| known == why) {
+            Some((_, all)) => all.extend(names),
+            None => told.push((why, names)),
+        }
+    }
+    let text = |(why, mut names): (&str, Vec<&str>)| {
+        names.sort_unstable();
+        let of = if names.is_empty() { "" } else { " of " };
+        Unenforced { what: format!("limits{of}{}", names.join(", ")), why: why.to_owned() }
+    };
+    told.into_iter().map(text).collect()
+}
+
 /// One text to be written to one file of a group.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Setting {
@@ -78,25 +100,21 @@ impl Cgroup {
         if !relative.split('/').all(plain) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a path of a cgroup"));
         }
-        let (mut group, mut unenforced) = (Self::default(), Vec::new());
-        if machine.hierarchies.is_empty() {
-            let why = "no control groups are mounted".to_owned();
-            unenforced.push(Unenforced { what: "limits".to_owned(), why });
-        }
+        let (mut group, mut refused) = (Self::default(), Vec::new());
         for hierarchy in &machine.hierarchies {
             match make_directories(hierarchy, relative) {
                 Ok(directory) => {
                     group.parts.push(Part { directory, hierarchy: hierarchy.clone() });
                 }
-                Err(error) => unenforced.push(Unenforced {
-                    what: match hierarchy.version {
-                        Version::V1 => format!("limits of {}", hierarchy.controllers.join(",")),
-                        Version::V2 => "limits".to_owned(),
-                    },
-                    why: reason(&error),
-                }),
+                Err(error) => refused.push((hierarchy, reason(&error))),
             }
         }
+        let unenforced = if machine.hierarchies.is_empty() {
+            let why = "no control groups are mounted".to_owned();
+            vec![Unenforced { what: "limits".to_owned(), why }]
+        } else {
+            unlimited(&refused)
+        };
         Ok((group, unenforced))
     }
 

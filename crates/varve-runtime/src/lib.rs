@@ -8,6 +8,7 @@
 //! state     what is known of a container, and how far to trust it       state.json
 //! logs      what the container wrote                                    json-file
 //! network   bridge, addresses, published ports, names
+//! userns    the user namespace of a user without privileges
 //! ```
 //!
 //! This crate knows no images and no store: it is given directories.
@@ -28,4 +29,5 @@ pub mod selinux;
 pub mod spec;
 pub mod state;
 mod sys;
+pub mod userns;
 pub mod users;

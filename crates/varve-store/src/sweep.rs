@@ -235,7 +235,7 @@ impl Store {
         }
         drop(sweeping);
         let freed_bytes = mark::freed_bytes(std::mem::take(&mut trash.files));
-        empty(&self.root().join("varve/trash"))?;
+        empty_trash(self)?;
         self.remove_ingests(|name| !arrival::is_resumable(name) || self.has_arrived(name))?;
         Ok(Swept { blobs: doomed.blobs, layers: doomed.layers, freed_bytes })
     }
@@ -407,29 +407,50 @@ impl<'a> Trash<'a> {
     }
 }
 
-/// Frees what lies in the store's trash.
+/// Frees what lies in the store's trash. A user outside of their namespace may not remove what belongs
+/// to users of containers: that stays for who may.
 pub(crate) fn empty_trash(store: &Store) -> Result<()> {
-    empty(&store.root().join("varve/trash"))
-}
-
-/// Frees what lies in the trash. Another process may be doing the same.
-fn empty(trash: &Path) -> Result<()> {
-    for (_, path) in entries(trash)? {
-        // Names in it are an image's.
-        let tree = path.join(ready::TREE);
-        if tree.is_dir() {
-            let open = |path: &Path| File::open(path).map_err(cannot("open", path));
-            let removed = open(&path).and_then(|directory| {
-                extract::remove(directory.as_fd(), ready::TREE.as_bytes(), open(trash)?.as_fd())
-                    .map_err(cannot("remove", &tree))
-            });
-            match removed {
-                // Another process is doing the same.
-                Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
-                other => other?,
-            }
+    let trash = store.root().join("varve/trash");
+    if rustix::process::geteuid().is_root() {
+        return entries(&trash)?.iter().try_for_each(|(_, path)| free(path, &trash));
+    }
+    for (_, path) in entries(&trash)? {
+        match free(&path, &trash) {
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => {}
+            done => done?,
         }
-        durable::discard_tree(&path).map_err(cannot("remove", &path))?;
     }
     Ok(())
+}
+
+impl Store {
+    /// Whether something that was removed is still there, because it belongs to users of containers
+    /// and this process is not in the namespace in which it could free it.
+    pub fn has_trash(&self) -> Result<bool> {
+        Ok(self.is_made() && !entries(&self.root().join("varve/trash"))?.is_empty())
+    }
+
+    /// Frees what was removed and is still there.
+    pub fn empty_trash(&self) -> Result<()> {
+        if self.is_made() { empty_trash(self) } else { Ok(()) }
+    }
+}
+
+/// Frees something in the trash. Another process may be doing the same.
+fn free(path: &Path, trash: &Path) -> Result<()> {
+    // Names in it are an image's.
+    let tree = path.join(ready::TREE);
+    if tree.is_dir() {
+        let open = |path: &Path| File::open(path).map_err(cannot("open", path));
+        let removed = open(path).and_then(|directory| {
+            extract::remove(directory.as_fd(), ready::TREE.as_bytes(), open(trash)?.as_fd())
+                .map_err(cannot("remove", &tree))
+        });
+        match removed {
+            // Another process is doing the same.
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            other => other?,
+        }
+    }
+    durable::discard_tree(path).map_err(cannot("remove", path))
 }

@@ -21,6 +21,7 @@ mod role;
 mod terminal_input;
 mod terminal_raw;
 mod ui;
+mod user;
 
 use std::process::ExitCode;
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use varve_types::{Clock, Environment};
 
-use crate::error::CommandError;
+use crate::{error::CommandError, user::User};
 
 /// The clock of this machine.
 #[derive(Debug, Clone, Copy)]
@@ -49,12 +49,12 @@ pub(crate) fn config_dir(environment: &Environment, flag: Option<&str>) -> PathB
 
 /// The directory of the store: `--root`, `VARVE_ROOT`, else by who runs this. Absolute: who watches
 /// a container has another working directory.
-pub(crate) fn store_root(environment: &Environment, flag: Option<&Path>) -> PathBuf {
+pub(crate) fn store_root(environment: &Environment, user: User, flag: Option<&Path>) -> PathBuf {
     let given = flag.or_else(|| environment.get("VARVE_ROOT").map(Path::new));
     if let Some(given) = given {
         return absolute(given);
     }
-    if rustix::process::geteuid().is_root() {
+    if user == User::Root {
         return PathBuf::from("/var/lib/varve");
     }
     match environment.get("XDG_DATA_HOME").filter(|dir| dir.starts_with('/')) {
@@ -63,19 +63,19 @@ pub(crate) fn store_root(environment: &Environment, flag: Option<&Path>) -> Path
     }
 }
 
-/// Where run directories are: what is mounted, until the machine is restarted. Absolute.
-pub(crate) fn run_root(environment: &Environment) -> PathBuf {
+/// Where run directories are: what is mounted, until the machine is restarted. Absolute. Without
+/// `XDG_RUNTIME_DIR` the place that login managers make for a user; where there is none, one in
+/// `/tmp`, of which is checked later that it is the user's.
+pub(crate) fn run_root(environment: &Environment, user: User) -> PathBuf {
     if let Some(given) = environment.get("VARVE_RUN").filter(|given| !given.is_empty()) {
         return absolute(Path::new(given));
     }
-    let user = rustix::process::geteuid();
-    if user.is_root() {
-        return PathBuf::from("/run/varve");
+    let User::Plain { uid, .. } = user else { return PathBuf::from("/run/varve") };
+    if let Some(given) = environment.get("XDG_RUNTIME_DIR").filter(|dir| dir.starts_with('/')) {
+        return Path::new(given).join("varve");
     }
-    match environment.get("XDG_RUNTIME_DIR").filter(|dir| dir.starts_with('/')) {
-        Some(dir) => Path::new(dir).join("varve"),
-        None => PathBuf::from(format!("/run/user/{}/varve", user.as_raw())),
-    }
+    let usual = PathBuf::from(format!("/run/user/{uid}"));
+    if usual.is_dir() { usual.join("varve") } else { format!("/tmp/varve-run-{uid}").into() }
 }
 
 /// An empty path stays one, for the store to refuse.

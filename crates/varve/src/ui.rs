@@ -8,7 +8,7 @@ use std::{
 };
 
 use jiff::tz::TimeZone;
-use varve_engine::{BackendKind, Engine, Registries, StoreOptions};
+use varve_engine::{BackendKind, Engine, Registries, StoreOptions, rootless::Membership};
 use varve_types::{Clock, Ctx, Environment, Progress, container::parse_size};
 
 use crate::{
@@ -16,6 +16,7 @@ use crate::{
     error::CommandError,
     format::template::print,
     process::{self, SystemClock},
+    user::User,
 };
 
 /// Bytes of an answer to a question.
@@ -34,17 +35,38 @@ pub(crate) struct Ui {
     clock: SystemClock,
     globals: crate::commands::Globals,
     engine: OnceLock<Engine>,
+    user: User,
+    membership: Option<Membership>,
 }
 
 impl Ui {
     pub(crate) fn new(environment: Environment, globals: crate::commands::Globals) -> Self {
+        let user = User::of_this_process(&environment);
         Self {
             out: Mutex::new(io::BufWriter::with_capacity(1 << 16, io::stdout())),
             environment,
             clock: SystemClock,
             globals,
             engine: OnceLock::new(),
+            user,
+            membership: None,
         }
+    }
+
+    /// Who runs this.
+    pub(crate) fn user(&self) -> User {
+        self.user
+    }
+
+    /// Enters the namespace in which a user without privileges is root. No thread may exist yet.
+    pub(crate) fn enter_namespace(&mut self) -> Result<(), CommandError> {
+        self.membership = self.user.enter(&process::run_root(&self.environment, self.user))?;
+        Ok(())
+    }
+
+    /// What makes this process one of those in the user's namespace, if it entered.
+    pub(crate) fn membership(&self) -> Option<&Membership> {
+        self.membership.as_ref()
     }
 
     /// What stands before the command on the line.
@@ -77,9 +99,13 @@ impl Ui {
         if let Some(engine) = self.engine.get() {
             return Ok(engine);
         }
-        let root = process::store_root(&self.environment, flags::given(self.globals.root.as_ref()));
+        let root = process::store_root(
+            &self.environment,
+            self.user,
+            flags::given(self.globals.root.as_ref()),
+        );
         let options = StoreOptions {
-            run: Some(process::run_root(&self.environment)),
+            run: Some(process::run_root(&self.environment, self.user)),
             backend: self.backend()?,
             cache_mounts_size_bytes_max: self.cache_mounts_size_bytes_max()?,
         };

@@ -8,10 +8,11 @@ use std::{
 };
 
 use varve_fs::backend::BackendKind;
+use varve_runtime::userns;
 use varve_store::Options;
 use varve_types::{Clock, container::Container};
 
-use crate::{Engine, Registries};
+use crate::{Engine, Registries, rootless};
 
 /// How the program is asked to watch a container (first argument).
 const MONITOR: &str = "--varve-monitor";
@@ -23,6 +24,10 @@ pub enum Role {
     Runtime,
     /// To serve a container's ports and names.
     Network,
+    /// To have IDs of a user namespace mapped; the whole command line.
+    Ids(Vec<OsString>),
+    /// To free what was removed of a store: the store, the run directory, where programs are.
+    EmptyTrash([OsString; 3]),
     /// To watch a container.
     Monitor {
         /// The store.
@@ -44,6 +49,9 @@ impl Role {
         if varve_runtime::network::helper_is_asked(own_name) {
             return Some(Self::Network);
         }
+        if userns::is_asked(own_name) {
+            return Some(Self::Ids(line.to_vec()));
+        }
         match line {
             // The container's ID is for those who list processes.
             [_, role, _id, root, run, backend] if role == MONITOR => Some(Self::Monitor {
@@ -51,6 +59,9 @@ impl Role {
                 run: Some(run).filter(|run| !run.is_empty()).map(PathBuf::from),
                 backend: backend.to_str().and_then(|text| text.parse().ok()),
             }),
+            [_, role, words @ ..] if role == rootless::EMPTY_TRASH => {
+                words.to_vec().try_into().ok().map(Self::EmptyTrash)
+            }
             _ => None,
         }
     }
@@ -61,6 +72,11 @@ impl Role {
             Self::Runtime => varve_runtime::role::play(),
             // Nobody would hear why: what it was to serve is not served.
             Self::Network => match varve_runtime::network::serve_helper() {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(_) => ExitCode::FAILURE,
+            },
+            Self::Ids(line) => userns::play(&line),
+            Self::EmptyTrash(words) => match rootless::play_empty_trash(&words) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(_) => ExitCode::FAILURE,
             },

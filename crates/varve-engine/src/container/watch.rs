@@ -9,6 +9,7 @@ use varve_runtime::{
     monitor::{self, HealthCheck, Host, Mode, MonitorError},
     network::{Detaching, Netns},
     state::{self, Leftovers},
+    userns,
 };
 use varve_types::{
     Clock,
@@ -26,6 +27,9 @@ impl Engine {
     /// Watches the container that whoever started this process names, until its end.
     pub fn watch(&self, clock: &dyn Clock) -> Result<(), MonitorError> {
         let (mut config, channel, lock) = monitor::accept()?;
+        // By it later commands find the user namespace; one that cannot be found still serves.
+        let run = self.store.options().run.as_deref().filter(|_| userns::is_inside());
+        let _member = run.and_then(|run| userns::stay(run).ok());
         let mut first = self.first_bundle(&config.id, clock.now());
         if let Ok((container, bundle)) = &first {
             config.health = health(container, bundle);

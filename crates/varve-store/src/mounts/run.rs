@@ -4,11 +4,17 @@
 //! the store. Mounts are of one mount namespace, so the directory is too: it is that of the
 //! machine's own namespace, or of the first that used it, and any other has one of its own in it,
 //! in `namespaces/`. There nothing is shared with others, and all ends with the namespace.
+//!
+//! Who is root in a user namespace only has that namespace's mounts, and shares them with all
+//! commands in it, so the store's directory is theirs; when the last of them has ended, it is as
+//! after a restart for the first of the next. A lock that each of them has tells (`alive`). Commands
+//! of the same user outside of it mount nothing, and leave it alone.
 
 use std::{
     fs, io,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use rustix::fs::{AtFlags, StatxFlags};
@@ -34,7 +40,12 @@ pub(crate) struct Run {
     pub(crate) is_private: bool,
     /// The mount namespace that it was found in.
     mounts: String,
+    /// Says that somebody of this user namespace is there.
+    _alive: Option<Arc<FileLock>>,
 }
+
+/// Locked by each process of a user namespace that uses a directory.
+const ALIVE: &str = "alive";
 
 /// Proof that nobody else mounts, unmounts or judges holders. Whoever has it takes no lock of the
 /// store or of a holder.
@@ -107,8 +118,18 @@ impl Store {
             durable::discard_tree(&whole).map_err(cannot("remove", &whole))?;
             owner = None;
         }
+        let by_name_only = is_root_by_name_only();
+        if by_name_only
+            && owner.as_ref().is_some_and(|owner| owner.mounts != here.mounts)
+            && is_deserted(&whole)?
+        {
+            clear(&whole)?;
+            owner = None;
+        }
         let is_private = match &owner {
+            _ if !rustix::process::geteuid().is_root() => true,
             Some(owner) => owner.mounts != here.mounts,
+            None if by_name_only => false,
             None => namespace_of("1").is_some_and(|first| first != here.mounts),
         };
         make(&whole)?;
@@ -117,8 +138,11 @@ impl Store {
         if Namespace::read(&path).is_none() {
             here.write(&path)?;
         }
+        let alive = path.join(ALIVE);
+        let lock = || FileLock::shared(&alive).map(Arc::new).map_err(cannot("lock", &alive));
+        let held = by_name_only.then(lock).transpose()?;
         keep_to_itself(&path)?;
-        Ok(Run { path, is_private, mounts: here.mounts })
+        Ok(Run { path, is_private, mounts: here.mounts, _alive: held })
     }
 
     /// A directory below the run directory for what is the machine's and of no mount namespace, such
@@ -234,6 +258,9 @@ pub(crate) fn forget_dead_namespaces(run: &Run, boot: Option<&str>) -> Result<()
     if directories.is_empty() {
         return Ok(());
     }
+    if is_root_by_name_only() {
+        return clear_deserted(directories);
+    }
     let here = Namespace::of_this_process(boot);
     let processes = entries(Path::new("/proc"))?;
     let mut living: Vec<String> =
@@ -249,6 +276,50 @@ pub(crate) fn forget_dead_namespaces(run: &Run, boot: Option<&str>) -> Result<()
             for row in table.beneath(&directory) {
                 mount::unmount(&row.place, mount::InUse::Detached)?;
             }
+            durable::discard_tree(&directory).map_err(cannot("remove", &directory))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether this process is root in a user namespace that is not the machine's first.
+fn is_root_by_name_only() -> bool {
+    const ALL: [&str; 3] = ["0", "0", "4294967295"];
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    rustix::process::geteuid().is_root() && !map.split_whitespace().eq(ALL)
+}
+
+/// Whether nobody is there any more of those who used a directory from a user namespace.
+fn is_deserted(directory: &Path) -> Result<bool> {
+    let path = directory.join(ALIVE);
+    match fs::File::open(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(cannot("open", &path)(source)),
+        Ok(file) => {
+            let free = FileLock::try_exclusive_on(file).map_err(cannot("lock", &path))?;
+            Ok(free.is_some())
+        }
+    }
+}
+
+/// What stays in a directory that nobody uses any more: those of other mount namespaces, and what the
+/// user was told once.
+const STAYS: [&str; 2] = ["namespaces", "said"];
+
+/// Empties a directory that nobody uses. Whatever was mounted there has ended with the namespace.
+fn clear(directory: &Path) -> Result<()> {
+    for (name, path) in entries(directory)? {
+        if !STAYS.iter().any(|stays| name == *stays) {
+            durable::discard_tree(&path).map_err(cannot("remove", &path))?;
+        }
+    }
+    clear_deserted(existing(&directory.join("namespaces"))?)
+}
+
+/// Removes those directories of mount namespaces that nobody uses.
+fn clear_deserted(directories: Vec<PathBuf>) -> Result<()> {
+    for directory in directories {
+        if is_deserted(&directory)? {
             durable::discard_tree(&directory).map_err(cannot("remove", &directory))?;
         }
     }

@@ -188,6 +188,7 @@ fn first_page_lists_common_commands_first() {
               tag         Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE
               top         Display the running processes of a container
               unpause     Unpause all processes within one or more containers
+              unshare     Run a command in the user namespace of your containers
               update      Update configuration of one or more containers
               wait        Block until one or more containers stop, then print their exit codes
 

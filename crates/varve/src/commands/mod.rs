@@ -19,6 +19,7 @@ mod login;
 mod logout;
 mod network;
 mod output;
+mod privileges;
 mod prune;
 mod pull;
 mod push;
@@ -28,6 +29,7 @@ mod save;
 mod search;
 mod system;
 mod tag;
+mod unshare;
 mod version;
 mod volume;
 
@@ -220,6 +222,8 @@ pub(crate) enum Command {
     Top(container::top::Args),
     #[command(override_usage = container::unpause::USAGE, after_help = container::unpause::NAMES)]
     Unpause(container::unpause::Args),
+    #[command(override_usage = unshare::USAGE)]
+    Unshare(unshare::Args),
     #[command(override_usage = container::update::USAGE, after_help = container::update::NAMES)]
     Update(container::update::Args),
     #[command(override_usage = version::USAGE)]
@@ -263,11 +267,14 @@ impl Cli {
 
 /// Runs what the command line asks for.
 pub(crate) fn run(cli: Cli, environment: Environment) -> ExitCode {
-    let ui = Ui::new(environment, cli.globals);
+    let mut ui = Ui::new(environment, cli.globals);
     let noticed = cli.notices.iter().try_for_each(|notice| ui.line(notice));
     let result = noticed.and_then(|()| match &cli.command {
         Some(command) if !ui.globals().version => {
             match endpoint::elsewhere(ui.globals(), ui.environment()) {
+                Ok(None) if command.needs_privileges() => {
+                    ui.enter_namespace().and_then(|()| command.run(&ui))
+                }
                 Ok(None) => command.run(&ui),
                 Ok(Some(host)) => {
                     let unreachable = || endpoint::unreachable(command.lead(), &host);
@@ -358,6 +365,7 @@ impl Command {
             Self::Tag(args) => tag::run(ui, args),
             Self::Top(args) => container::top::run(ui, args),
             Self::Unpause(args) => container::unpause::run(ui, args),
+            Self::Unshare(args) => unshare::run(ui, args),
             Self::Update(args) => container::update::run(ui, args),
             Self::Version(args) => version::run(ui, args),
             Self::Volume(command) => command.run(ui),

@@ -50,6 +50,7 @@ pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
             }
         }
     }
+    engine.empty_trash(&std::env::var_os("PATH").unwrap_or_default())?;
     if errors.is_empty() {
         return Ok(());
     }

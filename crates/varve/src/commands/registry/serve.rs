@@ -43,7 +43,7 @@ pub(crate) struct Args {
 pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
     let beside_the_store = || {
         let root = flags::given(ui.globals().root.as_ref());
-        process::store_root(ui.environment(), root).with_file_name("varve-registry")
+        process::store_root(ui.environment(), ui.user(), root).with_file_name("varve-registry")
     };
     let given = flags::given(args.directory.as_ref());
     let directory = given.map_or_else(beside_the_store, Path::to_owned);

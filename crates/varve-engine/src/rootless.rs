@@ -1,0 +1,50 @@
+//! What a user without privileges does before anything else: entering a user namespace.
+
+use std::{
+    ffi::{OsStr, OsString},
+    path::Path,
+    process::{Command, Stdio},
+};
+
+pub use varve_runtime::userns::{Membership, is_inside};
+
+use varve_store::{Options, Store};
+
+use crate::{Engine, Result};
+
+/// How the program is asked to free what was removed (first argument).
+pub(crate) const EMPTY_TRASH: &str = "--varve-empty-trash";
+/// This program.
+const PROGRAM: &str = "/proc/self/exe";
+
+/// Enters the user namespace in which this user is root. `run` is the user's run directory, `path` the
+/// directories of programs. To be called before any thread exists.
+pub fn enter(run: &Path, path: &OsStr) -> Result<Membership> {
+    Ok(varve_runtime::userns::enter(run, path)?)
+}
+
+impl Engine {
+    /// Frees what a removal could not, because it belongs to users of containers: in a process that
+    /// enters the user's namespace for it, if there is such a thing. `path` is as in [`enter`]. What
+    /// stays goes with a later removal.
+    pub fn empty_trash(&self, path: &OsStr) -> Result<()> {
+        let Some(run) = self.store.options().run.as_deref() else { return Ok(()) };
+        if rustix::process::geteuid().is_root() || !self.store.has_trash()? {
+            return Ok(());
+        }
+        let words = [EMPTY_TRASH.as_ref(), self.store.root().as_os_str(), run.as_os_str(), path];
+        let mut command = Command::new(PROGRAM);
+        command.args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        // Nothing is wrong with the images; `system check` tells what is left.
+        let _ = command.status();
+        Ok(())
+    }
+}
+
+/// Plays the role of who frees what was removed.
+pub(crate) fn play_empty_trash([root, run, path]: &[OsString; 3]) -> Result<()> {
+    let run = Path::new(run);
+    let _member = enter(run, path)?;
+    let options = Options { run: Some(run.to_owned()), ..Options::default() };
+    Ok(Store::open_with(Path::new(root), options)?.empty_trash()?)
+}
