@@ -7,12 +7,14 @@
 mod error;
 mod pull;
 mod push;
+mod refetch;
 mod select;
 mod workers;
 
 pub use error::Error;
 pub use pull::{PlatformChoice, PullError, Pulled, Resolved, pull, resolve};
 pub use push::{PushRequest, Pushed, push};
+pub use refetch::refetch;
 
 /// What copying returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -450,7 +450,7 @@ impl Error {
             | Self::Archive(varve_distribution::archive::Error::Store(
                 varve_store::Error::BlobNotFound(_) | varve_store::Error::Damaged(_),
             )) => Some(
-                "run `varve system check` to see what is wrong, and pull or load the image again"
+                "run `varve system check` to see what is wrong, and add `--repair` to mend it"
                     .into(),
             ),
             Self::Store(error)

@@ -6,6 +6,7 @@
 //! nothing of images, registries or the store's layout.
 
 pub mod backend;
+pub mod checksum;
 pub mod compression;
 pub mod diff;
 pub mod durable;

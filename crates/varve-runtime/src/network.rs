@@ -46,4 +46,4 @@ pub use inspect::{described, endpoint_facts, network_facts};
 pub use netns::Netns;
 pub use networks::{Inspected, Networks, NewNetwork, NewPool};
 pub use ports::{PublishedPort, Transport};
-pub use record::{AddressPool, Driver, Endpoint, Lease, Network, Sandbox};
+pub use record::{AddressPool, Driver, Endpoint, Lease, Network, Sandbox, damaged_records};

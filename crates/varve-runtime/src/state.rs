@@ -28,7 +28,7 @@ pub(crate) use verdict::mend;
 
 use std::{io, path::PathBuf};
 
-use varve_types::Kind;
+use varve_types::{Kind, sealed};
 
 /// The state's file in a container's directory.
 pub const STATE_FILE: &str = "state.json";
@@ -62,7 +62,7 @@ pub enum StateError {
         /// The file.
         path: PathBuf,
         /// Where it goes wrong.
-        source: serde_json::Error,
+        source: sealed::SealError,
     },
     /// A monitor watches the container, or is about to.
     #[error("the container is being started or watched by another process")]

@@ -23,7 +23,7 @@ use std::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use varve_fs::durable;
-use varve_types::{DiffId, Digest, limits};
+use varve_types::{DiffId, Digest, limits, sealed};
 
 use crate::{
     Error, Lease, Result, Store,
@@ -172,15 +172,14 @@ impl CacheRecord {
 
     fn text(&self) -> Vec<u8> {
         // Made of strings and numbers only; there is nothing that JSON cannot say.
-        let mut text = serde_json::to_vec(self).unwrap_or_default();
-        text.push(b'\n');
+        let mut text = sealed::seal(self).unwrap_or_default();
         text.extend_from_slice(use_line(self.last_used, self.uses).as_bytes());
         text
     }
 
     fn parse(key: &Digest, text: &[u8]) -> Option<Self> {
         let end = text.iter().position(|byte| *byte == b'\n')?;
-        let mut record: Self = serde_json::from_slice(&text[..end]).ok()?;
+        let mut record: Self = sealed::parse(&text[..end]).ok()?;
         let used = std::str::from_utf8(&text[end + 1..]).ok().and_then(parse_use_line);
         (record.last_used, record.uses) = used.unwrap_or((record.created, 0));
         (record.key == *key).then_some(record)

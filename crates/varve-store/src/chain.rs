@@ -22,7 +22,7 @@ use varve_fs::{
     stack::Stack,
     tree::{Content, Tree},
 };
-use varve_types::{ChainId, DiffId, Digest, Hasher};
+use varve_types::{ChainId, DiffId, Digest, Hasher, sealed};
 
 use crate::{
     Error, Lease, Result, Store,
@@ -208,8 +208,7 @@ impl Store {
         let path = arrival.layer_path().join(RECORD);
         let file = durable::create_new(&path, LAYOUT_MODE).map_err(cannot("create", &path))?;
         // Made of strings and numbers only; there is nothing that JSON cannot say.
-        let mut text = serde_json::to_vec(&record).unwrap_or_default();
-        text.push(b'\n');
+        let text = sealed::seal(&record).unwrap_or_default();
         durable::write_all(&file, &text).map_err(cannot("write", &path))?;
         durable::sync(&file).map_err(cannot("sync", &path))?;
         Ok(record)
@@ -292,7 +291,7 @@ impl Store {
 /// A chain's record. One that is missing or makes no sense is none.
 pub(crate) fn read(path: &std::path::Path) -> Result<Option<ChainRecord>> {
     match fs::read(path) {
-        Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+        Ok(bytes) => Ok(sealed::parse(&bytes).ok()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(cannot("read", path)(source)),
     }

@@ -6,7 +6,7 @@
 
 use std::{
     io::{self, Read, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,9 @@ use crate::{
     error::cannot,
     ingest::{layer_descriptor, take_unnamed},
 };
+
+/// Its name in the layer's directory.
+pub(crate) const FILE_NAME: &str = "compressed.json";
 
 /// One compressed form of a layer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,8 +44,7 @@ impl Store {
         diff_id: &DiffId,
         compressor: &Compressor,
     ) -> Result<Descriptor> {
-        let compression =
-            if compressor.name == "zstd" { Compression::Zstd } else { Compression::Gzip };
+        let compression = compression_by(compressor);
         let mut forms = self.forms(diff_id)?;
         if let Some(form) = forms.iter().find(|form| form.compressor == *compressor)
             && self.pin_blob(lease, &form.digest)? == Some(form.size)
@@ -58,6 +60,26 @@ impl Store {
         json.and_then(|json| durable::replace(&path, &json, 0o600))
             .map_err(cannot("write", &path))?;
         Ok(blob)
+    }
+
+    /// The blobs that a layer was compressed to, here or not.
+    pub(crate) fn compressed_forms(&self, diff_id: &DiffId) -> Result<Vec<Digest>> {
+        Ok(self.forms(diff_id)?.into_iter().map(|form| form.digest).collect())
+    }
+
+    /// Makes the blob `form` of a layer once more, pinned, by what made it; returns its digest.
+    /// `None`: nobody remembers it.
+    pub(crate) fn compress_again(
+        &self,
+        lease: &Lease,
+        diff_id: &DiffId,
+        form: &Digest,
+    ) -> Result<Option<Digest>> {
+        let Some(form) = self.forms(diff_id)?.into_iter().find(|it| it.digest == *form) else {
+            return Ok(None);
+        };
+        let compression = compression_by(&form.compressor);
+        Ok(Some(self.compress(lease, diff_id, &form.compressor, compression)?.digest))
     }
 
     fn compress(
@@ -94,8 +116,19 @@ impl Store {
     }
 
     fn forms_path(&self, diff_id: &DiffId) -> PathBuf {
-        self.layer_path(diff_id).join("compressed.json")
+        self.layer_path(diff_id).join(FILE_NAME)
     }
+}
+
+/// What is wrong with what is remembered of a layer's compressed forms, in the layer's directory.
+pub(crate) fn problem(layer: &Path) -> Option<String> {
+    let json = std::fs::read(layer.join(FILE_NAME)).ok()?;
+    let error = serde_json::from_slice::<Vec<Form>>(&json).err()?;
+    Some(format!("{FILE_NAME} is not valid: {error}"))
+}
+
+fn compression_by(compressor: &Compressor) -> Compression {
+    if compressor.name == "zstd" { Compression::Zstd } else { Compression::Gzip }
 }
 
 /// What another thread writes into a pipe. Its end is believed only when that thread succeeded.

@@ -23,7 +23,7 @@ use varve_fs::{durable, lock::FileLock};
 use varve_types::{
     Digest,
     container::{Container, ContainerId, ContainerName},
-    limits,
+    limits, sealed,
 };
 
 use crate::{
@@ -87,7 +87,7 @@ impl Store {
     pub fn container(&self, id: &ContainerId) -> Result<Option<Container>> {
         let path = self.container_path(id).join(RECORD);
         let Some(bytes) = read(&path, limits::CONTAINER_SIZE_BYTES_MAX)? else { return Ok(None) };
-        let container: Container = serde_json::from_slice(&bytes)
+        let container: Container = sealed::parse(&bytes)
             .map_err(|error| Error::Record { path: path.clone(), reason: error.to_string() })?;
         Ok((container.id == *id).then_some(container))
     }
@@ -197,6 +197,14 @@ impl Containers<'_> {
         Ok(Named::Done)
     }
 
+    /// Gives a container the name back that its record tells. `false`: another one has it.
+    pub fn restore_name(&self, container: &Container) -> Result<bool> {
+        match self.store.container_named(&container.name)? {
+            Some(id) => Ok(id == container.id),
+            None => self.write_name(container, false).map(|()| true),
+        }
+    }
+
     /// Removes a container with everything in its directory. That it is gone is certain when its
     /// record is: the rest goes out of sight at once and is freed after.
     pub fn remove(&self, container: &Container) -> Result<()> {
@@ -231,8 +239,7 @@ impl Containers<'_> {
     fn write_record(&self, container: &Container, is_fleeting: bool) -> Result<()> {
         let path = self.store.container_path(&container.id).join(RECORD);
         // A record is made of strings and numbers only; there is nothing that JSON cannot say.
-        let mut text = serde_json::to_vec(container).unwrap_or_default();
-        text.push(b'\n');
+        let text = sealed::seal(container).unwrap_or_default();
         write(&path, &text, is_fleeting)
     }
 

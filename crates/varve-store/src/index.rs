@@ -68,6 +68,18 @@ impl Store {
         }
     }
 
+    /// A record of a layer whose tar is here and right, made from that alone. Nothing tells any more
+    /// what blob it came in; its tar is one.
+    pub(crate) fn record_of_tar(&self, diff_id: &DiffId) -> Result<LayerRecord> {
+        let path = self.layer_path(diff_id).join("layer.tar");
+        let tar = File::open(&path).map_err(cannot("open", &path))?;
+        let (summary, _) = parse(&tar, &path, diff_id)?;
+        check_diff_id(Some(diff_id), &summary)?;
+        let boot = self.boot().map(str::to_owned);
+        let blob = self.blob_of(diff_id)?.unwrap_or(diff_id.0);
+        Ok(LayerRecord { summary, index: None, blob, boot })
+    }
+
     /// Makes the index of a layer that is here from its tar. The lease pins the layer.
     fn rebuild_index(&self, lease: &Lease, diff_id: &DiffId) -> Result<Index<File>> {
         let arrival = Arrival::enter(self, &format!("index-{}", diff_id.0.hex()))?;

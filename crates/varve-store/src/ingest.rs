@@ -314,6 +314,13 @@ pub struct BlobIngest {
 }
 
 impl BlobIngest {
+    /// Begins to take a blob in, whatever is there.
+    pub(crate) fn enter(store: &Store, lease: &Lease, descriptor: &Descriptor) -> Result<Self> {
+        let arrival = Some(enter_blob(store, descriptor)?);
+        let (store, lease, descriptor) = (store.clone(), lease.clone(), descriptor.clone());
+        Ok(Self { store, lease, descriptor, arrival })
+    }
+
     /// How many bytes are here already.
     pub fn resume_from(&self) -> u64 {
         self.arrival.as_ref().map_or(0, Arrival::length_bytes)

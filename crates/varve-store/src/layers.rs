@@ -19,7 +19,7 @@ use varve_fs::{
     backend::forget_cached, compression::Compression, durable, erofs::Index, layer::LayerSummary,
     tree::Tree,
 };
-use varve_types::{DiffId, Digest, Hasher, ImageId, ManifestKind, limits};
+use varve_types::{DiffId, Digest, Hasher, ImageId, ManifestKind, limits, sealed};
 
 use crate::{
     Error, Lease, Result, Store,
@@ -89,7 +89,7 @@ impl Store {
             Err(source) => return Err(cannot("read", &path)(source)),
         };
         // After a power loss the record may be empty or garbage.
-        let Ok(record) = serde_json::from_slice::<LayerRecord>(&bytes) else { return Ok(None) };
+        let Ok(record) = sealed::parse::<LayerRecord>(&bytes) else { return Ok(None) };
         let whole = match fs::metadata(directory.join("layer.tar")) {
             Ok(tar) => tar.len() == record.summary.tar_size_bytes,
             // Its files are here, and it can be had from the blob: see [`crate::ready`].
@@ -152,13 +152,10 @@ impl Store {
         if self.blob_size(&diff_id.0)?.is_some() {
             return Ok(Some(diff_id.0));
         }
-        let path = self.layer_path(diff_id).join("record.json");
-        let recorded = fs::read(path).ok();
-        let recorded = recorded.and_then(|it| serde_json::from_slice::<LayerRecord>(&it).ok());
-        if let Some(record) = recorded
-            && self.blob_size(&record.blob)?.is_some()
+        if let Some(blob) = self.recorded_blob(diff_id)
+            && self.blob_size(&blob)?.is_some()
         {
-            return Ok(Some(record.blob));
+            return Ok(Some(blob));
         }
         for row in self.names()?.rows {
             let mut pending = vec![(row.target.digest, 0)];
@@ -183,6 +180,12 @@ impl Store {
             }
         }
         Ok(None)
+    }
+
+    /// The blob that the layer's record names, whatever else is in the record.
+    pub(crate) fn recorded_blob(&self, diff_id: &DiffId) -> Option<Digest> {
+        let record = fs::read(self.layer_path(diff_id).join("record.json")).ok()?;
+        Some(sealed::parse::<LayerRecord>(&record).ok()?.blob)
     }
 
     /// Makes a layer of a blob that is here; blob and layer are then pinned. Where the layer is
@@ -351,9 +354,7 @@ fn copy(existing: &Path, new: &Path) -> Result<()> {
 
 fn record_text(record: &LayerRecord) -> Vec<u8> {
     // A record is made of strings and numbers only; there is nothing that JSON cannot say.
-    let mut text = serde_json::to_vec(record).unwrap_or_default();
-    text.push(b'\n');
-    text
+    sealed::seal(record).unwrap_or_default()
 }
 
 /// Whether a file hashes to a diff ID. A missing one does not.

@@ -21,6 +21,7 @@ use crate::{
     error::cannot,
     store::{LAYOUT_MODE, PRIVATE_MODE},
     table::{self, Entry, Text},
+    table_stamp,
 };
 
 /// One descriptor of `index.json`: a reference (`name:tag` or `name@digest`, never both and
@@ -249,6 +250,8 @@ impl Store {
                 replaced = replace();
             }
             replaced.map_err(cannot("write", &path))?;
+            // Where this fails the table only cannot be told from a damaged one.
+            let _ = table_stamp::write(self.root(), &changed);
             if space == Space::Free {
                 self.reserve(changed.len() as u64);
             }
@@ -283,8 +286,14 @@ impl Store {
         }
     }
 
-    fn table_path(&self) -> PathBuf {
+    pub(crate) fn table_path(&self) -> PathBuf {
         self.root().join("index.json")
+    }
+
+    /// The bytes of the table, whatever they are.
+    pub(crate) fn read_table_bytes(&self) -> Result<Vec<u8>> {
+        let path = self.table_path();
+        fs::read(&path).map_err(cannot("read", &path))
     }
 
     pub(crate) fn read_table(&self) -> Result<String> {
@@ -293,6 +302,10 @@ impl Store {
         let made = self.is_made();
         match fs::read_to_string(&path) {
             Ok(text) => Ok(text),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(Error::NotAStore {
+                path: self.root().to_owned(),
+                reason: "index.json is not valid: it is not UTF-8".to_owned(),
+            }),
             Err(error) if error.kind() == io::ErrorKind::NotFound && !made => {
                 Ok(crate::store::EMPTY_INDEX.to_owned())
             }
@@ -326,7 +339,7 @@ impl Store {
 }
 
 /// The text of a table. Adopted rows whose size is not the real one stay as they were in the file.
-fn write(names: &Names) -> serde_json::Result<Vec<u8>> {
+pub(crate) fn write(names: &Names) -> serde_json::Result<Vec<u8>> {
     let mut unsettled: HashMap<Digest, Vec<&(Row, Entry<'static>)>> = HashMap::new();
     for kept in &names.unsettled {
         unsettled.entry(kept.0.target.digest).or_default().push(kept);

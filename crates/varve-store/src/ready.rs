@@ -19,7 +19,7 @@ use varve_fs::{
     durable,
     extract::{Marks, Source},
 };
-use varve_types::{DiffId, Digest};
+use varve_types::{DiffId, Digest, sealed};
 
 use crate::{
     Error, LayerRecord, Lease, Result, Store,
@@ -45,7 +45,7 @@ struct TreeNote {
 
 /// How whiteouts are written in a layer's extracted files; `None` where there are none.
 pub(crate) fn tree_marks(layer: &Path) -> Option<Marks> {
-    let note: TreeNote = serde_json::from_slice(&fs::read(layer.join(TREE_NOTE)).ok()?).ok()?;
+    let note: TreeNote = sealed::parse(&fs::read(layer.join(TREE_NOTE)).ok()?).ok()?;
     layer.join(TREE).is_dir().then_some(note.marks)
 }
 
@@ -59,7 +59,7 @@ pub(crate) fn remove_tree_note(layer: &Path) -> Result<()> {
 pub(crate) fn write_tree_note(layer: &Path, marks: Marks) -> Result<()> {
     let note = layer.join(TREE_NOTE);
     // Made of one word; there is nothing that JSON cannot say.
-    let text = serde_json::to_vec(&TreeNote { marks }).unwrap_or_default();
+    let text = sealed::seal(&TreeNote { marks }).unwrap_or_default();
     durable::replace(&note, &text, LAYOUT_MODE).map_err(cannot("write", &note))
 }
 

@@ -23,10 +23,14 @@ use crate::{Error, Lease, Result, error::cannot, mounts::Run};
 pub const FORMAT: u32 = 1;
 
 /// The content of `oci-layout` (image-spec, image-layout.md).
-const OCI_LAYOUT: &str = "{\"imageLayoutVersion\":\"1.0.0\"}";
+pub(crate) const OCI_LAYOUT: &str = "{\"imageLayoutVersion\":\"1.0.0\"}";
 const OCI_LAYOUT_VERSION: &str = "1.0.0";
 /// What an empty image table looks like.
 pub(crate) const EMPTY_INDEX: &str = "{\"schemaVersion\":2,\"mediaType\":\"application/vnd.oci.image.index.v1+json\",\"manifests\":[\n]}\n";
+
+/// Directories that every store has.
+pub(crate) const MARKER_DIRECTORIES: [&str; 5] =
+    ["varve/ingest", "varve/layers", "varve/leases", "varve/trash", "blobs/sha256"];
 
 /// Directories: who may read images is who owns the store.
 pub(crate) const DIRECTORY_MODE: u32 = 0o700;
@@ -148,9 +152,7 @@ impl Store {
         }
         let root = self.root();
         check_adoptable(root)?;
-        for directory in
-            ["varve/ingest", "varve/layers", "varve/leases", "varve/trash", "blobs/sha256"]
-        {
+        for directory in MARKER_DIRECTORIES {
             let path = root.join(directory);
             durable::create_directories(&path, DIRECTORY_MODE).map_err(cannot("create", &path))?;
         }

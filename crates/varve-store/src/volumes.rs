@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use varve_fs::durable;
 use varve_types::{
     container::{Volume, VolumeName},
-    limits,
+    limits, sealed,
 };
 
 use crate::{
@@ -28,7 +28,7 @@ impl Store {
     pub fn volume(&self, name: &VolumeName) -> Result<Option<Volume>> {
         let path = self.volume_path(name).join(RECORD);
         let Some(bytes) = read(&path, limits::CONTAINER_SIZE_BYTES_MAX)? else { return Ok(None) };
-        let volume: Volume = serde_json::from_slice(&bytes)
+        let volume: Volume = sealed::parse(&bytes)
             .map_err(|error| Error::Record { path: path.clone(), reason: error.to_string() })?;
         Ok((volume.name == *name).then_some(volume))
     }
@@ -67,12 +67,16 @@ impl Containers<'_> {
         for (path, mode) in [(&directory, DIRECTORY_MODE), (&data, DATA_MODE)] {
             durable::create_directory(path, mode).map_err(cannot("create", path))?;
         }
-        let record = directory.join(RECORD);
-        // A record is made of strings and numbers only; there is nothing that JSON cannot say.
-        let mut text = serde_json::to_vec(volume).unwrap_or_default();
-        text.push(b'\n');
-        durable::replace(&record, &text, PRIVATE_MODE).map_err(cannot("write", &record))?;
+        self.restore_volume(volume)?;
         Ok(volume.clone())
+    }
+
+    /// Writes a volume's record, in place of what is there.
+    pub fn restore_volume(&self, volume: &Volume) -> Result<()> {
+        let record = self.store().volume_path(&volume.name).join(RECORD);
+        // A record is made of strings and numbers only; there is nothing that JSON cannot say.
+        let text = sealed::seal(volume).unwrap_or_default();
+        durable::replace(&record, &text, PRIVATE_MODE).map_err(cannot("write", &record))
     }
 
     /// Removes a volume with its files. Whether a container uses it is for the caller to know.

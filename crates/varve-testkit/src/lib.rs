@@ -8,12 +8,15 @@ pub mod image;
 mod log;
 pub mod namespace;
 pub mod registry;
+mod seed;
 mod store;
 mod tar;
 mod tls;
+pub mod torture;
 
 pub use fault::{Fault, On};
 pub use image::Image;
 pub use log::Entry;
 pub use registry::Registry;
+pub use seed::Seeded;
 pub use store::TempStore;

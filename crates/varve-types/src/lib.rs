@@ -24,6 +24,7 @@ pub mod media_type;
 pub mod platform;
 pub mod progress;
 pub mod reference;
+pub mod sealed;
 pub mod text;
 
 pub use config::{ImageConfig, RunConfig};

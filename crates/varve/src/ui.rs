@@ -99,18 +99,25 @@ impl Ui {
         if let Some(engine) = self.engine.get() {
             return Ok(engine);
         }
-        let root = process::store_root(
-            &self.environment,
-            self.user,
-            flags::given(self.globals.root.as_ref()),
-        );
         let options = StoreOptions {
             run: Some(process::run_root(&self.environment, self.user)),
             backend: self.backend()?,
             cache_mounts_size_bytes_max: self.cache_mounts_size_bytes_max()?,
         };
-        let engine = Engine::open_with(&root, options, self.registries()?)?;
+        let engine = Engine::open_with(&self.root(), options, self.registries()?)?;
         Ok(self.engine.get_or_init(|| engine))
+    }
+
+    /// The store's directory.
+    fn root(&self) -> std::path::PathBuf {
+        let given = flags::given(self.globals.root.as_ref());
+        process::store_root(&self.environment, self.user, given)
+    }
+
+    /// Makes a store openable that is not, because its format file is no number.
+    pub(crate) fn restore_store_format(&self) -> Result<(), CommandError> {
+        varve_engine::check::restore_format(&self.root())?;
+        Ok(())
     }
 
     /// How layers are to be shown; `None`: as is best.

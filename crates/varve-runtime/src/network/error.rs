@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use varve_types::Kind;
+use varve_types::{Kind, sealed};
 
 use super::address::Subnet;
 
@@ -137,7 +137,7 @@ pub enum Error {
         /// The record.
         path: PathBuf,
         /// What is wrong with it.
-        source: serde_json::Error,
+        source: sealed::SealError,
     },
 
     /// A file could not be read or written.

@@ -23,6 +23,7 @@ use varve_fs::{durable, lock::FileLock};
 use varve_types::{
     ContainerId,
     container::{NetworkRequest, ProcessIdentity},
+    sealed,
 };
 
 use super::{
@@ -343,8 +344,8 @@ type Replace = fn(&Path, &Path, &[u8], u32) -> io::Result<()>;
 
 fn write(directory: &Path, name: &str, record: &impl Serialize, replace: Replace) -> Result<()> {
     let path = directory.join(format!("{name}.json"));
-    let bytes = serde_json::to_vec(record)
-        .map_err(|source| Error::Damaged { path: path.clone(), source })?;
+    let bytes = sealed::seal(record)
+        .map_err(|source| Error::Damaged { path: path.clone(), source: source.into() })?;
     // The lock is held: a temporary name that a killed process left is used again.
     replace(&directory.join("new"), &path, &bytes, 0o600).map_err(Error::file("write", path))
 }
@@ -360,8 +361,25 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(Error::file("read", path)(error)),
     };
-    let parsed = serde_json::from_slice(&bytes);
+    let parsed = sealed::parse(&bytes);
     parsed.map(Some).map_err(|source| Error::Damaged { path: path.to_owned(), source })
+}
+
+/// The records in a directory of networks that cannot be believed: their names, and why.
+pub fn damaged_records(networks: &Path) -> Result<Vec<(String, String)>> {
+    let mut damaged = Vec::new();
+    for path in json_files(networks)? {
+        let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        let problem = match read::<Network>(&path) {
+            Ok(Some(network)) if network.id != stem => "it is that of another network".to_owned(),
+            Ok(_) => continue,
+            Err(Error::Damaged { source, .. }) => source.to_string(),
+            Err(error) => return Err(error),
+        };
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+        damaged.push((name.unwrap_or_default(), problem));
+    }
+    Ok(damaged)
 }
 
 fn read_all<T: DeserializeOwned>(directory: &Path) -> Result<Vec<T>> {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use varve_fs::durable;
-use varve_types::container::State;
+use varve_types::{container::State, sealed};
 
 use super::{STATE_FILE, STATE_SIZE_BYTES_MAX, StateError};
 
@@ -32,7 +32,7 @@ pub(super) fn load(dir: &Path) -> Result<Loaded, StateError> {
     if bytes.iter().all(|byte| *byte == 0) {
         return Ok(Loaded::Torn);
     }
-    serde_json::from_slice(&bytes)
+    sealed::parse(&bytes)
         .map(Loaded::State)
         .map_err(|source| StateError::Malformed { path, source })
 }
@@ -61,8 +61,7 @@ fn write(
     replace: fn(&Path, &[u8], u32) -> io::Result<()>,
 ) -> Result<(), StateError> {
     let path = dir.join(STATE_FILE);
-    let mut text = serde_json::to_vec(state)
-        .map_err(|source| StateError::Malformed { path: path.clone(), source })?;
-    text.push(b'\n');
+    let text = sealed::seal(state)
+        .map_err(|source| StateError::Malformed { path: path.clone(), source: source.into() })?;
     replace(&path, &text, 0o600).map_err(StateError::io("write", path))
 }

@@ -2,9 +2,12 @@
 
 use std::{collections::HashSet, path::Path};
 
-use varve_types::{Digest, Printable};
+use varve_types::Digest;
 
-use super::{Check, existing};
+use super::{
+    Cause, Check, existing,
+    layers::{foreign, is_torn},
+};
 use crate::{
     Result, cache_mounts, index, ready,
     sweep::{entries, listed},
@@ -14,11 +17,18 @@ impl Check<'_> {
     /// A record that makes no sense, or whose layer is not here, is as good as none. A second index
     /// that a record of another boot names is looked at by its first use.
     pub(super) fn cache(&mut self) -> Result<()> {
-        for (name, _) in existing(entries(&self.store.root().join("varve/cache")))? {
+        for (name, path) in existing(entries(&self.store.root().join("varve/cache")))? {
             let name = name.to_string_lossy().into_owned();
             let digest = name.strip_prefix(crate::cache::NOTES_PREFIX).unwrap_or(&name);
+            let shown = Path::new("varve/cache").join(&name);
             if Digest::from_hex(digest).is_err() && !name.starts_with('.') {
-                self.found(Path::new("varve/cache").join(&name), "its name is not a key");
+                self.stray(shown, "its name is not a key");
+            } else if let Ok(key) = Digest::from_hex(&name)
+                && self.store.read_cache_record(&key)?.is_none()
+                && !is_torn(&std::fs::read(&path).unwrap_or_default())
+            {
+                let problem = "it is not the record of its key";
+                self.found(shown.clone(), problem, Cause::Derived(shown));
             }
         }
         let mut trusted = HashSet::new();
@@ -30,25 +40,23 @@ impl Check<'_> {
         for (name, path) in existing(entries(&self.store.root().join("varve/times")))? {
             let shown = Path::new("varve/times").join(&name);
             let Some(times) = name.to_str().and_then(|name| Digest::from_hex(name).ok()) else {
-                self.found(shown, "its name is not a digest");
+                self.stray(shown, "its name is not a digest");
                 continue;
             };
             let known = [index::FILE_NAME, ready::TREE, ready::TREE_NOTE];
-            for (inside, _) in existing(entries(&path))? {
-                let inside = inside.to_string_lossy().into_owned();
-                if !known.contains(&&*inside) && !inside.starts_with('.') {
-                    let inside = Printable(&inside);
-                    self.found(&shown, format!("it holds {inside}, which does not belong there"));
-                }
+            if let Some((text, stray)) = foreign(&path, &known)? {
+                self.found(&shown, text, Cause::Stray(stray));
             }
             if trusted.contains(&times) && !self.store.are_times_whole(&times)? {
-                self.found(&shown, format!("{} does not hash to its name", index::FILE_NAME));
+                let problem = format!("{} does not hash to its name", index::FILE_NAME);
+                self.found(&shown, problem, Cause::Derived(shown.clone()));
             }
         }
         let here: HashSet<Digest> =
             existing(listed(&self.store.root().join("varve/times")))?.into_iter().collect();
         for times in trusted.into_iter().filter(|times| !here.contains(times)) {
-            self.found(Path::new("varve/times").join(times.hex()), "it is missing");
+            let path = Path::new("varve/times").join(times.hex());
+            self.found(&path, "it is missing", Cause::Derived(path.clone()));
         }
         self.cache_mounts()
     }
@@ -66,7 +74,8 @@ impl Check<'_> {
                 Some(place) => cache_mounts::problem(place, &path)?,
             };
             if let Some(problem) = problem {
-                self.found(shown, problem);
+                let path = directory.join(&name);
+                self.found(shown, problem, Cause::Stray(path));
             }
         }
         Ok(())

@@ -3,11 +3,11 @@
 use std::{collections::HashSet, path::Path};
 
 use varve_types::{
-    Descriptor,
+    Container, Descriptor,
     container::{ContainerId, VolumeName},
 };
 
-use super::Check;
+use super::{Cause, Check, images::User};
 use crate::{Error, Result, containers::entries};
 
 impl Check<'_> {
@@ -16,27 +16,30 @@ impl Check<'_> {
         for (name, _) in entries(&self.store.root().join("varve/containers"))? {
             let path = Path::new("varve/containers").join(&name);
             let Some(id) = name.to_str().and_then(|name| name.parse::<ContainerId>().ok()) else {
-                self.found(path, "its name is not the ID of a container");
+                self.stray(path, "its name is not the ID of a container");
                 continue;
             };
             match self.store.container(&id) {
                 Ok(None) => {}
                 Ok(Some(container)) => {
-                    let user = format!("container {}", container.name);
+                    self.container_name(&container)?;
+                    let user = User::of_container(&container);
                     let size = self.store.blob_size(&container.manifest)?.unwrap_or_default();
                     let target = Descriptor::new("", container.manifest, size);
                     self.reach(&target, &user, &mut HashSet::new())?;
                 }
-                Err(error) => self.record(&path.join("container.json"), error)?,
+                Err(error) => {
+                    self.record(&path.join("container.json"), error, Cause::Container(id))?;
+                }
             }
         }
         for (name, _) in entries(&self.store.root().join("varve/volumes"))? {
             let path = Path::new("varve/volumes").join(&name);
             match name.to_str().and_then(|name| name.parse::<VolumeName>().ok()) {
-                None => self.found(path, "its name is not that of a volume"),
+                None => self.stray(path, "its name is not that of a volume"),
                 Some(name) => {
                     if let Err(error) = self.store.volume(&name) {
-                        self.record(&path.join("volume.json"), error)?;
+                        self.record(&path.join("volume.json"), error, Cause::Volume(name))?;
                     }
                 }
             }
@@ -44,10 +47,22 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn record(&mut self, path: &Path, error: Error) -> Result<()> {
+    /// Whether a container is found by its name.
+    fn container_name(&mut self, container: &Container) -> Result<()> {
+        if self.store.container_named(&container.name)? == Some(container.id) {
+            return Ok(());
+        }
+        let path = Path::new("varve/names").join(container.name.as_str());
+        let affects = vec![format!("container {}", container.name)];
+        let problem = "it does not name the container that has this name";
+        self.found_for(path, problem, affects, Cause::ContainerName(container.id));
+        Ok(())
+    }
+
+    fn record(&mut self, path: &Path, error: Error, cause: Cause) -> Result<()> {
         match error {
-            Error::Record { reason, .. } => self.found(path, reason),
-            Error::Limit { .. } => self.found(path, error.to_string()),
+            Error::Record { reason, .. } => self.found(path, reason, cause),
+            Error::Limit { .. } => self.found(path, error.to_string(), cause),
             other => return Err(other),
         }
         Ok(())

@@ -246,7 +246,7 @@ fn after_a_restart_an_index_that_lost_bytes_is_made_anew() {
         let bytes = fs::read(&path).unwrap();
         let record_path = path.with_file_name("record.json");
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
-        let record = fs::read_to_string(&record_path).unwrap();
+        let record = crate::made::unsealed(&record_path);
         let earlier = record.replace(boot.trim(), "00000000-0000-0000-0000-000000000000");
         assert_ne!(record, earlier);
 

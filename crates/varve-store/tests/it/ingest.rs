@@ -213,7 +213,7 @@ fn after_a_restart_a_layer_that_lost_bytes_is_not_served() {
     let (store, layer) = (TempStore::new(), Layer::gzipped(&noise(100_000, 9)));
     crate::made::add(&store, "a:1", &[Layer::gzipped(&noise(100_000, 9))]);
     let directory = store.root().join("varve/layers").join(layer.diff_id.0.hex());
-    let record = fs::read_to_string(directory.join("record.json")).unwrap();
+    let record = crate::made::unsealed(&directory.join("record.json"));
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
     let earlier = record.replace(boot.trim(), "00000000-0000-0000-0000-000000000000");
     assert_ne!(record, earlier);

@@ -200,6 +200,7 @@ fn processes_that_add_rename_and_remove_at_once_leave_a_sound_store() {
         "varve/index.lock",
         "varve/lock",
         "varve/reserve",
+        "varve/table.json",
     ];
     assert_eq!(left, expected);
 }

@@ -305,7 +305,7 @@ fn a_damaged_image_is_told_from_an_absent_one() {
     let config = id.replace("sha256:", "../store/blobs/sha256/");
     fs::remove_file(sandbox.path(&config)).expect("the config");
     let hint =
-        "hint: run `varve system check` to see what is wrong, and pull or load the image again\n";
+        "hint: run `varve system check` to see what is wrong, and add `--repair` to mend it\n";
     for line in [&["inspect", "bad:1"][..], &["history", "bad:1"], &["save", "-o", "x", "bad:1"]] {
         let failed = sandbox.run(line);
         assert_eq!(failed.code, 1, "{failed:?}");
