@@ -101,11 +101,13 @@ impl Cgroup {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a path of a cgroup"));
         }
         let (mut group, mut refused) = (Self::default(), Vec::new());
+        let has_v1 = machine.hierarchies.iter().any(|one| one.version == Version::V1);
         for hierarchy in &machine.hierarchies {
             match make_directories(hierarchy, relative) {
                 Ok(directory) => {
                     group.parts.push(Part { directory, hierarchy: hierarchy.clone() });
                 }
+                Err(_) if !hierarchy.is_missed(has_v1) => {}
                 Err(error) => refused.push((hierarchy, reason(&error))),
             }
         }

@@ -17,8 +17,8 @@ const TABLE_SIZE_BYTES_USUAL: usize = 16 << 10;
 /// The control groups that are mounted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Machine {
-    /// Those with something to control. Version 2 without controllers counts only when it is the
-    /// only one.
+    /// All of version 1, also those that only have a name, and the one of version 2. Beside version
+    /// 1 it has only controllers that version 1 lacks.
     pub hierarchies: Vec<Hierarchy>,
 }
 
@@ -40,6 +40,19 @@ pub enum Version {
     V1,
     /// One for all.
     V2,
+}
+
+impl Hierarchy {
+    /// Whether anything is missed when no group can be made in it. `has_v1`: it stands beside
+    /// version 1.
+    pub(super) fn is_missed(&self, has_v1: bool) -> bool {
+        match self.version {
+            Version::V1 => {
+                self.controllers.iter().any(|name| KNOWN[..LIMITING].contains(&name.as_str()))
+            }
+            Version::V2 => !has_v1 || !self.controllers.is_empty(),
+        }
+    }
 }
 
 impl Machine {
@@ -78,12 +91,10 @@ impl Machine {
                 list.push(Hierarchy { mount: place, version, controllers: names });
             }
         }
-        let useful = |hierarchy: &Hierarchy| {
-            v1.is_empty()
-                || hierarchy.controllers.iter().any(|name| v2_only_where_v1_lacks(name, &v1))
-        };
-        v2.retain(useful);
         v2.truncate(1);
+        if let Some(hierarchy) = v2.first_mut().filter(|_| !v1.is_empty()) {
+            hierarchy.controllers.retain(|name| v2_only_where_v1_lacks(name, &v1));
+        }
         v1.extend(v2);
         Self { hierarchies: v1 }
     }
@@ -137,10 +148,28 @@ fn v2_only_where_v1_lacks(name: &str, v1: &[Hierarchy]) -> bool {
         })
 }
 
-/// The controllers that limits are known for, out of a v1 mount's options.
+/// Controllers of version 1, and how many of them limits are known for.
+const KNOWN: [&str; 14] = [
+    "memory",
+    "cpu",
+    "cpuacct",
+    "cpuset",
+    "pids",
+    "blkio",
+    "devices",
+    "freezer",
+    "perf_event",
+    "net_cls",
+    "net_prio",
+    "hugetlb",
+    "rdma",
+    "misc",
+];
+const LIMITING: usize = 8;
+
+/// The controllers and the name, out of a v1 mount's options.
 fn controller(option: &str) -> Option<String> {
-    let known = ["memory", "cpu", "cpuacct", "cpuset", "pids", "blkio", "devices", "freezer"];
-    known.contains(&option).then(|| option.to_owned())
+    (KNOWN.contains(&option) || option.starts_with("name=")).then(|| option.to_owned())
 }
 
 #[cfg(test)]
@@ -164,13 +193,12 @@ mod tests {
 
     #[test]
     fn every_layout_is_told_apart() {
-        let v1 = "V1 /sys/fs/cgroup/cpu,cpuacct cpu,cpuacct\nV1 /sys/fs/cgroup/memory memory\n";
+        let v1 = "V1 /sys/fs/cgroup/cpu,cpuacct cpu,cpuacct\nV1 /sys/fs/cgroup/memory memory\n\
+                  V1 /sys/fs/cgroup/systemd name=systemd\n";
         assert_eq!(shown(V1, ""), v1);
-        assert_eq!(shown(&format!("{V1}{V2}"), "hugetlb\n"), v1);
-        assert_eq!(
-            shown(&format!("{V1}{V2}"), "pids hugetlb\n"),
-            format!("{v1}V2 /sys/fs/cgroup/unified pids,hugetlb\n")
-        );
+        let both = format!("{V1}{V2}");
+        assert_eq!(shown(&both, "hugetlb\n"), format!("{v1}V2 /sys/fs/cgroup/unified \n"));
+        assert_eq!(shown(&both, "pids hugetlb\n"), format!("{v1}V2 /sys/fs/cgroup/unified pids\n"));
         assert_eq!(shown(V2, "cpu memory"), "V2 /sys/fs/cgroup/unified cpu,memory\n");
         assert_eq!(shown("22 27 0:21 / /proc rw - proc proc rw\n", ""), "");
     }

@@ -204,7 +204,8 @@ fn mount_cgroups(
         };
         let below = place::open_or_make(&base, name, Make::Directory, Links::Refuse)?;
         mounts::put(copy(directory)?, &below)?;
-        for alias in hierarchy.controllers.iter().filter(|alias| *alias != name) {
+        let is_alias = |alias: &&String| *alias != name && !alias.starts_with("name=");
+        for alias in hierarchy.controllers.iter().filter(is_alias) {
             let _ = rustix::fs::symlinkat(name, &base, alias.as_str());
         }
     }
