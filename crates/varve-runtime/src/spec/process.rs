@@ -1,5 +1,7 @@
 //! The container's first process.
 
+use std::collections::HashMap;
+
 use oci_spec::runtime::{
     Box as ConsoleSize, BoxBuilder as ConsoleSizeBuilder, Capability, LinuxCapabilities,
     PosixRlimit, PosixRlimitBuilder, PosixRlimitType, Process, User,
@@ -101,15 +103,26 @@ pub(super) fn environment_of<'a>(
 /// value takes the variable away.
 pub fn replace_or_append<'a>(env: &mut Vec<String>, changes: impl IntoIterator<Item = &'a String>) {
     let name = |pair: &str| pair.split('=').next().unwrap_or_default().to_owned();
-    for change in changes {
-        let at = env.iter().position(|old| name(old) == name(change));
-        match (at, change.contains('=')) {
-            (Some(at), true) => env[at].clone_from(change),
-            (None, true) => env.push(change.clone()),
-            (Some(at), false) => drop(env.remove(at)),
-            (None, false) => {}
-        }
+    let mut all: Vec<Option<String>> = std::mem::take(env).into_iter().map(Some).collect();
+    // Images have come with ten thousands of them.
+    let mut places: HashMap<String, usize> = HashMap::new();
+    for (at, pair) in all.iter().flatten().enumerate() {
+        places.entry(name(pair)).or_insert(at);
     }
+    for change in changes {
+        if !change.contains('=') {
+            if let Some(at) = places.remove(change) {
+                all[at] = None;
+            }
+            continue;
+        }
+        let at = *places.entry(name(change)).or_insert(all.len());
+        if at == all.len() {
+            all.push(None);
+        }
+        all[at] = Some(change.clone());
+    }
+    env.extend(all.into_iter().flatten());
 }
 
 fn console_size([height, width]: [u32; 2]) -> Option<ConsoleSize> {

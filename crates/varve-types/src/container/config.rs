@@ -1,6 +1,6 @@
 //! How a container's command runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -161,10 +161,12 @@ impl ContainerConfig {
     }
 
     fn merge_env(&mut self, image: &RunConfig) {
+        // Images have come with ten thousands of them.
         let name = |pair: &str| pair.split('=').next().unwrap_or_default().to_owned();
         let mut env = self.env.take().unwrap_or_default();
+        let mut known: HashSet<String> = env.iter().map(|pair| name(pair)).collect();
         for pair in image.env.iter().flatten() {
-            if !env.iter().any(|mine| name(mine) == name(pair)) {
+            if known.insert(name(pair)) {
                 env.push(pair.clone());
             }
         }
