@@ -30,6 +30,7 @@
 //! A container is a record in the store (`varve_store::containers`); what runs of it is the
 //! runtime's business. Texts of errors are Docker's ([`ContainerError`]).
 
+mod boot;
 mod bundle;
 pub mod commit;
 pub mod copy;

@@ -59,8 +59,6 @@ impl Engine {
     /// before the store is held for a removal: who makes a container has the lock on containers
     /// when it waits for the store.
     pub(crate) fn tidy_users(&self) -> Result<()> {
-        // What cannot be taken away now stays for another time.
-        let _ = self.tidy_steps();
         self.containers_with_states().map(drop)
     }
 }

@@ -77,6 +77,16 @@ impl Store {
         self.lock_containers()?.tidy()
     }
 
+    /// The same, when there is a container whose record is missing. Otherwise nothing is locked or
+    /// written: any command may call it.
+    pub fn tidy_cut_off_containers(&self) -> Result<()> {
+        let mut entries = entries(&self.root().join("varve/containers"))?.into_iter();
+        if !entries.any(|(name, path)| is_cut_off(&name, &path)) {
+            return Ok(());
+        }
+        self.lock_containers()?.tidy()
+    }
+
     /// The directory of a container: of what belongs to it, and of what only its own processes
     /// know.
     pub fn container_path(&self, id: &ContainerId) -> PathBuf {
@@ -218,8 +228,7 @@ impl Containers<'_> {
     /// Removes what processes that died while they made or removed containers left.
     pub fn tidy(&self) -> Result<()> {
         for (name, path) in entries(&self.store.root().join("varve/containers"))? {
-            let is_id = name.to_str().is_some_and(|name| name.parse::<ContainerId>().is_ok());
-            if is_id && !path.join(RECORD).exists() {
+            if is_cut_off(&name, &path) {
                 self.throw_away(&path)?;
             }
         }
@@ -261,6 +270,12 @@ impl Containers<'_> {
     pub(crate) fn store(&self) -> &Store {
         self.store
     }
+}
+
+/// Whether a directory is a container's that is not made yet, or not wholly removed.
+fn is_cut_off(name: &std::ffi::OsStr, path: &Path) -> bool {
+    let is_id = name.to_str().is_some_and(|name| name.parse::<ContainerId>().is_ok());
+    is_id && !path.join(RECORD).exists()
 }
 
 /// Takes a directory out of sight and frees what is in it, however deep and whatever its modes. It

@@ -55,6 +55,7 @@ impl Engine {
         ctx: &Ctx<'_>,
         request: &CreateContainer<'_>,
     ) -> Result<CreatedContainer> {
+        self.tidy_the_cut_off();
         let mut hold = self.store.hold()?;
         let (_, found) = self.find(request.image)?;
         if !hold.image(&found.row.target.digest)? {

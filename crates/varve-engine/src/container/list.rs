@@ -73,11 +73,20 @@ impl Engine {
     /// meanwhile are left out, and so are those that were to go with their end and go now: not to
     /// be called with a lock of the store held.
     pub(crate) fn containers_with_states(&self) -> Result<Vec<(Container, State)>> {
+        self.tidy_the_cut_off();
         let mut found = self.recorded_containers()?;
         found.retain(|(container, state)| !self.has_gone_with_its_end(container, state));
         // What cannot be done now is tried by the next listing.
         let _ = self.detach_the_gone();
         Ok(found)
+    }
+
+    /// Takes away what commands that were killed left: containers half made or half removed, and
+    /// programs of builds. Not to be called with a lock of the store held.
+    pub(crate) fn tidy_the_cut_off(&self) {
+        // What cannot be taken away now stays for another time.
+        let _ = self.store.tidy_cut_off_containers();
+        let _ = self.tidy_steps();
     }
 
     /// All containers, the newest first, each with what became of it. Changes nothing.
@@ -96,7 +105,7 @@ impl Engine {
     }
 
     /// Whether a container that was to be removed at its end has ended without, because its
-    /// monitor was killed, and is removed now.
+    /// monitor or a `restart` was killed, and is removed now.
     fn has_gone_with_its_end(&self, container: &Container, state: &State) -> bool {
         if !container.host_config.auto_remove || state.status != Status::Exited {
             return false;
@@ -106,6 +115,12 @@ impl Engine {
         let ended = state.finished_at.unwrap_or_default();
         // Where it cannot be done, the container is listed, and can be removed by hand.
         let _ = state::recover(&directory, &mut left, ended);
+        if state.monitor.is_none()
+            && directory.exists()
+            && let Some(_held) = self.is_not_restarted(container)
+        {
+            let _ = self.remove_stopped(container, true);
+        }
         !directory.exists()
     }
 }

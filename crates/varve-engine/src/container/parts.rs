@@ -10,6 +10,7 @@
 
 use std::{borrow::Cow, fs, io, os::fd::AsRawFd as _, path::PathBuf};
 
+use rustix::fs::FileType;
 use varve_fs::{
     durable,
     mount::{self, InUse},
@@ -47,11 +48,18 @@ impl Engine {
             }
             let place = directory.join(at.to_string());
             let mounted = (|| -> io::Result<()> {
-                let part =
-                    Root::open(mount.source.as_ref())?.open_to_change(mount.subpath.as_ref())?;
-                durable::create_directories_unsynced(&place, 0o700)?;
+                let part = Root::open(mount.source.as_ref())?.open_path(mount.subpath.as_ref())?;
+                durable::create_directories_unsynced(&directory, 0o700)?;
+                match FileType::from_raw_mode(rustix::fs::fstat(&part)?.st_mode) {
+                    FileType::Directory => {
+                        durable::create_directory(&place, 0o700)?;
+                    }
+                    FileType::RegularFile => durable::replace_unsynced(&place, b"", 0o600)?,
+                    _ => return Err(io::Error::other("not a directory or a regular file")),
+                }
                 let part = format!("/proc/self/fd/{}", part.as_raw_fd());
-                Root::open(&place)?.mount_over(part.as_ref(), ".".as_ref(), false)
+                let name = at.to_string();
+                Root::open(&directory)?.mount_over(part.as_ref(), name.as_ref(), false)
             })();
             mounted.map_err(|error| {
                 let (part, volume) = (Printable(&mount.subpath), Printable(&mount.name));
@@ -73,7 +81,12 @@ impl Engine {
         for place in places.filter_map(io::Result::ok) {
             // One that is no mount is empty; one that is still there is not removed.
             let _ = mount::unmount(&place.path(), InUse::Detached);
-            let _ = durable::remove_directory(&place.path());
+            let is_file = place.file_type().is_ok_and(|kind| kind.is_file());
+            let _ = if is_file {
+                durable::unlink(&place.path()).map(drop)
+            } else {
+                durable::remove_directory(&place.path()).map(drop)
+            };
         }
         let _ = durable::remove_directory(&directory);
         Ok(())

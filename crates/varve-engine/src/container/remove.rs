@@ -28,6 +28,7 @@ impl Engine {
         name: &str,
         request: RemoveContainer,
     ) -> Result<()> {
+        self.tidy_the_cut_off();
         let container = self.container(name)?;
         let until = Instant::now() + BUSY_TIME_MAX;
         let mut was_running = false;

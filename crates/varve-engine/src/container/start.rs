@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use varve_fs::lock::FileLock;
 use varve_runtime::{
     attach::{Attach, Client, ClientError, Condition, Refused, Signal as ToProcess},
     logs,
@@ -30,6 +31,9 @@ const PROGRAM: &str = "/proc/self/exe";
 pub(super) const BUSY_TIME_MAX: Duration = Duration::from_secs(30);
 /// Between looks at a monitor that has no socket any more and has not let go of its lock.
 const POLL_INTERVAL: Duration = Duration::from_millis(2);
+
+/// Locked by `restart` of a container that is to go with its end.
+const RESTART_LOCK_FILE: &str = "restart.lock";
 
 /// The monitor that was started, and what it answers.
 type Launched<T> = Result<(Result<T, Refused>, Child), MonitorError>;
@@ -332,6 +336,9 @@ impl Engine {
         container: &Container,
         how: Stop<'_>,
     ) -> Result<Vec<String>> {
+        // Whoever lists containers meanwhile is not to think that it was left behind.
+        let is_fleeting = container.host_config.auto_remove;
+        let _restarting = is_fleeting.then(|| self.lock_restart(container)).transpose()?;
         let kept = match Client::keep(&self.bundle_path(&container.id)?) {
             Ok(kept) => Some(kept),
             Err(ClientError::NotRunning | ClientError::Gone) => None,
@@ -340,6 +347,25 @@ impl Engine {
         self.stop_container(ctx, container, how)?;
         drop(kept);
         self.start_container(ctx, container)
+    }
+}
+
+impl Engine {
+    /// Held while a container that is to go with its end is stopped and started again.
+    fn lock_restart(&self, container: &Container) -> Result<FileLock> {
+        let path = self.store.container_path(&container.id).join(RESTART_LOCK_FILE);
+        FileLock::exclusive(&path).map_err(|source| match source.kind() {
+            std::io::ErrorKind::NotFound => {
+                ContainerError::NoSuch(container.name.to_string()).into()
+            }
+            _ => varve_store::Error::Io { action: "lock", path, source }.into(),
+        })
+    }
+
+    /// Whether nobody restarts a container; nobody begins to while the value is kept.
+    pub(super) fn is_not_restarted(&self, container: &Container) -> Option<FileLock> {
+        let path = self.store.container_path(&container.id).join(RESTART_LOCK_FILE);
+        FileLock::try_exclusive(&path).ok().flatten()
     }
 }
 

@@ -112,6 +112,16 @@ impl RestartPolicy {
             }
         }
     }
+
+    /// Whether a container that ran once is started when the machine is. `by_hand` as above.
+    /// `on-failure` is not minded then, as docker's documentation has it.
+    pub fn starts_with_machine(&self, by_hand: bool) -> bool {
+        match self.name {
+            RestartMode::Always => true,
+            RestartMode::UnlessStopped => !by_hand,
+            RestartMode::No | RestartMode::OnFailure => false,
+        }
+    }
 }
 
 /// Whether no policy starts a container again after it was sent a signal, as in docker: `KILL`, the

@@ -3,6 +3,7 @@
 mod check;
 mod df;
 mod prune;
+mod start;
 
 use super::info;
 use crate::{error::CommandError, ui::Ui};
@@ -17,6 +18,8 @@ pub(crate) enum Command {
     Info(info::Args),
     #[command(override_usage = prune::USAGE)]
     Prune(prune::Args),
+    #[command(override_usage = start::USAGE)]
+    Start(start::Args),
 }
 
 impl Command {
@@ -27,6 +30,7 @@ impl Command {
             Self::Df(args) => df::run(ui, args),
             Self::Info(args) => info::run(ui, args),
             Self::Prune(args) => prune::run(ui, args),
+            Self::Start(args) => start::run(ui, args),
         }
     }
 }

@@ -37,7 +37,7 @@ fn nothing_is_left(sandbox: &Sandbox) {
 fn image(sandbox: &Sandbox, name: &str, change: impl FnOnce(&std::path::Path)) {
     let root = sandbox.path("rootfs");
     change(&root);
-    let packed = Command::new("tar").arg("-C").arg(&root).args(["-cf", "-", "."]).output();
+    let packed = Command::new("tar").arg("-C").arg(&root).args(["-Scf", "-", "."]).output();
     let ran = sandbox.run_with(&["import", "-", name], &packed.expect("a tar").stdout);
     assert_eq!(ran.code, 0, "{ran:?}");
 }
@@ -125,7 +125,7 @@ fn a_list_of_users_that_is_none_is_not_waited_for() {
         image(&sandbox, "large:1", |root| {
             fs::remove_file(root.join("etc/passwd")).expect("a file");
             let file = fs::File::create(root.join("etc/passwd")).expect("a file");
-            file.set_len(64 << 20).expect("a size");
+            file.set_len(1 << 30).expect("a size");
         });
         refuses("large:1");
     });

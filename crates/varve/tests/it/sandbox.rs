@@ -13,6 +13,18 @@ pub(crate) struct Sandbox {
     directory: TempDir,
 }
 
+impl Drop for Sandbox {
+    /// A test that fails leaves no container: their control groups would stay on the machine.
+    fn drop(&mut self) {
+        let containers = self.directory.path().join("store/varve/containers");
+        if std::fs::read_dir(containers).is_ok_and(|mut all| all.next().is_some()) {
+            let listed = self.run(&["ps", "-aq"]).stdout;
+            let line = ["rm", "-fv"].into_iter().chain(listed.lines());
+            self.run(&line.collect::<Vec<_>>());
+        }
+    }
+}
+
 /// What a run printed, and how it ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Ran {

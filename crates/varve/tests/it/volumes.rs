@@ -33,7 +33,11 @@ fn a_part_of_a_volume_is_mounted_and_none_outside_of_it() {
         let part = |part: &str| format!("type=volume,src=data,dst=/d,volume-subpath={part}");
         assert_eq!(run(&sandbox, &["--mount", &part("a/b")], "cat /d/file"), "inner\n");
         assert_eq!(run(&sandbox, &["--mount", &part("in")], "cat /d/file"), "inner\n");
-        for outside in ["out", "../../..", "/etc", "nosuch"] {
+        // A file too, which is written to in its place.
+        let written = run(&sandbox, &["--mount", &part("in/file")], "echo more >> /d; cat /d");
+        assert_eq!(written, "inner\nmore\n");
+        run(&sandbox, &["-v", "data:/d"], "busybox mkfifo /d/fifo; echo inner > /d/a/b/file");
+        for outside in ["out", "../../..", "/etc", "nosuch", "fifo"] {
             let mount = part(outside);
             let line = ["run", "--rm", "--network", "none", "--mount", &mount, "guest:1", "true"];
             let ran = sandbox.run(&line);
