@@ -6,6 +6,7 @@
 mod bench;
 mod demo;
 mod fuzz;
+mod ordinary;
 mod packages;
 mod run;
 mod suite;
@@ -19,7 +20,8 @@ Usage: cargo xtask COMMAND
 
 Commands:
   test [--no-install]   Install what the tests need (Debian packages, where that is allowed),
-                        then check formatting and lints and run every test
+                        then check formatting and lints and run every test; as root, those that
+                        privileges matter to once more as an ordinary user
   tidy                  Only the tests about the code itself: floors, names, sizes, licences, links
   demo                  Build varve and show it at work: an image is made, pushed, pulled, saved and
                         loaded, without a network

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::run::{is_installed, succeeds};
+use crate::run::{is_installed, is_root, succeeds};
 
 /// A program, the Debian package that brings it, and what is not tested without it.
 pub(crate) struct Peer {
@@ -30,6 +30,13 @@ pub(crate) const PEERS: &[Peer] = &[
     Peer { program: "tar", package: "tar", serves: "archives" },
     Peer { program: "runc", package: "runc", serves: "containers by an installed runtime" },
     Peer { program: "crun", package: "crun", serves: "containers by an installed runtime" },
+    Peer { program: "newuidmap", package: "uidmap", serves: "users with sub-ids" },
+    Peer { program: "pasta", package: "passt", serves: "the network of users without privileges" },
+    Peer {
+        program: "slirp4netns",
+        package: "slirp4netns",
+        serves: "the same, where there is no pasta",
+    },
     Peer { program: "cc", package: "gcc", serves: "C sources of dependencies" },
 ];
 
@@ -94,10 +101,6 @@ fn apt(arguments: &[&str]) -> bool {
         println!("packages: apt-get {} failed", arguments.join(" "));
     }
     done
-}
-
-fn is_root() -> bool {
-    Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0")
 }
 
 fn has_sudo() -> bool {

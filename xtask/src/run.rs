@@ -42,6 +42,12 @@ pub(crate) fn is_installed(program: &str) -> bool {
         .any(|directory| directory.join(program).is_file())
 }
 
+/// Whether this process is root.
+pub(crate) fn is_root() -> bool {
+    let facts = std::fs::metadata("/proc/self");
+    facts.is_ok_and(|facts| std::os::unix::fs::MetadataExt::uid(&facts) == 0)
+}
+
 /// Whether a command ends well; what it prints is dropped.
 pub(crate) fn succeeds(command: &mut Command) -> bool {
     command

@@ -7,12 +7,12 @@ use anyhow::{Result, bail};
 
 use crate::run::{cargo, step, succeeds, workspace};
 use crate::summary::Counts;
-use crate::{packages, run};
+use crate::{ordinary, packages, run};
 
 /// Tests append a line `capability: reason` here when they skip; `varve_testkit` does it.
-const SKIPS_VARIABLE: &str = "VARVE_TEST_SKIPS";
+pub(crate) const SKIPS_VARIABLE: &str = "VARVE_TEST_SKIPS";
 /// What may be skipped where `CI=true`, for `varve_testkit`.
-const MAY_LACK_VARIABLE: &str = "VARVE_TEST_MAY_LACK";
+pub(crate) const MAY_LACK_VARIABLE: &str = "VARVE_TEST_MAY_LACK";
 /// Where the tests look for a real root file system, under cargo's target directory.
 pub(crate) const ROOT: &str = "tmp/debian-root.tar";
 
@@ -31,18 +31,24 @@ pub(crate) fn test(options: &[&str]) -> Result<bool> {
     let lint = ["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"];
     let lints = step("lints", &mut cargo(&lint))?.passed;
     let mut counts = Counts::default();
-    let tests = tests(&skips, &mut counts, &mut skipped)?;
+    let role = Role::of_this_process();
+    let tests = tests(&skips, role, &mut counts, &mut skipped)?;
+    let mut skipped_by_user = Vec::new();
+    let as_user = match role {
+        Role::Root => as_user(&mut counts, &mut skipped, &mut skipped_by_user)?,
+        Role::User => true,
+    };
     let advisories = advisories(&mut skipped)?;
 
-    skipped.extend(std::fs::read_to_string(&skips).unwrap_or_default().lines().map(str::to_owned));
-    skipped.sort();
-    skipped.dedup();
-    let skips_allowed = report_skipped(&skipped)?;
+    skipped.extend(lines(&skips));
+    let skips_allowed =
+        report_skipped(skipped, role)? & report_skipped(skipped_by_user, Role::User)?;
 
     let checks = [
         ("format", format),
         ("lints", lints),
         ("tests", tests),
+        ("tests as an ordinary user", as_user),
         ("advisories", advisories),
         ("skips", skips_allowed),
     ];
@@ -60,24 +66,68 @@ pub(crate) fn tidy() -> Result<bool> {
     Ok(step("tidy", &mut cargo(&["test", "--quiet", "--package", "xtask"]))?.passed)
 }
 
-fn tests(skips: &Path, counts: &mut Counts, skipped: &mut Vec<String>) -> Result<bool> {
+/// Who runs tests: not everybody may lack the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Root,
+    User,
+}
+
+impl Role {
+    fn of_this_process() -> Self {
+        if run::is_root() { Self::Root } else { Self::User }
+    }
+
+    /// As `.ci/may-skip` has it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Root => "root",
+            Self::User => "user",
+        }
+    }
+}
+
+/// The tests that privileges matter to, once more without.
+fn as_user(
+    counts: &mut Counts,
+    skipped: &mut Vec<String>,
+    skipped_by_user: &mut Vec<String>,
+) -> Result<bool> {
+    if let Some(obstacle) = ordinary::obstacle() {
+        skipped.push(format!("ordinary-user: {obstacle}, nothing is tested without privileges"));
+        return Ok(true);
+    }
+    let skips = workspace().join("target/skipped-by-user");
+    let may_lack = may_skip(Role::User)?.join(",");
+    let (passed, output) = ordinary::test(&ordinary::Run { skips: &skips, may_lack })?;
+    counts.add(&output);
+    skipped_by_user.extend(lines(&skips));
+    Ok(passed)
+}
+
+fn lines(file: &Path) -> Vec<String> {
+    std::fs::read_to_string(file).unwrap_or_default().lines().map(str::to_owned).collect()
+}
+
+fn tests(skips: &Path, role: Role, counts: &mut Counts, skipped: &mut Vec<String>) -> Result<bool> {
     let main = if succeeds(&mut cargo(&["nextest", "--version"])) {
         let arguments = ["nextest", "run", "--workspace", "--no-fail-fast"];
-        step("tests", with_skips(&mut cargo(&arguments), skips)?)?
+        step("tests", with_skips(&mut cargo(&arguments), skips, role)?)?
     } else {
         skipped.push("cargo-nextest: not installed, using `cargo test`".to_owned());
         let arguments = ["test", "--workspace", "--all-targets", "--no-fail-fast"];
-        step("tests", with_skips(&mut cargo(&arguments), skips)?)?
+        step("tests", with_skips(&mut cargo(&arguments), skips, role)?)?
     };
     counts.add(&main.output);
     let arguments = ["test", "--workspace", "--doc", "--no-fail-fast"];
-    let documentation = step("documentation tests", with_skips(&mut cargo(&arguments), skips)?)?;
+    let documentation =
+        step("documentation tests", with_skips(&mut cargo(&arguments), skips, role)?)?;
     counts.add(&documentation.output);
     Ok(main.passed && documentation.passed)
 }
 
-fn with_skips<'a>(command: &'a mut Command, skips: &Path) -> Result<&'a mut Command> {
-    Ok(command.env(SKIPS_VARIABLE, skips).env(MAY_LACK_VARIABLE, may_skip()?.join(",")))
+fn with_skips<'a>(command: &'a mut Command, skips: &Path, role: Role) -> Result<&'a mut Command> {
+    Ok(command.env(SKIPS_VARIABLE, skips).env(MAY_LACK_VARIABLE, may_skip(role)?.join(",")))
 }
 
 /// Makes a Debian root for the tests once, where packages may be fetched. Says what is skipped.
@@ -133,24 +183,50 @@ fn skips_file() -> Result<PathBuf> {
     Ok(file)
 }
 
-/// Says what was skipped. With `CI=true`, whatever `.ci/may-skip` does not name is a failure.
-fn report_skipped(skipped: &[String]) -> Result<bool> {
-    let allowed = may_skip()?;
+/// Says what was skipped. With `CI=true`, whatever `.ci/may-skip` does not name for this role is a
+/// failure.
+fn report_skipped(mut skipped: Vec<String>, role: Role) -> Result<bool> {
+    let allowed = may_skip(role)?;
     let strict = std::env::var("CI").is_ok_and(|value| value == "true");
     let mut fine = true;
+    skipped.sort();
+    skipped.dedup();
     println!();
     for line in skipped {
         let capability = line.split(':').next().unwrap_or_default();
         let refused = strict && !allowed.iter().any(|name| name == capability);
         fine &= !refused;
-        println!("skipped {line}{}", if refused { " [not in .ci/may-skip]" } else { "" });
+        let remark = if refused { " [not in .ci/may-skip]" } else { "" };
+        println!("skipped as {} {line}{remark}", role.name());
     }
     Ok(fine)
 }
 
-/// The names that `.ci/may-skip` lists.
-fn may_skip() -> Result<Vec<String>> {
+/// The names that `.ci/may-skip` lists for a role.
+fn may_skip(role: Role) -> Result<Vec<String>> {
     let list = std::fs::read_to_string(workspace().join(".ci/may-skip"))?;
+    Ok(listed(&list, role))
+}
+
+/// Each line has a capability, who may lack it (`root`, `user` or `any`), and the reason.
+fn listed(list: &str, role: Role) -> Vec<String> {
     let lines = list.lines().filter(|line| !line.starts_with('#'));
-    Ok(lines.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect())
+    let named = lines.filter_map(|line| {
+        let mut words = line.split_whitespace();
+        let (name, who) = (words.next()?, words.next()?);
+        (who == "any" || who == role.name()).then(|| name.to_owned())
+    });
+    named.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Role, listed};
+
+    #[test]
+    fn who_may_lack_what_is_told_apart() {
+        let list = "# comment root\nroot user why\nnot-root root why\nloop any why\n\nbroken\n";
+        assert_eq!(listed(list, Role::Root), ["not-root", "loop"]);
+        assert_eq!(listed(list, Role::User), ["root", "loop"]);
+    }
 }

@@ -69,7 +69,8 @@ pub struct Extracted {
 }
 
 /// Makes a tree's files in a directory, which gets the root's attributes. None of their names may
-/// be there. After an error, what was made so far is left; see [`remove`].
+/// be there. Owners that cannot be expressed in this user namespace are kept in an attribute; without
+/// marks, files that an ordinary user extracts are that user's. After an error, what was made so far is left; see [`remove`].
 pub fn extract(request: &Extraction, target: BorrowedFd) -> Result<Extracted, ExtractError> {
     let links = Links::of(request.source.tree());
     let work = Work {

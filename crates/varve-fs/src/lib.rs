@@ -16,6 +16,7 @@ pub mod layer;
 pub mod lock;
 pub mod mount;
 pub mod overlay;
+mod owners;
 pub mod root;
 pub mod stack;
 mod sys;

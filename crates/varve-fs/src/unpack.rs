@@ -21,6 +21,7 @@ use varve_types::{Kind, Printable};
 
 use crate::{
     layer::LayerError,
+    owners::{self, Missing, Owner},
     tar::{Entry, EntryKind, Reader, lossy},
 };
 
@@ -235,11 +236,7 @@ impl Unpack<'_> {
     /// capabilities away.
     fn attributes(&self, file: BorrowedFd, entry: &Entry) -> Result<(), UnpackError> {
         let failed = |action| at(action, &entry.path);
-        if self.how.keep_owners {
-            let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
-            rustix::fs::fchown(file, Some(uid), Some(gid))
-                .map_err(failed("change the owner of"))?;
-        }
+        let missing = self.give(entry, |user, group| rustix::fs::fchown(file, user, group))?;
         for (name, value) in &entry.xattrs {
             // As in Docker, what the file system or the user may not have is left out.
             match rustix::fs::fsetxattr(file, &**name, value, XattrFlags::empty()) {
@@ -247,8 +244,26 @@ impl Unpack<'_> {
                 set => set.map_err(failed("set an attribute of"))?,
             }
         }
-        rustix::fs::fchmod(file, Mode::from(entry.mode)).map_err(failed("change the mode of"))?;
+        if missing.any() {
+            rustix::fs::fsetxattr(file, owners::ATTRIBUTE, &kept(entry), XattrFlags::empty())
+                .map_err(failed("keep the owner of"))?;
+        }
+        let mode = Mode::from(missing.safe(entry.mode, false));
+        rustix::fs::fchmod(file, mode).map_err(failed("change the mode of"))?;
         rustix::fs::futimens(file, &times(entry)).map_err(failed("change the time of"))
+    }
+
+    /// Gives a file the owner that the tar names, where that is wanted and as far as it can be.
+    fn give(
+        &self,
+        entry: &Entry,
+        set: impl Fn(Option<Uid>, Option<Gid>) -> Result<(), Errno>,
+    ) -> Result<Missing, UnpackError> {
+        if !self.how.keep_owners {
+            return Ok(Missing::default());
+        }
+        let given = owners::give((entry.uid, entry.gid), set);
+        given.map_err(at("change the owner of", &entry.path))
     }
 
     /// Attributes of something that must not be opened to be read or written.
@@ -260,11 +275,9 @@ impl Unpack<'_> {
     ) -> Result<(), UnpackError> {
         let failed = |action| at(action, &entry.path);
         let no_follow = AtFlags::SYMLINK_NOFOLLOW;
-        if self.how.keep_owners {
-            let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
-            rustix::fs::chownat(directory, name, Some(uid), Some(gid), no_follow)
-                .map_err(failed("change the owner of"))?;
-        }
+        let missing = self.give(entry, |user, group| {
+            rustix::fs::chownat(directory, name, user, group, no_follow)
+        })?;
         if entry.kind != EntryKind::Symlink {
             let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let node = rustix::fs::openat(directory, name, flags, Mode::empty());
@@ -277,8 +290,14 @@ impl Unpack<'_> {
                     set => set.map_err(failed("set an attribute of"))?,
                 }
             }
-            rustix::fs::chmod(path.as_str(), Mode::from(entry.mode))
-                .map_err(failed("change the mode of"))?;
+            let is_directory = entry.kind == EntryKind::Directory;
+            if missing.any() && is_directory {
+                let (name, flags) = (owners::ATTRIBUTE, XattrFlags::empty());
+                rustix::fs::setxattr(path.as_str(), name, &kept(entry), flags)
+                    .map_err(failed("keep the owner of"))?;
+            }
+            let mode = Mode::from(missing.safe(entry.mode, is_directory));
+            rustix::fs::chmod(path.as_str(), mode).map_err(failed("change the mode of"))?;
         }
         rustix::fs::utimensat(directory, name, &times(entry), no_follow)
             .map_err(failed("change the time of"))
@@ -294,6 +313,11 @@ impl Unpack<'_> {
         }
         Ok(())
     }
+}
+
+/// What is kept of an entry's owner beside a file that cannot belong to them.
+fn kept(entry: &Entry) -> Vec<u8> {
+    Owner { uid: entry.uid, gid: entry.gid, mode: entry.mode }.value()
 }
 
 fn at(action: &'static str, path: &[u8]) -> impl Fn(Errno) -> UnpackError {

@@ -82,7 +82,7 @@ pub fn write_layer<W: Write>(
     marks: Marks,
     target: W,
 ) -> Result<(W, u64), UpperError> {
-    let written = write(upper, marks, (Times::Own, None), target)?;
+    let written = write(upper, Xattrs::new(marks), (Times::Own, None), target)?;
     Ok((written.target, written.sockets))
 }
 
@@ -93,12 +93,22 @@ pub fn write_layer_with<W: Write>(
     times: Times<'_>,
     target: W,
 ) -> Result<Written<W>, UpperError> {
-    write(upper, marks, (times, Some(BTreeMap::new())), target)
+    write(upper, Xattrs::new(marks), (times, Some(BTreeMap::new())), target)
+}
+
+/// Writes what an overlay shows that was mounted with `marks`, as [`write_layer`] does.
+pub fn write_shown<W: Write>(
+    root: BorrowedFd,
+    marks: Marks,
+    target: W,
+) -> Result<(W, u64), UpperError> {
+    let written = write(root, Xattrs::shown(marks), (Times::Own, None), target)?;
+    Ok((written.target, written.sockets))
 }
 
 fn write<W: Write>(
     upper: BorrowedFd,
-    marks: Marks,
+    xattrs: Xattrs,
     (times, real_times): (Times<'_>, Option<BTreeMap<Vec<u8>, Time>>),
     target: W,
 ) -> Result<Written<W>, UpperError> {
@@ -106,7 +116,7 @@ fn write<W: Write>(
         upper,
         prefix: Vec::new(),
         what: What::Changes,
-        xattrs: Xattrs::new(marks),
+        xattrs,
         writer: Writer::new(target),
         links: HashMap::new(),
         sockets: 0,
@@ -222,6 +232,7 @@ impl<W: Write> Layer<'_, W> {
             return Err(UpperError::NamedLikeWhiteout { path: path.to_vec() });
         }
         let path = &*[&*self.prefix, path].concat();
+        let stat = found.facts(stat);
         let node_of = Node { path, stat: &stat, xattrs: &found.kept, mtime: self.mtime(&stat) };
         let real = real_time(&stat);
         if let Some(real_times) = &mut self.real_times

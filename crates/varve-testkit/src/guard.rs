@@ -22,26 +22,28 @@ pub fn tool(name: &str) -> Option<PathBuf> {
     found
 }
 
-/// Whether this process is root.
+/// Whether this process is root; nothing is skipped for it.
+pub fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)
+}
+
+/// Whether this process is root, without whom the test is skipped.
 #[track_caller]
 pub fn root() -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    let is_root = std::fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0);
-    if !is_root {
+    if !is_root() {
         lacks("root");
     }
-    is_root
+    is_root()
 }
 
 /// Whether this process is *not* root, so that permissions mean something.
 #[track_caller]
 pub fn not_root() -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    let is_root = std::fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0);
-    if is_root {
+    if is_root() {
         lacks("not-root");
     }
-    !is_root
+    !is_root()
 }
 
 /// Whether a command may have a mount table of its own, by way of util-linux's `unshare`.

@@ -3,7 +3,7 @@
 use std::{ops::Deref, path::Path};
 
 use tempfile::TempDir;
-use varve_store::Store;
+use varve_store::{Options, Store};
 
 /// A new, empty store; gone when dropped.
 #[derive(Debug)]
@@ -17,7 +17,9 @@ impl TempStore {
     #[expect(clippy::new_without_default, reason = "a store is made, it is not a value")]
     pub fn new() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let store = Store::open(&directory.path().join("store")).expect("a store");
+        let run = Some(directory.path().join("run"));
+        let options = Options { run, ..Options::default() };
+        let store = Store::open_with(&directory.path().join("store"), options).expect("a store");
         Self { store, directory }
     }
 

@@ -13,6 +13,7 @@ use std::{
 };
 
 use varve_fs::{
+    overlay::Marks,
     root::Root,
     unpack::{UnpackError, Unpacking, unpack},
     upper::{UpperError, write_copy},
@@ -68,7 +69,7 @@ impl Engine {
             let source = Source::in_container(root, request)?;
             let name = destination.name_of(&source)?;
             let target = open_on_host(destination.directory())?;
-            transfer(&source, &name, target, Unpacking { keep_owners })
+            transfer((&source, self.marks()?), &name, target, Unpacking { keep_owners })
         })
     }
 
@@ -82,7 +83,7 @@ impl Engine {
         let container = self.container(request.container)?;
         self.view(ctx, &container)?.inside(|root| {
             let source = Source::in_container(root, request)?;
-            source.write(source.base(), output).map_err(|error| match error {
+            source.write(source.base(), self.marks()?, output).map_err(|error| match error {
                 UpperError::Write(error) => Error::Output(error),
                 source => Error::Upper { container: request.container.to_owned(), source },
             })
@@ -105,7 +106,8 @@ impl Engine {
             let destination = Destination::in_container(root, request.path);
             let name = destination.name_of(&source)?;
             let target = open_in_container(root, &container, request, destination.directory())?;
-            transfer(&source, &name, target, Unpacking { keep_owners: true })
+            let how = Unpacking { keep_owners: true };
+            transfer((&source, Marks::None), &name, target, how)
         })
     }
 
@@ -134,11 +136,16 @@ impl Engine {
     }
 }
 
-/// Writes a tar and unpacks it at the same time.
-fn transfer(source: &Source, name: &[u8], target: OwnedFd, how: Unpacking) -> Result<Copied> {
+/// Writes a tar of what is seen through an overlay with such marks, and unpacks it at the same time.
+fn transfer(
+    (source, marks): (&Source, Marks),
+    name: &[u8],
+    target: OwnedFd,
+    how: Unpacking,
+) -> Result<Copied> {
     let (reader, writer) = io::pipe().map_err(Error::Output)?;
     let (sent, unpacked) = std::thread::scope(|scope| {
-        let sending = scope.spawn(move || source.write(name, writer));
+        let sending = scope.spawn(move || source.write(name, marks, writer));
         let unpacked = unpack(reader, target.as_fd(), how);
         let sent = sending.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         (sent, unpacked)
@@ -183,12 +190,12 @@ impl<R: Read> Read for Counted<R> {
 }
 
 impl Source {
-    fn write(&self, name: &[u8], target: impl Write) -> Result<Copied, UpperError> {
+    fn write(&self, name: &[u8], marks: Marks, target: impl Write) -> Result<Copied, UpperError> {
         // A tar is written in many small pieces.
         let target = io::BufWriter::with_capacity(1 << 16, target);
         let target = Counted { inner: target, size_bytes: 0 };
         let (directory, own_name) = self.place();
-        let (target, _) = write_copy(directory.as_fd(), own_name, name, target)?;
+        let (target, _) = write_copy((directory.as_fd(), own_name), name, marks, target)?;
         Ok(Copied { size_bytes: target.size_bytes })
     }
 

@@ -2,7 +2,6 @@
 
 use std::io::Write;
 
-use varve_fs::overlay::Marks;
 use varve_types::{Ctx, container::Container};
 
 use crate::{Engine, Error, Result, export::Watched};
@@ -26,12 +25,8 @@ impl Engine {
             .open_to_change(".".as_ref())
             .map_err(|source| Error::Unreadable { image: container.image.clone(), source })?;
         let mut output = Watched::new(output);
-        let written = varve_fs::upper::write_layer(
-            std::os::fd::AsFd::as_fd(&directory),
-            Marks::None,
-            &mut output,
-        )
-        .map(drop);
+        let directory = std::os::fd::AsFd::as_fd(&directory);
+        let written = varve_fs::upper::write_shown(directory, self.marks()?, &mut output).map(drop);
         match written {
             Ok(()) => Ok(()),
             Err(varve_fs::upper::UpperError::Write(source)) if output.has_failed() => {

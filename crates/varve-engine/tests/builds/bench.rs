@@ -14,7 +14,7 @@ use varve_build::{
     solve::{BuildEvent, StepId, Watch},
 };
 use varve_engine::{
-    Engine, Import, ImportSource, Registries,
+    Engine, Import, ImportSource, Registries, StoreOptions,
     build::{
         BuildError, BuildOutput, BuildRequest, BuildTimes, Built, CacheExport, CacheImport,
         ContextSource, DockerfileSource,
@@ -116,7 +116,10 @@ impl Default for Ask {
 impl Bench {
     pub(crate) fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
-        let engine = Engine::open(&root.path().join("store"), Registries::default()).unwrap();
+        let options =
+            StoreOptions { run: Some(root.path().join("run")), ..StoreOptions::default() };
+        let engine =
+            Engine::open_with(&root.path().join("store"), options, Registries::default()).unwrap();
         Self::with_engine(root, engine)
     }
 

@@ -3,6 +3,7 @@
 use std::fs;
 
 use varve_engine::{CreateContainer, CreateVolume, RemoveVolume};
+use varve_testkit::guard;
 use varve_types::{
     Ctx, Platform,
     container::{Container, ContainerConfig, HostConfig, MountKind, parse},
@@ -33,6 +34,9 @@ fn create(bench: &Bench, request: &CreateContainer<'_>) -> Result<Container, Str
 
 #[test]
 fn a_container_is_found_by_name_by_id_and_by_what_only_its_id_begins_with() {
+    if !guard::root() {
+        return;
+    }
     let bench = Bench::new();
     bench.import("content", Some("app:1"), &["ENV A=image", "ENV B=image"]);
     let mut wanted = request("app:1", "web");
@@ -56,6 +60,9 @@ fn a_container_is_found_by_name_by_id_and_by_what_only_its_id_begins_with() {
 
 #[test]
 fn a_prefix_of_several_ids_finds_none() {
+    if !guard::root() {
+        return;
+    }
     let bench = Bench::new();
     bench.import("content", Some("app:1"), &[]);
     // Of seventeen IDs two begin with the same digit.
@@ -71,6 +78,9 @@ fn a_prefix_of_several_ids_finds_none() {
 
 #[test]
 fn what_makes_no_container_is_refused_in_dockers_words_and_leaves_nothing() {
+    if !guard::root() {
+        return;
+    }
     let bench = Bench::new();
     bench.import("content", Some("app:1"), &[]);
     let error = |change: &dyn Fn(&mut CreateContainer<'_>)| {
@@ -120,6 +130,9 @@ fn what_makes_no_container_is_refused_in_dockers_words_and_leaves_nothing() {
 
 #[test]
 fn a_name_in_use_is_told_with_who_has_it() {
+    if !guard::root() {
+        return;
+    }
     let bench = Bench::new();
     bench.import("content", Some("app:1"), &[]);
     let one = create(&bench, &request("app:1", "web")).unwrap();
@@ -146,6 +159,9 @@ fn a_name_in_use_is_told_with_who_has_it() {
 
 #[test]
 fn what_is_mounted_is_settled_when_the_container_is_made() {
+    if !guard::root() {
+        return;
+    }
     let bench = Bench::new();
     bench.import("content", Some("app:1"), &["VOLUME /vol", "VOLUME /data"]);
     let host = bench.root.path().join("made/by/bind");
@@ -179,6 +195,9 @@ fn what_is_mounted_is_settled_when_the_container_is_made() {
 
 #[test]
 fn volumes_of_a_container_have_the_labels_and_the_driver_that_were_asked_for() {
+    if !guard::root() {
+        return;
+    }
     let bench = Bench::new();
     bench.import("content", Some("app:1"), &[]);
     let mut wanted = request("app:1", "labelled");
@@ -202,6 +221,9 @@ fn volumes_of_a_container_have_the_labels_and_the_driver_that_were_asked_for() {
 
 #[test]
 fn a_volume_goes_when_no_container_uses_it() {
+    if !guard::root() {
+        return;
+    }
     let bench = Bench::new();
     bench.import("content", Some("app:1"), &[]);
     let ctx = Ctx::for_test();

@@ -2,7 +2,9 @@
 
 use std::io::Cursor;
 
-use varve_engine::{Engine, Import, ImportSource, List, Load, LoadSource, Registries, Save};
+use varve_engine::{
+    Engine, Import, ImportSource, List, Load, LoadSource, Registries, Save, StoreOptions,
+};
 use varve_fs::tar;
 use varve_types::{Ctx, ImageId};
 
@@ -14,7 +16,9 @@ pub(crate) struct Bench {
 impl Bench {
     pub(crate) fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
-        let engine = Engine::open(root.path(), Registries::default()).unwrap();
+        let options =
+            StoreOptions { run: Some(root.path().join("run")), ..StoreOptions::default() };
+        let engine = Engine::open_with(root.path(), options, Registries::default()).unwrap();
         Self { root, engine }
     }
 

@@ -14,6 +14,7 @@ use varve_engine::{
     CreateContainer, Engine, Prune, Registries, Remove, StoreOptions, container::UpdateContainer,
 };
 use varve_runtime::state;
+use varve_testkit::guard;
 use varve_types::{
     Ctx,
     container::{
@@ -66,6 +67,9 @@ fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Receiv
 
 #[test]
 fn an_update_that_finds_a_container_gone_with_its_end_does_not_wait_for_itself() {
+    if !guard::root() {
+        return;
+    }
     let (_root, engine, container) = left_over();
     let updated = aside({
         let engine = Arc::clone(&engine);
@@ -123,6 +127,9 @@ fn a_removal_meets_a_creation(removes: impl FnOnce(&Engine) + Send + 'static) {
 
 #[test]
 fn a_removal_of_an_image_lets_a_container_be_made_that_was_begun_before() {
+    if !guard::root() {
+        return;
+    }
     a_removal_meets_a_creation(|engine| {
         let request = Remove { image: "app:1", force: false, keep_parents: false, platforms: &[] };
         let error = engine.remove(&request).unwrap_err().to_string();
@@ -132,6 +139,9 @@ fn a_removal_of_an_image_lets_a_container_be_made_that_was_begun_before() {
 
 #[test]
 fn a_prune_removes_what_is_left_of_a_container_whose_making_was_cut_off() {
+    if !guard::root() {
+        return;
+    }
     let (root, engine, container) = left_over();
     let request = Prune::default();
     engine.prune(&Ctx::for_test(), &request).unwrap();
@@ -148,6 +158,9 @@ fn a_prune_removes_what_is_left_of_a_container_whose_making_was_cut_off() {
 
 #[test]
 fn a_prune_of_images_lets_a_container_be_made_that_was_begun_before() {
+    if !guard::root() {
+        return;
+    }
     a_removal_meets_a_creation(|engine| {
         let request = Prune { all: true, ..Prune::default() };
         let pruned = engine.prune(&Ctx::for_test(), &request).unwrap();

@@ -10,7 +10,7 @@ use std::{
 
 use tempfile::TempDir;
 use varve_distribution::client::Policy;
-use varve_engine::{Engine, Error, Pull, PullPlatform, Pulled, Push, Registries};
+use varve_engine::{Engine, Error, Pull, PullPlatform, Pulled, Push, Registries, StoreOptions};
 use varve_testkit::{Registry, image::Built};
 use varve_types::{Ctx, Environment, Event, Kind, Progress, Reference};
 
@@ -92,7 +92,10 @@ impl Bench {
             connect_timeout: Duration::from_secs(10),
             idle_timeout,
         };
-        let engine = Engine::open(root.path(), registries.with_policy(policy)).unwrap();
+        let options =
+            StoreOptions { run: Some(root.path().join("run")), ..StoreOptions::default() };
+        let registries = registries.with_policy(policy);
+        let engine = Engine::open_with(root.path(), options, registries).unwrap();
         Self { engine, heard: Heard::default(), pauses, root }
     }
 

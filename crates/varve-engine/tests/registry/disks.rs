@@ -77,7 +77,8 @@ fn a_store_that_may_not_be_written_is_told() {
     registry.push("app:1", Image::seeded(1));
     registry.push("app:2", Image::seeded(2));
     bench.pulls(&registry, "app:1");
-    let status = Command::new("mount").args(["-o", "remount,ro"]).arg(env::temp_dir()).status();
+    let status =
+        Command::new("mount").args(["-o", "remount,bind,ro"]).arg(env::temp_dir()).status();
     assert!(status.unwrap().success());
     let names = bench.names();
     let error = bench.pull(&registry.reference("app:2")).unwrap_err();

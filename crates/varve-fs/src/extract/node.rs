@@ -20,6 +20,7 @@ use super::{
     error::{Failure, Tried},
 };
 use crate::{
+    owners::{self, Missing, Owner},
     tar::Device,
     tree::{Content, FileBytes, Inode, InodeId},
 };
@@ -158,14 +159,52 @@ impl Work<'_> {
     /// Attributes of an open file or directory. The owner goes first: to change it takes
     /// set-user-ID bits and capabilities away. The mode may take the right to set the others.
     fn attributes(&self, file: BorrowedFd, inode: &Inode) -> Result<(), Failure> {
-        let (owner, group) = owner(inode);
-        rustix::fs::fchown(file, owner, group).tried("change the owner of")?;
-        for (name, value) in &inode.xattrs {
-            let name = self.request.marks.escaped(name);
+        let missing = self.give(inode, |user, group| rustix::fs::fchown(file, user, group))?;
+        for (name, value) in self.xattrs(inode) {
             self.xattr(rustix::fs::fsetxattr(file, name, value, XattrFlags::empty()))?;
         }
-        rustix::fs::fchmod(file, Mode::from(inode.mode)).tried("change the mode of")?;
+        if missing.any() && self.keeps_owners() {
+            let value = Owner { uid: inode.uid, gid: inode.gid, mode: inode.mode }.value();
+            let flags = XattrFlags::empty();
+            rustix::fs::fsetxattr(file, owners::ATTRIBUTE, &value, flags)
+                .tried("keep the owner of")?;
+        }
+        let is_directory = matches!(inode.content, Content::Directory(_));
+        let mode = Mode::from(missing.safe(inode.mode, is_directory));
+        rustix::fs::fchmod(file, mode).tried("change the mode of")?;
         rustix::fs::futimens(file, &times(inode)).tried("change the time of")
+    }
+
+    /// Gives a file its owner, as far as that can be.
+    fn give(
+        &self,
+        inode: &Inode,
+        set: impl Fn(Option<Uid>, Option<Gid>) -> Result<(), Errno>,
+    ) -> Result<Missing, Failure> {
+        let is_plain = self.request.marks == Marks::None;
+        match owners::give((inode.uid, inode.gid), set) {
+            // An ordinary user exports files as their own, as everybody's tar does.
+            Err(Errno::PERM) if is_plain => Ok(Missing { user: true, group: true }),
+            given => given.tried("change the owner of"),
+        }
+    }
+
+    /// Whether owners that cannot be expressed are kept beside the files.
+    fn keeps_owners(&self) -> bool {
+        matches!(self.request.marks, Marks::User | Marks::UserAttributes)
+    }
+
+    /// The attributes to be set, under the names that they are kept under.
+    fn xattrs<'i>(&self, inode: &'i Inode) -> impl Iterator<Item = (Vec<u8>, &'i [u8])> {
+        let kept = inode.xattrs.iter().filter(|(name, _)| {
+            // From a tar it would be taken for ours.
+            let is_ours = self.keeps_owners() && **name == *owners::ATTRIBUTE;
+            if is_ours {
+                self.xattrs_refused.fetch_add(1, Ordering::Relaxed);
+            }
+            !is_ours
+        });
+        kept.map(|(name, value)| (self.request.marks.escaped(name), &**value))
     }
 
     /// Attributes of something that must not be opened to be read or written.
@@ -175,22 +214,22 @@ impl Work<'_> {
         name: &[u8],
         inode: &Inode,
     ) -> Result<(), Failure> {
-        let (owner, group) = owner(inode);
         let no_follow = AtFlags::SYMLINK_NOFOLLOW;
-        rustix::fs::chownat(directory, name, owner, group, no_follow)
-            .tried("change the owner of")?;
+        let missing = self.give(inode, |user, group| {
+            rustix::fs::chownat(directory, name, user, group, no_follow)
+        })?;
         let is_symlink = matches!(inode.content, Content::Symlink(_));
         if !is_symlink || !inode.xattrs.is_empty() {
             let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let node = rustix::fs::openat(directory, name, flags, Mode::empty()).tried("open")?;
             // The one way by which these calls reach a handle that is open for nothing.
             let path = format!("/proc/self/fd/{}", node.as_raw_fd());
-            for (name, value) in &inode.xattrs {
-                let name = self.request.marks.escaped(name);
+            for (name, value) in self.xattrs(inode) {
                 self.xattr(rustix::fs::setxattr(&path, name, value, XattrFlags::empty()))?;
             }
             if !is_symlink {
-                rustix::fs::chmod(&path, Mode::from(inode.mode)).tried("change the mode of")?;
+                let mode = Mode::from(missing.safe(inode.mode, false));
+                rustix::fs::chmod(&path, mode).tried("change the mode of")?;
             }
         }
         rustix::fs::utimensat(directory, name, &times(inode), no_follow).tried("change the time of")
@@ -207,10 +246,6 @@ impl Work<'_> {
             set => set.tried("set an attribute of"),
         }
     }
-}
-
-fn owner(inode: &Inode) -> (Option<Uid>, Option<Gid>) {
-    (Some(Uid::from_raw(inode.uid)), Some(Gid::from_raw(inode.gid)))
 }
 
 fn times(inode: &Inode) -> Timestamps {

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd},
 };
 
 use rustix::{
@@ -36,8 +36,13 @@ fn remove_moved(trash: BorrowedFd, name: String, moved: &mut Vec<String>) -> io:
         done => return Ok(done?),
     }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let opened: OwnedFd = match rustix::fs::openat(trash, &*name, flags, Mode::empty()) {
+    let open = || rustix::fs::openat(trash, &*name, flags, Mode::empty());
+    let opened: OwnedFd = match open() {
         Err(Errno::NOENT) => return Ok(()),
+        Err(Errno::ACCESS) => {
+            open_up(trash, name.as_bytes())?;
+            open()?
+        }
         opened => opened?,
     };
     // An owner who is not root may have left itself no right to change it.
@@ -81,9 +86,23 @@ fn move_away(
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|_| Errno::IO)?;
     let new = format!("{:032x}", u128::from_ne_bytes(bytes));
-    rustix::fs::renameat(directory, name, trash, &*new)?;
+    match rustix::fs::renameat(directory, name, trash, &*new) {
+        // To be moved, a directory must be open to who moves it, unless that is root.
+        Err(Errno::ACCESS) => {
+            open_up(directory, name)?;
+            rustix::fs::renameat(directory, name, trash, &*new)?;
+        }
+        done => done?,
+    }
     moved.push(new);
     Ok(())
+}
+
+/// Gives the owner of a directory all rights to it; it need not be readable to be opened for that.
+fn open_up(directory: BorrowedFd, name: &[u8]) -> Result<(), Errno> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened = rustix::fs::openat(directory, name, flags, Mode::empty())?;
+    rustix::fs::chmod(format!("/proc/self/fd/{}", opened.as_raw_fd()), Mode::RWXU)
 }
 
 /// Removes all that lies in a trash.

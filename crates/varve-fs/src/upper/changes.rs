@@ -132,6 +132,7 @@ impl Walk<'_> {
         let stat = rustix::fs::statat(&node, "", AtFlags::EMPTY_PATH).map_err(failed)?;
         let kind = FileType::from_raw_mode(stat.st_mode);
         let found = self.xattrs.read(&format!("/proc/self/fd/{}", node.as_raw_fd()), &path)?;
+        let stat = found.facts(stat);
         let is_whiteout = kind == FileType::CharacterDevice && stat.st_rdev == 0
             || found.is_whiteout && kind == FileType::RegularFile && stat.st_size == 0;
         if is_whiteout {

@@ -16,11 +16,12 @@ use crate::{
 
 /// Writes what is called `name` in a directory, under another name, which may be `.`; what is
 /// mounted in it too. `name` is a single name, or `.` for the directory itself, and is not followed
-/// when it is a symbolic link. Gives the target back with the number of sockets left out.
+/// when it is a symbolic link. `marks` are those of the overlay that shows it, if one does. Gives the
+/// target back with the number of sockets left out.
 pub fn write_copy<W: Write>(
-    directory: BorrowedFd,
-    name: &[u8],
+    (directory, name): (BorrowedFd, &[u8]),
     as_name: &[u8],
+    marks: Marks,
     target: W,
 ) -> Result<(W, u64), UpperError> {
     let failed = UpperError::io("read", name);
@@ -32,7 +33,7 @@ pub fn write_copy<W: Write>(
         upper: directory,
         prefix: Vec::new(),
         what: What::Files,
-        xattrs: Xattrs::new(Marks::None),
+        xattrs: Xattrs::shown(marks),
         writer: Writer::new(target),
         links: HashMap::new(),
         sockets: 0,
@@ -41,6 +42,7 @@ pub fn write_copy<W: Write>(
     };
     let handle = format!("/proc/self/fd/{}", node.as_raw_fd());
     let found = layer.xattrs.read(&handle, name)?;
+    let stat = found.facts(stat);
     // A slash at the end of what is no directory means nothing to a tar.
     let path = if as_name.is_empty() { b"." } else { as_name };
     let node_of = Node { path, stat: &stat, xattrs: &found.kept, mtime: layer.mtime(&stat) };

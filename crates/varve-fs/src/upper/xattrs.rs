@@ -1,10 +1,14 @@
 //! Extended attributes of a file in an upper directory: overlayfs's own, and the others.
 
-use rustix::io::Errno;
+use rustix::{fs::Stat, io::Errno};
 use varve_types::limits;
 
 use super::UpperError;
-use crate::{overlay::Marks, tar::Xattr};
+use crate::{
+    overlay::Marks,
+    owners::{self, Owner},
+    tar::Xattr,
+};
 
 /// Bytes of the names of all attributes of a file (Linux `XATTR_LIST_MAX`).
 const NAMES_SIZE_BYTES_MAX: usize = 65_536;
@@ -12,6 +16,8 @@ const NAMES_SIZE_BYTES_MAX: usize = 65_536;
 /// Reads attributes.
 pub(super) struct Xattrs {
     marks: Marks,
+    /// Whether owners may be kept in an attribute.
+    keeps_owners: bool,
     names: Vec<u8>,
     value: Vec<u8>,
 }
@@ -23,12 +29,31 @@ pub(super) struct Found {
     pub(super) kept: Vec<Xattr>,
     pub(super) is_opaque: bool,
     pub(super) is_whiteout: bool,
+    /// Whose it is, where that cannot be expressed here.
+    pub(super) owner: Option<Owner>,
+}
+
+impl Found {
+    /// A file's facts, with what its attributes know better.
+    pub(super) fn facts(&self, mut stat: Stat) -> Stat {
+        if let Some(owner) = self.owner {
+            owner.restore(&mut stat);
+        }
+        stat
+    }
 }
 
 impl Xattrs {
+    /// Those of an upper directory.
     pub(super) fn new(marks: Marks) -> Self {
         let (names, value) = (vec![0; NAMES_SIZE_BYTES_MAX], vec![0; limits::XATTR_SIZE_BYTES_MAX]);
-        Self { marks, names, value }
+        let keeps_owners = matches!(marks, Marks::User | Marks::UserAttributes);
+        Self { marks, keeps_owners, names, value }
+    }
+
+    /// Those that an overlay shows which was mounted with `marks`.
+    pub(super) fn shown(marks: Marks) -> Self {
+        Self { marks: Marks::None, ..Self::new(marks) }
     }
 
     /// Reads those of the file that `handle` is; `path` is for errors.
@@ -49,6 +74,13 @@ impl Xattrs {
                 size => size.map_err(failed)?,
             };
             let value = &self.value[..size];
+            if self.keeps_owners
+                && name == owners::ATTRIBUTE
+                && let Some(owner) = Owner::parse(value)
+            {
+                found.owner = Some(owner);
+                continue;
+            }
             if let Some(name) = self.marks.unescaped(name) {
                 found.kept.push((name, value.to_vec()));
                 continue;

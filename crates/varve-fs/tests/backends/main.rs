@@ -19,6 +19,7 @@ mod kernel;
 #[allow(dead_code, reason = "the stacks need more of it")]
 mod made;
 mod modules;
+mod owners;
 mod probe;
 #[path = "../layers/raw.rs"]
 #[allow(dead_code, reason = "the corpus does not need all of it")]

@@ -270,12 +270,13 @@ fn whole_trees_are_removed_however_deep_and_closed_they_are() {
         at = rustix::fs::openat(&at, "tree", flags, rustix::fs::Mode::empty()).unwrap().into();
     }
     symlink(&outside, store.join("tree/link")).unwrap();
-    for name in ["a", "b"] {
+    for name in ["a", "b", "c"] {
         fs::create_dir(store.join("tree").join(name)).unwrap();
         fs::write(store.join("tree").join(name).join("f"), "x").unwrap();
     }
     let closed = fs::Permissions::from_mode(0o500);
     fs::set_permissions(store.join("tree/b"), closed).unwrap();
+    fs::set_permissions(store.join("tree/c"), fs::Permissions::from_mode(0o000)).unwrap();
     let (store_fd, trash_fd) = (File::open(&store).unwrap(), File::open(&trash).unwrap());
     extract::remove(store_fd.as_fd(), b"tree", trash_fd.as_fd()).unwrap();
     extract::remove(store_fd.as_fd(), b"never there", trash_fd.as_fd()).unwrap();

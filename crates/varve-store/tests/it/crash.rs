@@ -120,7 +120,7 @@ fn what_a_doomed_child_does() {
     let kill = env::var(HOW).unwrap() == "kill";
     let observer = AtPoint { point: point.parse().unwrap(), kill, reached: AtomicUsize::new(0) };
     assert!(durable::observe(Box::new(observer)));
-    let store = Store::open(Path::new(&env::var(ROOT).unwrap())).unwrap();
+    let store = crate::made::open(Path::new(&env::var(ROOT).unwrap()));
     std::process::exit(if commands(&store).is_ok() { THROUGH } else { FAILED });
 }
 

@@ -336,7 +336,7 @@ fn the_kernel_shows_the_files_of_a_layer_from_the_store() {
     // Of tmpfs and overlayfs the kernel mounts no plain files.
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let Some((root, tar)) = by_gnu_tar(directory.path()) else { return };
-    let store = Store::open(&directory.path().join("store")).unwrap();
+    let store = crate::made::open(&directory.path().join("store"));
     let index = index_path(&store, &import(&store, &tar));
     let place = directory.path().join("mounted");
     fs::create_dir(&place).unwrap();

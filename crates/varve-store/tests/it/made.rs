@@ -4,7 +4,7 @@ use std::{io::Write, path::Path};
 
 use flate2::{Compression, write::GzEncoder};
 use tempfile::TempDir;
-use varve_store::{Error, LayerRequest, LayerState, Lease, Row, Store, StoredLayer};
+use varve_store::{Error, LayerRequest, LayerState, Lease, Options, Row, Store, StoredLayer};
 use varve_types::{Descriptor, DiffId, Digest, ImageId, Reference, media_type};
 
 /// A store in a directory that goes with it.
@@ -24,21 +24,28 @@ impl std::ops::Deref for TempStore {
 impl TempStore {
     pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(&directory.path().join("store")).unwrap();
+        let store = open(&directory.path().join("store"));
         Self { _directory: directory, store }
     }
 
     /// Where there is a file system in memory, a store in it: for tests that sync very often.
     pub(crate) fn in_memory() -> Self {
         let Ok(directory) = tempfile::tempdir_in("/dev/shm") else { return Self::new() };
-        let store = Store::open(&directory.path().join("store")).unwrap();
+        let store = open(&directory.path().join("store"));
         Self { _directory: directory, store }
     }
 
     /// What another process sees.
     pub(crate) fn again(&self) -> Store {
-        Store::open(self.store.root()).unwrap()
+        open(self.store.root())
     }
+}
+
+/// Opens the store in a directory, with a run directory beside it: who tests need not be root.
+pub(crate) fn open(root: &Path) -> Store {
+    let mut run = root.as_os_str().to_owned();
+    run.push(".run");
+    Store::open_with(root, Options { run: Some(run.into()), ..Options::default() }).unwrap()
 }
 
 /// A tar of one file with `content`.

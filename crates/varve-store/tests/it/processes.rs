@@ -39,7 +39,7 @@ fn wait_for(child: &mut Child, word: &str) {
 #[test]
 fn what_a_child_does() {
     let Ok(role) = env::var(ROLE) else { return };
-    let store = Store::open(Path::new(&env::var(ROOT).unwrap())).unwrap();
+    let store = crate::made::open(Path::new(&env::var(ROOT).unwrap()));
     let seed: u64 = env::var(SEED).unwrap().parse().unwrap();
     match role.as_str() {
         "receive slowly" => receive_slowly(&store),

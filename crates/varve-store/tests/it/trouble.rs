@@ -43,7 +43,7 @@ impl Drop for SmallDisk {
 #[test]
 fn a_full_disk_is_named_leaves_nothing_half_written_and_images_can_still_be_removed() {
     let Some(disk) = SmallDisk::mount(2 << 20) else { return };
-    let store = Store::open(&disk.root()).unwrap();
+    let store = crate::made::open(&disk.root());
     add(&store, "kept:1", &[Layer::gzipped(&noise(200_000, 1))]);
     let before = files(store.root());
 
@@ -74,7 +74,7 @@ fn a_full_disk_is_named_leaves_nothing_half_written_and_images_can_still_be_remo
 #[test]
 fn a_layer_that_inflates_to_more_than_the_disk_holds_leaves_nothing_behind() {
     let Some(disk) = SmallDisk::mount(2 << 20) else { return };
-    let store = Store::open(&disk.root()).unwrap();
+    let store = crate::made::open(&disk.root());
     let lease = store.lease().unwrap();
     let layer = Layer::gzipped(&vec![0; 8 << 20]);
     let LayerState::Wanted(mut ingest) = store.ingest_layer(&lease, layer.request()).unwrap()
@@ -141,7 +141,7 @@ fn protect(directory: &Path, mode: u32) {
 }
 
 fn reads_but_does_not_write(root: &Path) {
-    let store = Store::open(root).unwrap();
+    let store = crate::made::open(root);
     let names = store.names().unwrap();
     assert_eq!(names.rows.len(), 1);
     assert!(store.config(&names.rows[0].image).is_ok());

@@ -182,7 +182,7 @@ fn what_is_no_tar_leaves_nothing_however_long_it_is() {
 #[test]
 fn a_layer_that_the_disk_does_not_hold_leaves_nothing_and_the_disk_is_named() {
     let Some(disk) = SmallDisk::mount(2 << 20) else { return };
-    let store = Store::open(&disk.root()).unwrap();
+    let store = crate::made::open(&disk.root());
     let lease = store.lease().unwrap();
     let before = files(store.root());
     for size in [3 << 20, 6 << 20] {
@@ -262,7 +262,7 @@ fn what_a_container_left() {
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let (work, store) = (directory.path().join("work"), directory.path().join("store"));
     fs::create_dir(&work).unwrap();
-    let store = Store::open(&store).unwrap();
+    let store = crate::made::open(&store);
     let lease = store.lease().unwrap();
     let lower = write(&store, &lease, &base(), 4096).unwrap().record.summary.diff_id;
     let lower = layer_path(&store, &lower);

@@ -26,7 +26,7 @@ use crate::matcher::{Bindings, matches, matches_rows, matches_steps};
 use crate::record::{Plan, Record, folder, plan, records};
 use crate::world::{World, write};
 
-use varve_testkit::namespace::alone_with_network;
+use varve_testkit::{guard, namespace::alone_with_network};
 
 /// The recordings, and what share in percent of the records must match: of those that neither wait
 /// nor show that docker refuses what is done here.
@@ -69,6 +69,10 @@ fn images_are_removed_pruned_and_inspected_as_docker_does() {
 
 #[test]
 fn archives_are_saved_loaded_and_imported_as_docker_does() {
+    // Its containers are those of a docker that is root.
+    if !guard::root() {
+        return;
+    }
     let cast = cast();
     let world = World::start(content(&cast, Form::OciTar), &Content::default());
     write(&world.made().join("multi.tar"), &cast.multi.archive(&["multi:1"]));
@@ -96,6 +100,10 @@ fn containers_are_made_and_run_as_docker_does() {
 
 #[test]
 fn containers_live_and_end_as_docker_has_it() {
+    // Its containers are those of a docker that is root.
+    if !guard::root() {
+        return;
+    }
     let cast = cast();
     let world = World::start(content(&cast, Form::OciGzip), &plain(&cast, Form::OciGzip));
     replay("container-lifecycle", &world);
