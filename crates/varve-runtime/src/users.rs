@@ -5,6 +5,7 @@
 //! root, must be regular, and no more than [`limits::PASSWD_SIZE_BYTES_MAX`] is read of them.
 
 use std::{
+    fs,
     io::{self, Read},
     path::Path,
 };
@@ -44,6 +45,19 @@ pub enum UserError {
     /// A number that is too large or negative.
     #[error("uids and gids must be in range 0-2147483647")]
     Range,
+    /// The user namespace that varve works in has no such user or group.
+    #[error(
+        "{what} {id} is not in this user namespace, which has {count}: for more, newuidmap and newgidmap \
+         must be installed, and /etc/subuid and /etc/subgid must have ranges for who runs varve"
+    )]
+    NotMapped {
+        /// `user` or `group`.
+        what: &'static str,
+        /// Its number.
+        id: u32,
+        /// How many there are.
+        count: u64,
+    },
     /// The file cannot be read, or is no regular file.
     #[error("cannot read {0} of the container")]
     File(&'static str, #[source] io::Error),
@@ -58,7 +72,7 @@ impl UserError {
         match self {
             Self::User(_) | Self::Group(_) | Self::AdditionalGroup(_) => Kind::NotFound,
             Self::Range | Self::File(..) => Kind::Invalid,
-            Self::TooLarge(_) => Kind::Exhausted,
+            Self::TooLarge(_) | Self::NotMapped { .. } => Kind::Exhausted,
         }
     }
 }
@@ -68,7 +82,34 @@ impl UserError {
 pub fn resolve(root: &Root, user: &str, group_add: &[String]) -> Result<ResolvedUser, UserError> {
     let passwd = read(root, "/etc/passwd")?;
     let group = read(root, "/etc/group")?;
-    resolve_in(&passwd, &group, user, group_add)
+    let user = resolve_in(&passwd, &group, user, group_add)?;
+    let map = |name: &str| fs::read_to_string(Path::new("/proc/self").join(name));
+    if let (Ok(users), Ok(groups)) = (map("uid_map"), map("gid_map")) {
+        check_mapped(&users, "user", user.uid)?;
+        check_mapped(&groups, "group", user.gid)?;
+        // Where there is one group only, the kernel lets nobody have others, and the runtime asks for
+        // none.
+        if mapped(&groups).map(|(_, count)| count).sum::<u64>() > 1 {
+            user.additional_gids.iter().try_for_each(|gid| check_mapped(&groups, "group", *gid))?;
+        }
+    }
+    Ok(user)
+}
+
+/// The first ID and the number of IDs in each line of a map (user_namespaces(7)).
+fn mapped(map: &str) -> impl Iterator<Item = (u64, u64)> {
+    map.lines().filter_map(|line| {
+        let mut numbers = line.split_whitespace().map(str::parse);
+        let (first, _, count) = (numbers.next()?.ok()?, numbers.next()?, numbers.next()?.ok()?);
+        Some((first, count))
+    })
+}
+
+fn check_mapped(map: &str, what: &'static str, id: u32) -> Result<(), UserError> {
+    if mapped(map).any(|(first, count)| (first..first + count).contains(&id.into())) {
+        return Ok(());
+    }
+    Err(UserError::NotMapped { what, id, count: mapped(map).map(|(_, count)| count).sum() })
 }
 
 /// [`resolve`], in texts.

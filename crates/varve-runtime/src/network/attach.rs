@@ -113,7 +113,10 @@ impl Networks {
         let mut inside = match attach.netns {
             Some(netns) => {
                 let mut links = Links::of(netns).map_err(failed())?;
-                links.set_up("lo").map_err(failed())?;
+                // The machine's own is not ours to change, and may not be by who is not root.
+                if !netns.is_ours().map_err(failed())? {
+                    links.set_up("lo").map_err(failed())?;
+                }
                 Some((netns, links))
             }
             None => None,

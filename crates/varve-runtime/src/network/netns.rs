@@ -36,6 +36,12 @@ impl Netns {
         Ok(Self::from(OwnedFd::from(File::open(path)?)))
     }
 
+    /// Whether it is the one that this process is in.
+    pub(super) fn is_ours(&self) -> io::Result<bool> {
+        let (one, other) = (rustix::fs::fstat(&self.fd)?, rustix::fs::fstat(Self::current()?.fd)?);
+        Ok((one.st_dev, one.st_ino) == (other.st_dev, other.st_ino))
+    }
+
     /// A new one, with nothing in it but a loopback interface that is down.
     pub fn create() -> io::Result<Self> {
         let make = || {
@@ -71,6 +77,10 @@ impl Netns {
     /// Does something inside. Sockets opened there stay there. A thread of its own goes in, so
     /// that the caller is never in the wrong place, whatever happens.
     pub fn inside<T: Send>(&self, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+        // Only who may change its own place can be moved to where it is.
+        if self.is_ours()? {
+            return work();
+        }
         in_a_thread(|| {
             move_into_link_name_space(self.fd(), Some(LinkNameSpaceType::Network))?;
             work()

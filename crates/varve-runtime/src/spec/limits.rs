@@ -209,7 +209,12 @@ fn settle_cpus(
         return Err(LimitError::CpusTwice("Quota"));
     }
     if host.nano_cpus > 0 && !machine.controls.cpu_quota {
-        return Err(LimitError::NoCpus);
+        // Docker's refusal is about machines; who has no privileges is told, as of any other limit.
+        if !machine.rootless {
+            return Err(LimitError::NoCpus);
+        }
+        warnings.push(NO_QUOTA);
+        host.nano_cpus = 0;
     }
     if host.nano_cpus < 0 || host.nano_cpus > i64::from(machine.cpus) * 1_000_000_000 {
         return Err(LimitError::Cpus(machine.cpus));

@@ -105,6 +105,10 @@ fn sysfs(request: &Request) -> Mount {
     let network = NetworkMode::of(&host.network_mode);
     if request.machine.rootless && network == NetworkMode::Host {
         options.insert(0, "rbind");
+        // What is mounted in it, such as the user's own control groups, is not the container's.
+        if !host.privileged && request.machine.recursive_read_only {
+            options.push("rro");
+        }
         return mount("/sys", "bind", "/sys", &options);
     }
     mount("/sys", "sysfs", "sysfs", &options)

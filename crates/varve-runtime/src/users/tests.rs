@@ -102,3 +102,19 @@ fn a_huge_file_is_refused_after_the_limit() {
     file.set_len(1 << 30).unwrap();
     assert!(matches!(in_root(&directory, ""), Err(UserError::TooLarge("/etc/group"))));
 }
+
+#[test]
+fn who_is_not_in_the_user_namespace_is_refused_by_name() {
+    let whole = "         0          0 4294967295\n";
+    check_mapped(whole, "user", ID_MAX).unwrap();
+    let single = "         0       1000          1\n";
+    check_mapped(single, "user", 0).unwrap();
+    let error = check_mapped(single, "user", 33).unwrap_err();
+    let text = "user 33 is not in this user namespace, which has 1: ";
+    assert!(error.to_string().starts_with(text), "{error}");
+    let ranges = "0 1000 1\n1 100000 65536\n";
+    check_mapped(ranges, "group", 65_536).unwrap();
+    let error = check_mapped(ranges, "group", 65_537).unwrap_err();
+    assert!(error.to_string().contains("group 65537 is not"), "{error}");
+    assert!(error.to_string().contains("which has 65537"), "{error}");
+}

@@ -252,6 +252,7 @@ fn a_rootless_machine_is_asked_for_nothing_that_it_refuses() {
     let spec = made(&container, &machine, &Paths::default()).unwrap();
     assert!(!mount_at(&spec, "/dev/pts")["options"].to_string().contains("gid=5"));
     assert_eq!(mount_at(&spec, "/sys")["type"], "bind");
+    assert!(mount_at(&spec, "/sys")["options"].to_string().contains("\"rro\""));
     assert_eq!(spec["linux"]["resources"].get("devices"), None);
     assert_eq!(spec["process"].get("oomScoreAdj"), None);
     assert_eq!(spec["linux"].get("sysctl"), None);

@@ -59,7 +59,11 @@ fn make_all(config: &Config, root: &OwnedFd) -> Step<()> {
     });
     let asked = |device: &&Device| config.linux.devices.iter().any(|one| one.path == device.path);
     let standard = standard.iter().filter(|device| !asked(device));
-    for device in standard.chain(&config.linux.devices) {
+    // It becomes a link to the container's own terminals below; where devices of the host can only be
+    // shown, not made, it could not be removed for that.
+    let has_terminals = config.mounts.iter().any(|mount| mount.destination == "/dev/pts");
+    let own = |device: &&Device| has_terminals && device.path == "/dev/ptmx";
+    for device in standard.chain(&config.linux.devices).filter(|device| !own(device)) {
         make_one(root, device).map_err(init(&format!("make device {}", device.path)))?;
     }
     let dev = place::open_or_make(root, "/dev", Make::Directory, Links::Refuse)
