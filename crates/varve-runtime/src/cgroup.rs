@@ -123,7 +123,7 @@ impl Cgroup {
     /// The group `path` as far as somebody made it.
     pub fn find(machine: &Machine, path: &str) -> Self {
         let part = |hierarchy: &Hierarchy| {
-            let directory = hierarchy.mount.join(path.trim_start_matches('/'));
+            let directory = hierarchy.base().join(path.trim_start_matches('/'));
             directory.is_dir().then(|| Part { directory, hierarchy: hierarchy.clone() })
         };
         Self { parts: machine.hierarchies.iter().filter_map(part).collect() }
@@ -327,7 +327,7 @@ fn write(path: &Path, value: &str) -> io::Result<()> {
 
 /// Makes the directories of a group, each ready to hold processes or further groups.
 fn make_directories(hierarchy: &Hierarchy, relative: &str) -> io::Result<PathBuf> {
-    let mut directory = hierarchy.mount.clone();
+    let mut directory = hierarchy.base();
     for name in relative.split('/') {
         if hierarchy.version == Version::V2 {
             for controller in &hierarchy.controllers {

@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{self, Read as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use rustix::fs::{Access, access};
@@ -31,6 +31,20 @@ pub struct Hierarchy {
     pub version: Version,
     /// `memory`, `cpu`, …
     pub controllers: Vec<String>,
+    /// The group below the mount in which groups may be made: the topmost of those that this process
+    /// is in, where not all are its own. Empty for the mount itself.
+    #[serde(default)]
+    pub delegated: PathBuf,
+}
+
+impl Hierarchy {
+    /// The group in which groups are made.
+    pub fn base(&self) -> PathBuf {
+        if self.delegated.as_os_str().is_empty() {
+            return self.mount.clone();
+        }
+        self.mount.join(&self.delegated)
+    }
 }
 
 /// An interface of control groups.
@@ -61,9 +75,24 @@ impl Machine {
         // The kernel does not say how long the text is; many small reads cost more than this.
         let mut table = String::with_capacity(TABLE_SIZE_BYTES_USUAL);
         fs::File::open("/proc/self/mountinfo")?.read_to_string(&mut table)?;
-        Ok(Self::from_mounts(&table, |mount| {
-            fs::read_to_string(mount.join("cgroup.controllers")).unwrap_or_default()
-        }))
+        let controllers =
+            |mount: &Path| fs::read_to_string(mount.join("cgroup.controllers")).unwrap_or_default();
+        let mut machine = Self::from_mounts(&table, |mount| controllers(mount));
+        let is_ours = |group: &Path| {
+            let entrance = group.join("cgroup.procs");
+            [group, &entrance].iter().all(|path| access(*path, Access::WRITE_OK).is_ok())
+        };
+        if machine.hierarchies.iter().any(|one| !is_ours(&one.mount)) {
+            let groups = fs::read_to_string("/proc/self/cgroup")?;
+            for one in &mut machine.hierarchies {
+                one.delegated = delegated(one, &groups, is_ours).unwrap_or_default();
+                if one.version == Version::V2 && !one.delegated.as_os_str().is_empty() {
+                    let text = controllers(&one.base());
+                    one.controllers.retain(|name| text.split_whitespace().any(|it| it == name));
+                }
+            }
+        }
+        Ok(machine)
     }
 
     /// Reads a mount table. `controllers` gives the text of `cgroup.controllers` of a mount of
@@ -88,7 +117,12 @@ impl Machine {
             // The same hierarchy may be mounted again elsewhere: the first place is the usual one.
             let again = list.iter().any(|other| other.controllers == names);
             if !again && (version == Version::V2 || !names.is_empty()) {
-                list.push(Hierarchy { mount: place, version, controllers: names });
+                list.push(Hierarchy {
+                    mount: place,
+                    version,
+                    controllers: names,
+                    delegated: PathBuf::new(),
+                });
             }
         }
         v2.truncate(1);
@@ -105,10 +139,10 @@ impl Machine {
         let has = |controller: &str, file: &str| {
             self.hierarchies.iter().any(|one| {
                 one.controllers.iter().any(|name| name == controller)
-                    && access(&one.mount, Access::WRITE_OK).is_ok()
+                    && access(one.base(), Access::WRITE_OK).is_ok()
                     && match one.version {
                         // The topmost group has the files of the others, but for the weight.
-                        Version::V1 => file.is_empty() || one.mount.join(file).exists(),
+                        Version::V1 => file.is_empty() || one.base().join(file).exists(),
                         // It has none of them here.
                         Version::V2 => true,
                     }
@@ -167,6 +201,35 @@ const KNOWN: [&str; 14] = [
 ];
 const LIMITING: usize = 8;
 
+/// The topmost group of those that the text of `/proc/self/cgroup` says we are in (cgroups(7)) and that
+/// `is_ours`, below the mount; `None` for the mount itself, or when there is none.
+fn delegated(
+    hierarchy: &Hierarchy,
+    groups: &str,
+    is_ours: impl Fn(&Path) -> bool,
+) -> Option<PathBuf> {
+    if is_ours(&hierarchy.mount) {
+        return None;
+    }
+    let own = groups.lines().find_map(|line| {
+        let mut parts = line.splitn(3, ':');
+        let (_, names, path) = (parts.next()?, parts.next()?, parts.next()?);
+        let is_it = match hierarchy.version {
+            Version::V1 => names.split(',').any(|name| hierarchy.controllers[0] == name),
+            Version::V2 => names.is_empty(),
+        };
+        is_it.then(|| Path::new(path.trim_start_matches('/')))
+    })?;
+    let mut group = PathBuf::new();
+    for name in own.components() {
+        group.push(name);
+        if is_ours(&hierarchy.mount.join(&group)) {
+            return Some(group);
+        }
+    }
+    None
+}
+
 /// The controllers and the name, out of a v1 mount's options.
 fn controller(option: &str) -> Option<String> {
     (KNOWN.contains(&option) || option.starts_with("name=")).then(|| option.to_owned())
@@ -212,6 +275,7 @@ mod tests {
             mount: directory.path().to_owned(),
             version,
             controllers: names.iter().map(|&name| name.to_owned()).collect(),
+            delegated: PathBuf::new(),
         };
         let old = Machine { hierarchies: vec![hierarchy(Version::V1, &["memory"])] };
         let expected = Controls { memory: true, swappiness: true, ..Controls::default() };
@@ -227,5 +291,27 @@ mod tests {
         };
         assert_eq!(new.controls(), expected);
         assert_eq!(Machine::default().controls(), Controls::default());
+    }
+
+    #[test]
+    fn groups_are_made_in_the_topmost_that_is_ours() {
+        let hierarchy = |version, name: &str| Hierarchy {
+            mount: PathBuf::from("/g"),
+            version,
+            controllers: vec![name.to_owned()],
+            delegated: PathBuf::new(),
+        };
+        let groups = "4:memory:/user/1000\n3:cpu,cpuacct:/\n0::/user.slice/u@1.service/app/x\n";
+        let of = |hierarchy: &Hierarchy, ours: &str| {
+            let is_ours = |group: &Path| group.starts_with(ours);
+            delegated(hierarchy, groups, is_ours)
+        };
+        let (unified, memory) = (hierarchy(Version::V2, "pids"), hierarchy(Version::V1, "memory"));
+        let service = "/g/user.slice/u@1.service";
+        assert_eq!(of(&unified, service), Some("user.slice/u@1.service".into()));
+        assert_eq!(of(&memory, service), None);
+        assert_eq!(of(&memory, "/g/user/1000"), Some("user/1000".into()));
+        assert_eq!(of(&hierarchy(Version::V1, "cpu"), "/g/user"), None);
+        assert_eq!(of(&unified, "/g"), None);
     }
 }

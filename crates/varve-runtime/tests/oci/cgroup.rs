@@ -84,7 +84,12 @@ fn device_rules_hold_on_version_2() {
     let Some(mount) = place.and_then(|place| guard::path(place)).filter(|_| guard::root()) else {
         return;
     };
-    let hierarchy = Hierarchy { mount, version: Version::V2, controllers: Vec::new() };
+    let hierarchy = Hierarchy {
+        mount,
+        version: Version::V2,
+        controllers: Vec::new(),
+        delegated: Default::default(),
+    };
     let machine = Machine { hierarchies: vec![hierarchy] };
     let path = format!("/varve-test/devices-{}", std::process::id());
     let (group, _) = Cgroup::create(&machine, &path).unwrap();
