@@ -268,11 +268,13 @@ impl Drop for Containers<'_> {
 /// Why containers are not run here, if they are not.
 fn containers_obstacle() -> Option<&'static str> {
     let is_root = std::fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0);
-    if !is_root {
-        return Some("containers want root");
+    let unshare = |words: &[&str]| succeeds(Command::new("unshare").args(words).arg("true"));
+    if is_root {
+        let may_mount = unshare(&["--mount"]);
+        return (!may_mount).then_some("this machine does not let root mount");
     }
-    let may_mount = succeeds(Command::new("unshare").args(["--mount", "true"]));
-    (!may_mount).then_some("this machine does not let root mount")
+    let may_enter = unshare(&["--map-root-user", "--mount"]);
+    (!may_enter).then_some("this machine does not let users make namespaces")
 }
 
 fn say(step: &str) {

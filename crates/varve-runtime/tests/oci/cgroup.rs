@@ -88,7 +88,7 @@ fn device_rules_hold_on_version_2() {
         mount,
         version: Version::V2,
         controllers: Vec::new(),
-        delegated: Default::default(),
+        delegated: std::path::PathBuf::new(),
     };
     let machine = Machine { hierarchies: vec![hierarchy] };
     let path = format!("/varve-test/devices-{}", std::process::id());
