@@ -45,18 +45,7 @@ impl Hierarchy {
         }
         self.mount.join(&self.delegated)
     }
-}
 
-/// An interface of control groups.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Version {
-    /// One hierarchy per controller.
-    V1,
-    /// One for all.
-    V2,
-}
-
-impl Hierarchy {
     /// Whether anything is missed when no group can be made in it. `has_v1`: it stands beside
     /// version 1.
     pub(super) fn is_missed(&self, has_v1: bool) -> bool {
@@ -67,6 +56,15 @@ impl Hierarchy {
             Version::V2 => !has_v1 || !self.controllers.is_empty(),
         }
     }
+}
+
+/// An interface of control groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Version {
+    /// One hierarchy per controller.
+    V1,
+    /// One for all.
+    V2,
 }
 
 impl Machine {
