@@ -148,6 +148,12 @@ impl Listing {
             .map(move |(path, kind)| (&path[length..], kind))
     }
 
+    /// The path of what stands at a path once all links are followed, inside the tree; `None` for
+    /// nothing.
+    pub fn followed(&self, path: &str) -> Option<String> {
+        self.resolve(path).ok().flatten().map(|(path, _)| path)
+    }
+
     /// The path with all links followed, inside the tree, and what stands there: `None` for
     /// nothing, a directory for the root.
     fn resolve(&self, path: &str) -> Result<Option<(String, &EntryKind)>, SelectError> {

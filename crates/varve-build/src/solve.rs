@@ -27,6 +27,7 @@ mod one_file;
 mod owner;
 mod schedule;
 mod shown;
+mod sight;
 mod solver;
 mod tar_files;
 mod watch;
@@ -44,10 +45,12 @@ pub use image::{ImageTime, image_config};
 pub use layer_files::LayerFiles;
 pub use one_file::OneFile;
 pub use shown::StepIds;
+pub use sight::{Place, Shown, shown_times};
 pub use solver::{KeysOf, Solve, Solved, SolvedLayer};
 pub use tar_files::TarFiles;
 pub use watch::{BuildEvent, NoWatch, Step, StepId, Stream, Watch};
 pub use wire::{SentKind, Transfer};
 pub use world::{
-    BoundFiles, BuildLayer, Fault, LayerTimes, MadeLayer, RunRequest, Timestamps, World,
+    BoundFiles, BuildLayer, Fault, LayerOrigin, LayerTimes, MadeLayer, RunRequest, Timestamps,
+    World,
 };

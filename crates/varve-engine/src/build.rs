@@ -7,6 +7,7 @@ mod dockerfile;
 mod failure;
 mod fetch;
 mod outputs;
+mod patience;
 mod publish;
 mod remote;
 mod repository;
@@ -19,9 +20,10 @@ use std::{
     fmt,
     io::{Read, Write},
     path::{Path, PathBuf},
-    sync::atomic::AtomicBool,
+    sync::{Arc, atomic::AtomicBool},
 };
 
+use self::run::SshKey;
 use varve_build::{
     Dockerfile, DockerfileError, Options, Source, solve::Timestamps, source::Excerpt,
 };
@@ -152,13 +154,31 @@ impl fmt::Debug for BuildSecret {
     }
 }
 
-/// The socket of an agent that steps may ask for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// An agent of SSH keys that steps may ask for.
+#[derive(Debug, Clone)]
 pub struct SshAgent {
     /// Its name: `default`.
     pub id: String,
-    /// The socket on this machine.
-    pub socket: PathBuf,
+    /// Who has the keys.
+    pub source: SshSource,
+}
+
+/// Who has the keys of an agent.
+#[derive(Debug, Clone)]
+pub enum SshSource {
+    /// Another agent; its socket on this machine.
+    Socket(PathBuf),
+    /// The builder, from files.
+    Keys(Arc<[SshKeyFile]>),
+}
+
+/// A private key, and the file that it was read from.
+#[derive(Debug)]
+pub struct SshKeyFile {
+    /// The file.
+    pub path: PathBuf,
+    /// The key.
+    pub key: SshKey,
 }
 
 /// A further cache to look into.

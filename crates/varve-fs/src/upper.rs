@@ -29,7 +29,7 @@ use crate::{
 pub use changes::{UpperChange, changes};
 pub use copy::write_copy;
 pub use error::UpperError;
-pub use size::{allocated, size};
+pub use size::{Usage, size, usage};
 use xattrs::Xattrs;
 
 const WHITEOUT_PREFIX: &[u8] = b".wh.";

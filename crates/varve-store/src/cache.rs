@@ -248,7 +248,7 @@ impl Store {
             record.size_bytes = self.indexed_layer(layer)?.summary.content_size_bytes;
             if let Some(times) = real_times {
                 record.times_given = Some(times_digest(times));
-                record.times = self.write_times(lease, layer, times)?;
+                record.times = self.write_times(lease, (layer, None), times)?;
             }
         }
         self.make()?;

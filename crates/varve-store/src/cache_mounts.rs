@@ -4,6 +4,7 @@
 //! <hex of the id>      the first directory of an id; others where one is in use and not shared
 //! ├── lock             held by who uses it: shared, or exclusively
 //! ├── record.json      id, when it was made and last used, how often, bytes
+//! ├── sight …          what programs that used it saw
 //! ├── tree/            the files; there when they are whole
 //! └── new/tree         files being made that it begins with
 //! ```
@@ -13,6 +14,7 @@
 //! used longest ago go. While a program runs nothing stops it.
 
 mod record;
+mod sight;
 
 use std::{
     fs::{self, File},
@@ -27,6 +29,7 @@ use jiff::Timestamp;
 use varve_fs::{durable, lock::FileLock, upper};
 use varve_types::{Digest, Printable, limits};
 
+use self::sight::Look;
 use crate::{
     Error, Result, Store,
     error::cannot,
@@ -37,6 +40,7 @@ use crate::{
 
 pub use record::CacheMountRecord;
 pub(crate) use record::Place;
+pub use sight::{Before, SeenFile, Sight};
 
 pub(crate) const LOCK: &str = "lock";
 pub(crate) const TREE: &str = "tree";
@@ -78,6 +82,7 @@ pub struct CacheMount {
     place: Place,
     tree: PathBuf,
     lock: FileLock,
+    look: Option<Look>,
 }
 
 impl CacheMount {
@@ -88,18 +93,18 @@ impl CacheMount {
 
     /// Ends the use: measures what is there, and makes room where all cache mounts together take
     /// more than they may. Returns those that went for it, which may be this one.
-    pub fn finish(self, now: Timestamp) -> Result<Vec<CacheMountRecord>> {
+    pub fn finish(mut self, now: Timestamp) -> Result<Vec<CacheMountRecord>> {
         let tree = File::open(&self.tree).map_err(cannot("open", &self.tree))?;
-        let measured = upper::allocated(tree.as_fd());
-        let size_bytes = measured.map_err(|source| Error::Measure {
+        let usage = upper::usage(tree.as_fd()).map_err(|source| Error::Measure {
             path: self.tree.clone(),
             source: Box::new(source),
         })?;
         if let Some(mut record) = self.place.read()? {
-            record.size_bytes = size_bytes;
+            record.size_bytes = usage.allocated_bytes;
             record.last_used = record.last_used.max(now);
             self.place.write(&record)?;
         }
+        self.end(usage.changed)?;
         let Self { store, lock, .. } = self;
         drop(lock);
         store.shrink_cache_mounts(store.cache_mounts_size_bytes_max())
@@ -126,7 +131,7 @@ impl Store {
                 Entered::Ready(lock) => {
                     place.note_use(request)?;
                     let (store, tree) = (self.clone(), place.path.join(TREE));
-                    return Ok(Some(CacheMount { store, place, tree, lock }));
+                    return Ok(Some(CacheMount { store, place, tree, lock, look: None }));
                 }
                 // It is entered once more: only then is the lock the wanted one.
                 Entered::New(_lock) => make_cache_mount(self, &place, request, fill)?,
@@ -313,7 +318,8 @@ pub(crate) fn problem(place: &Place, path: &Path) -> Result<Option<String>> {
     };
     for (name, _) in names {
         let name = name.to_string_lossy().into_owned();
-        if !known.contains(&&*name) && !name.starts_with('.') {
+        let is_known = known.contains(&&*name) || sight::is_of_sights(&name);
+        if !is_known && !name.starts_with('.') {
             return Ok(Some(format!("it holds {}, which does not belong there", Printable(&name))));
         }
     }

@@ -79,7 +79,9 @@ pub mod volumes;
 pub use base::{Base, RootOwner};
 pub use blob::BlobReader;
 pub use cache::{CacheKind, CachePolicy, CacheRecord, CacheUse, PrunedCache, UnknownKind};
-pub use cache_mounts::{CacheMount, CacheMountRecord, CacheMountRequest, Sharing};
+pub use cache_mounts::{
+    Before, CacheMount, CacheMountRecord, CacheMountRequest, SeenFile, Sharing, Sight,
+};
 pub use check::{BadBlob, Cause, Finding};
 pub use containers::{Containers, Named};
 pub use error::Error;

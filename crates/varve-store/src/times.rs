@@ -50,23 +50,27 @@ pub fn times_digest(times: &RealTimes) -> Digest {
 }
 
 impl Store {
-    /// Makes an index of a layer, which must be pinned, with these times instead of the tar's.
-    /// `None`: none differs.
-    pub(crate) fn write_times(
+    /// Makes an index of a layer, which must be pinned, with these times instead of those that it
+    /// has otherwise: the tar's, or those of the second index `over`, pinned too. Returns the index that
+    /// has them, pinned; that is `over` when none differs.
+    pub fn write_times(
         &self,
         lease: &Lease,
-        layer: &DiffId,
+        (layer, over): (&DiffId, Option<&Digest>),
         times: &RealTimes,
     ) -> Result<Option<Digest>> {
         if times.is_empty() {
-            return Ok(None);
+            return Ok(over.copied());
         }
         let record = self.indexed_layer(layer)?;
-        let index = self.open_layer_index(layer)?;
+        let index = match over {
+            Some(over) => self.open_times_of(layer, over)?,
+            None => self.open_layer_index(layer)?,
+        };
         let read = |source| Error::ReadIndex { layer: *layer, source };
         let mut tree = index.tree().map_err(read)?;
         if tree.set_times(times) == 0 {
-            return Ok(None);
+            return Ok(over.copied());
         }
         let arrival = Arrival::unnamed(self)?;
         arrival.make_layer_directory()?;

@@ -9,8 +9,9 @@ use varve_types::{Digest, digest::Hasher};
 
 use super::{CopySource, Mode, Op, Plan, RunMount, RunStep, Vertex};
 
-/// The first thing hashed; changes when the meaning of steps does.
-const VERSION: &str = "varve step 1";
+/// The first thing hashed; changes when the meaning of steps does, or of what is kept of them. (1:
+/// records from before links that end below a directory, and real times of what programs moved.)
+const VERSION: &str = "varve step 2";
 
 /// The key of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -143,6 +143,12 @@ impl Archive {
         Ok(place)
     }
 
+    /// It is not what it was when it was read first.
+    pub(super) fn has_changed(&self) -> CopyError {
+        let source = io::Error::new(io::ErrorKind::InvalidData, "it has changed meanwhile");
+        CopyError::Read { path: self.path.clone(), source }
+    }
+
     /// Reads the archive again and tells its files: the offset of each one's data, and its bytes.
     pub(super) fn read_files(
         &self,

@@ -24,8 +24,8 @@ const BUFFER_SIZE_BYTES: usize = 128 << 10;
 pub struct LayerFiles {
     stack: Stack,
     tars: Vec<File>,
-    /// The same with the real times, where any is another.
-    real: Option<Stack>,
+    /// Of each layer the tree with the real times, where any is another.
+    real: Vec<Option<Tree>>,
     /// A base is never listed as a whole.
     listing: OnceLock<Listing>,
 }
@@ -34,7 +34,7 @@ impl LayerFiles {
     /// Layers, the lowest first: the tree of each and its uncompressed tar.
     pub fn new(layers: Vec<(Tree, File)>) -> Result<Self, Fault> {
         let (trees, tars): (Vec<Tree>, Vec<File>) = layers.into_iter().unzip();
-        Ok(Self { stack: merge(&trees)?, tars, real: None, listing: OnceLock::new() })
+        Ok(Self { stack: merge(&trees)?, tars, real: Vec::new(), listing: OnceLock::new() })
     }
 
     /// Layers of a store, the lowest first. They must be pinned.
@@ -53,25 +53,22 @@ impl LayerFiles {
     pub fn of_build(store: &Store, layers: &[BuildLayer]) -> Result<Self, Fault> {
         let ids: Vec<DiffId> = layers.iter().map(|layer| layer.diff_id).collect();
         let mut files = Self::open(store, &ids)?;
-        if layers.iter().any(|layer| layer.times.is_some()) {
-            let mut trees = Vec::with_capacity(layers.len());
-            for BuildLayer { diff_id, times } in layers {
-                let index = match times {
-                    Some(times) => store.open_times_of(diff_id, times),
-                    None => store.open_layer_index(diff_id),
-                };
+        for BuildLayer { diff_id, times, .. } in layers {
+            let real = times.map(|times| {
+                let index = store.open_times_of(diff_id, &times);
                 let index = index.map_err(|error| Fault::new(error.kind(), error))?;
-                trees.push(index.tree().map_err(|error| Fault::new(error.kind(), error))?);
-            }
-            files.real = Some(merge(&trees)?);
+                index.tree().map_err(|error| Fault::new(error.kind(), error))
+            });
+            files.real.push(real.transpose()?);
         }
         Ok(files)
     }
 
     /// The real time of what stands at a path, where it is another than the tar's.
     pub(super) fn real_time(&self, path: &[u8]) -> Option<Time> {
-        let tree = self.real.as_ref()?.tree();
-        Some(tree.inode(tree.lookup(path)?).mtime)
+        let id = self.tree().lookup(path)?;
+        let real = self.real.get(self.stack.layer(id))?.as_ref()?;
+        Some(real.inode(real.lookup(path)?).mtime)
     }
 
     /// The merged tree.

@@ -6,7 +6,8 @@ use varve_store::{CacheKind, CacheRecord, RealTimes, times_digest};
 use varve_types::{DiffId, Digest};
 
 use super::{
-    BoundFiles, BuildLayer, CopyError, Files, LayerFiles, RunRequest, SolveCause, copy_times,
+    BoundFiles, BuildLayer, CopyError, Files, LayerFiles, LayerOrigin, RunRequest, SolveCause,
+    copy_times,
     keys::{bound_copy, is_source, times_content},
     solver::{Job, Made, Need, Side, Solver},
     write_copy, write_mkdir,
@@ -28,7 +29,7 @@ impl Solver<'_> {
         }
         if !self.is_anew(vertex)
             && let Some(record) = self.find(&key)?
-            && let Some(made) = made_of(&record)
+            && let Some(made) = self.made_of(vertex, &record)
         {
             self.shown.end(vertex, true);
             return Ok(Need::Has(Made { found: Some(Arc::new(record)), ..made }));
@@ -65,7 +66,7 @@ impl Solver<'_> {
         let mut known = HashSet::new();
         record.parents = keys.map(|key| key.0).filter(|key| known.insert(*key)).collect();
         let record = self.solve.store.remember(self.solve.lease, &record, Some(times))?;
-        made_of(&record).ok_or(SolveCause::Plan(vertex.0))
+        self.made_of(vertex, &record).ok_or(SolveCause::Plan(vertex.0))
     }
 
     /// The layers that a step is made upon; none is an empty directory.
@@ -201,17 +202,34 @@ impl Solver<'_> {
         let mut record = CacheRecord::new(key, CacheKind::Source, name.as_str(), now);
         record.layer = Some(diff_id);
         let record = self.solve.store.remember(self.solve.lease, &record, Some(&real_times))?;
-        made_of(&record).ok_or(SolveCause::Plan(vertex.0))
+        let mut made = self.made_of(vertex, &record).ok_or(SolveCause::Plan(vertex.0))?;
+        made.layer.origin = LayerOrigin::Context;
+        Ok(made)
     }
 }
 
-/// What a record says of a step's layer.
-fn made_of(record: &CacheRecord) -> Option<Made> {
-    let layer = BuildLayer { diff_id: record.layer?, times: record.times };
-    Some(Made { layer, created: record.created, found: None })
-}
-
 impl Solver<'_> {
+    /// What a record says of a step's layer.
+    fn made_of(&self, vertex: VertexId, record: &CacheRecord) -> Option<Made> {
+        let origin = self.origin(vertex);
+        let layer = BuildLayer { diff_id: record.layer?, times: record.times, origin };
+        Some(Made { layer, created: record.created, found: None })
+    }
+
+    fn origin(&self, vertex: VertexId) -> LayerOrigin {
+        match self.op(vertex) {
+            Op::Run(_) => LayerOrigin::Program,
+            Op::Copy(step) if !self.has_froms_of_now(step) => LayerOrigin::Copied,
+            _ => LayerOrigin::Context,
+        }
+    }
+
+    /// Whether any of what is copied has the times of a context.
+    fn has_froms_of_now(&self, step: &CopyStep) -> bool {
+        let mut froms = step.actions.iter().filter_map(|action| action.from);
+        froms.any(|from| self.has_times_of_now(from))
+    }
+
     /// The real times that a copy's files would have now.
     fn times_of(
         &self,
@@ -236,8 +254,7 @@ impl Solver<'_> {
         let (Op::Copy(step), Some(record)) = (self.op(vertex), &made.found) else {
             return as_it_is();
         };
-        let mut froms = step.actions.iter().filter_map(|action| action.from);
-        if !froms.any(|from| self.has_times_of_now(from)) {
+        if !self.has_froms_of_now(step) {
             return as_it_is();
         }
         let sources = match self.sources(step) {
@@ -250,7 +267,7 @@ impl Solver<'_> {
             return as_it_is();
         }
         let record = self.solve.store.remember(self.solve.lease, record, Some(&times))?;
-        Ok(Need::Has(BuildLayer { diff_id: made.layer.diff_id, times: record.times }))
+        Ok(Need::Has(BuildLayer { times: record.times, ..made.layer.clone() }))
     }
 }
 

@@ -22,7 +22,7 @@ use varve_store::{CacheRecord, Lease, Store};
 use varve_types::{Clock, DiffId, Digest};
 
 use super::{
-    BuildLayer, Files, LayerTimes, SolveCause, SolveError, StepIds, Watch, World,
+    BuildLayer, Files, LayerOrigin, LayerTimes, SolveCause, SolveError, StepIds, Watch, World,
     make::times_of_now,
     schedule::{self, Tried},
     shown::Shown,
@@ -340,7 +340,8 @@ impl<'a> Solver<'a> {
         let id = self.shown.begin(vertex);
         let layers = self.solve.world.image(step, id, self.solve.lease)?;
         self.shown.end(vertex, false);
-        let layer = |diff_id: DiffId| BuildLayer { diff_id, times: None };
+        let origin = LayerOrigin::Image;
+        let layer = |diff_id: DiffId| BuildLayer { diff_id, times: None, origin };
         Ok(layers.into_iter().map(layer).collect())
     }
 }

@@ -22,6 +22,21 @@ pub struct BuildLayer {
     /// `times` of its [`varve_store::CacheRecord`]. `None` where they are those of the tar, as of all
     /// layers of images.
     pub times: Option<Digest>,
+    /// Where its files come from.
+    pub origin: LayerOrigin,
+}
+
+/// Where the files of a layer come from, as far as it matters for their times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LayerOrigin {
+    /// An image: they were packed somewhere else.
+    Image,
+    /// A program left them.
+    Program,
+    /// They were copied from a step or an image in which a program or somebody else had made them.
+    Copied,
+    /// They were copied from a context: sources.
+    Context,
 }
 
 /// A layer that was made.

@@ -49,13 +49,20 @@ pub(super) fn write_tree(
         }
         let source = sources.get(archive.action()).and_then(Option::as_deref);
         let Some(source) = source else { continue };
+        let mut left = files.len();
         archive.read_files(source, &mut |offset, data| match files
             .get(&offset)
             .and_then(|path| Some((path, tree.nodes().get(*path)?)))
         {
-            Some((path, node)) => layer.file(path, node, data),
+            Some((path, node)) => {
+                left = left.saturating_sub(1);
+                layer.file(path, node, data)
+            }
             None => Ok(()),
         })?;
+        if left > 0 {
+            return Err(archive.has_changed());
+        }
     }
     for (path, node) in late {
         layer.write(path, node, sources)?;

@@ -1,10 +1,25 @@
 //! `ADD`: archives that are unpacked, files that are fetched, documents.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
+use std::{
+    fs,
+    io::Read,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use expect_test::expect;
 use tempfile::TempDir;
+use varve_build::{
+    select::{EntryKind, Listing},
+    solve::{Fault, FileKind, FileStatus, Files},
+};
 use varve_testkit::guard;
+use varve_types::Digest;
 
 use crate::{Case, Tree, case::shown};
 
@@ -241,4 +256,47 @@ fn documents_are_files() {
         f to = alone
 
     "#]]);
+}
+
+/// A context with one archive, which becomes another one once it was read for its tree.
+struct Changing {
+    listing: Listing,
+    opened: AtomicUsize,
+    archives: [Vec<u8>; 2],
+}
+
+impl Files for Changing {
+    fn listing(&self) -> &Listing {
+        &self.listing
+    }
+
+    fn status(&self, _: &str) -> Result<FileStatus, Fault> {
+        Ok(FileStatus::of(FileKind::File(self.archives[0].len() as u64)))
+    }
+
+    fn open(&self, _: &str) -> Result<Box<dyn Read + Send + '_>, Fault> {
+        // The first time it is looked whether it is an archive.
+        let is_later = self.opened.fetch_add(1, Ordering::Relaxed) >= 2;
+        Ok(Box::new(&self.archives[usize::from(is_later)][..]))
+    }
+
+    fn digest(&self, _: &str) -> Result<Digest, Fault> {
+        Ok(Digest::of(&self.archives[0]))
+    }
+}
+
+#[test]
+fn an_archive_that_has_changed_meanwhile_is_an_error_and_loses_nothing() {
+    let tar = |text| Tree(text).tar();
+    for later in ["f a = one", "f b = two\nf a = one", "d a\nd b"] {
+        let files = Changing {
+            listing: [("a.tar".to_owned(), EntryKind::File)].into_iter().collect(),
+            opened: AtomicUsize::new(0),
+            archives: [tar("f a = one\nf long = 1234567890\nf b = two"), tar(later)],
+        };
+        let files: Option<Arc<dyn Files>> = Some(Arc::new(files));
+        let error = Case { files, ..Case::new("ADD a.tar /x/") }.make().unwrap_err();
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(cause.starts_with("it has "), "{later}: {error}: {cause}");
+    }
 }

@@ -1,7 +1,6 @@
 //! Which file is the Dockerfile, which one its `.dockerignore`, and reading them.
 
 use std::{
-    fs::File,
     io::{self, Read},
     path::Path,
 };
@@ -16,6 +15,7 @@ use varve_types::{Kind, limits};
 use super::{
     BuildError, DockerfileSource,
     failure::{failed, go_file_text},
+    patience,
     shown::ShownStep,
 };
 
@@ -51,7 +51,8 @@ impl Place<'_> {
             Self::Nothing => Ok(None),
             Self::Files(files) => {
                 let path = path.trim_start_matches("./").trim_matches('/');
-                match files.open(path) {
+                let followed = files.listing().followed(path);
+                match files.open(followed.as_deref().unwrap_or(path)) {
                     Ok(mut reader) => read(&mut *reader, limit).map(Some),
                     Err(fault) if fault.kind() == Kind::NotFound => Ok(None),
                     Err(fault) => Err(io::Error::other(fault)),
@@ -156,7 +157,7 @@ fn read_ignore(
 }
 
 fn read_file(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
-    found(File::open(path))?.map(|mut file| read(&mut file, limit)).transpose()
+    found(patience::read(path, limit, &|| true))
 }
 
 fn base_name(path: &str) -> String {

@@ -21,6 +21,7 @@
 
 mod agent;
 mod error;
+mod keys;
 mod mounts;
 mod output;
 mod program;
@@ -41,8 +42,11 @@ use std::{
 use jiff::Timestamp;
 use varve_build::{
     instruction::{RunNetwork, Security},
-    plan::RunStep,
-    solve::{BuildEvent, Fault, LayerTimes, MadeLayer, RunRequest, Timestamps, Watch},
+    plan::{RunMount, RunStep},
+    solve::{
+        BoundFiles, BuildEvent, BuildLayer, Fault, LayerTimes, MadeLayer, Place, RunRequest,
+        Timestamps, Watch, shown_times,
+    },
 };
 use varve_fs::{
     tar::Time,
@@ -51,7 +55,11 @@ use varve_fs::{
 use varve_runtime::spec::{self, BuildLimits};
 use varve_types::ContainerId;
 
-use self::{error::RunError, output::Ending, workplace::Workplace};
+use self::{error::RunError, mounts::Caches, output::Ending, workplace::Workplace};
+pub use self::{
+    keys::{SshKey, SshKeyError},
+    output::LOG_SIZE_BYTES_MAX,
+};
 use super::{BuildSecret, SshAgent};
 use crate::{
     Engine,
@@ -84,6 +92,8 @@ pub struct Settings<'a> {
     pub limits: BuildLimits,
     /// The group that the groups of programs are made in; empty for `varve`.
     pub cgroup_parent: &'a str,
+    /// Bytes of output that are told of one program; `None`: all.
+    pub log_bytes_max: Option<u64>,
     /// The time now, for records about networks.
     pub now: Timestamp,
 }
@@ -140,8 +150,11 @@ impl<'a> Programs<'a> {
         place: &mut Workplace<'_>,
         request: &RunRequest<'_>,
     ) -> Result<MadeLayer, RunError> {
+        let mut caches = self.enter_caches(place, request)?;
+        let (root, bound) = self.with_times(request, &mut caches)?;
+        let request = &RunRequest { root: &root, bound: &bound, ..*request };
         place.mount_root(request.root, request.lease)?;
-        let prepared = self.prepare(place, request)?;
+        let prepared = self.prepare(place, request, caches)?;
         let stubs = stubs::Before::look(place, request.step)?;
         let executed = self.execute(place, request, &prepared, stubs);
         let finished = prepared.finish(self.settings.now);
@@ -159,6 +172,40 @@ impl<'a> Programs<'a> {
             stubs.remove(place)?;
             self.layer(place, request)
         })
+    }
+
+    /// The layers of the root and of what is bound, with the times that the program is to see: what
+    /// it could make something of in a cache mount, or made already below, must not look older than
+    /// that if it is something else.
+    fn with_times(
+        &self,
+        request: &RunRequest<'_>,
+        caches: &mut Caches,
+    ) -> Result<(Vec<BuildLayer>, Vec<Option<BoundFiles>>), RunError> {
+        let (mut root, mut bound) = (request.root.to_vec(), request.bound.to_vec());
+        let mut before = Vec::with_capacity(caches.len());
+        for cache in caches.values_mut() {
+            before.push(cache.begin()?);
+        }
+        let mut all = vec![("", &mut root)];
+        for (mount, files) in request.step.mounts.iter().zip(&mut bound) {
+            if let (RunMount::Bind { target, .. }, Some(files)) = (mount, files) {
+                all.push((target.trim_end_matches('/'), &mut files.layers));
+            }
+        }
+        let places: Vec<Place<'_>> = all.iter().map(|(at, layers)| Place { at, layers }).collect();
+        let (store, epoch) = (self.engine.store(), request.times.epoch);
+        let shown = shown_times(store, &places, &before, epoch).map_err(RunError::Times)?;
+        for ((_, layers), times) in all.iter_mut().zip(&shown.times) {
+            for (layer, times) in layers.iter_mut().zip(times) {
+                let of = (&layer.diff_id, layer.times.as_ref());
+                layer.times = store.write_times(request.lease, of, times)?;
+            }
+        }
+        for cache in caches.values_mut() {
+            cache.shows(&shown.files)?;
+        }
+        Ok((root, bound))
     }
 
     /// The network that a program is to have.

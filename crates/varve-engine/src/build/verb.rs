@@ -33,7 +33,7 @@ use super::{
     failure::failed,
     publish::StoredImage,
     remote::Remotes,
-    run::Settings,
+    run::{LOG_SIZE_BYTES_MAX, Settings},
     shown::{Pushing, ShownStep},
     world::BuildWorld,
 };
@@ -41,6 +41,9 @@ use crate::{Engine, Push};
 
 /// The build argument that wins over the variable of the same name.
 const EPOCH_ARGUMENT: &str = "SOURCE_DATE_EPOCH";
+/// The variable of docker's builder that says how many bytes of a program's output are told; a
+/// negative number: all.
+const LOG_SIZE: &str = "BUILDKIT_STEP_LOG_MAX_SIZE";
 /// The build argument that stands for `# check=`.
 const CHECK_ARGUMENT: &str = "BUILDKIT_DOCKERFILE_CHECK";
 
@@ -134,7 +137,8 @@ impl Engine {
 }
 
 /// What programs find besides what the Dockerfile says.
-fn settings<'a>(request: &'a BuildRequest<'_>, now: Timestamp) -> Settings<'a> {
+fn settings<'a>(request: &'a BuildRequest<'_>, ctx: &Ctx<'_>) -> Settings<'a> {
+    let log_size = ctx.environment.get(LOG_SIZE).and_then(|text| text.parse().ok());
     Settings {
         interrupted: request.interrupted,
         secrets: &request.secrets,
@@ -143,7 +147,8 @@ fn settings<'a>(request: &'a BuildRequest<'_>, now: Timestamp) -> Settings<'a> {
         allow_host_network: request.allow_host_network,
         limits: request.limits.clone(),
         cgroup_parent: &request.cgroup_parent,
-        now,
+        log_bytes_max: u64::try_from(log_size.unwrap_or(LOG_SIZE_BYTES_MAX)).ok(),
+        now: ctx.now(),
     }
 }
 
@@ -186,7 +191,7 @@ impl<'a> Build<'a> {
                 remotes: self.remotes,
                 imports: self.imports,
                 watch: self.watch,
-                settings: settings(request, self.ctx.now()),
+                settings: settings(request, self.ctx),
                 programs: &OnceLock::new(),
             };
             let solved = self.solve(&plan, request.times, &world);

@@ -10,7 +10,7 @@ use std::{
 };
 
 use varve_build::solve::{
-    BuildEvent, BuildLayer, LayerTimes, RunRequest, StepId, Timestamps, Watch,
+    BuildEvent, BuildLayer, LayerOrigin, LayerTimes, RunRequest, StepId, Timestamps, Watch,
 };
 use varve_engine::build::run::{Programs, Settings};
 use varve_fs::tar::Time;
@@ -69,7 +69,11 @@ fn builds_until_it_is_killed() {
     let directory = env::var(DIRECTORY).unwrap();
     let engine = engine(Path::new(&directory));
     let lease = engine.store().lease().unwrap();
-    let layer = BuildLayer { diff_id: env::var(LAYER).unwrap().parse().unwrap(), times: None };
+    let layer = BuildLayer {
+        diff_id: env::var(LAYER).unwrap().parse().unwrap(),
+        times: None,
+        origin: LayerOrigin::Program,
+    };
     let interrupted = AtomicBool::new(false);
     let settings = Settings {
         interrupted: &interrupted,
@@ -79,6 +83,7 @@ fn builds_until_it_is_killed() {
         allow_host_network: false,
         limits: BuildLimits::default(),
         cgroup_parent: "",
+        log_bytes_max: None,
         now: jiff::Timestamp::UNIX_EPOCH,
     };
     let request = RunRequest {

@@ -3,7 +3,7 @@
 use std::{fs, os::unix::net::UnixListener, sync::atomic::Ordering, thread};
 
 use varve_build::{plan::RunStep, solve::BoundFiles};
-use varve_engine::build::{BuildSecret, SecretValue, SshAgent};
+use varve_engine::build::{BuildSecret, SecretValue, SshAgent, SshSource};
 
 use crate::world::{Outcome, World, layer, step, tar};
 
@@ -222,7 +222,7 @@ fn the_socket_of_an_agent_is_there_for_who_may_use_it() {
     assert_eq!(world.run(&plain).failed(), "no SSH key \"default\" forwarded from the client");
     let socket = world.directory.path().join("agent");
     let _agent = UnixListener::bind(&socket).unwrap();
-    world.ssh = vec![SshAgent { id: "default".to_owned(), socket }];
+    world.ssh = vec![SshAgent { id: "default".to_owned(), source: SshSource::Socket(socket) }];
     let outcome = world.run(&plain);
     prints(&outcome, "/run/buildkit/ssh_agent.0\nsocket 0 600\n");
     assert_eq!(outcome.made().diff_id.to_string(), EMPTY);

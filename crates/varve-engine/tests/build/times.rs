@@ -1,6 +1,6 @@
 //! Which times files have: in a layer, and for the programs above it.
 
-use varve_build::solve::{BuildLayer, Timestamps};
+use varve_build::solve::{BuildLayer, LayerOrigin, Timestamps};
 use varve_store::{CacheKind, CacheRecord};
 use varve_types::Digest;
 
@@ -23,7 +23,8 @@ fn a_later_program_sees_when_files_really_changed() {
     store.remember(&world.lease, &record, Some(&made.real_times)).unwrap();
     let cached = store.cached(&world.lease, &key, jiff::Timestamp::UNIX_EPOCH).unwrap().unwrap();
     assert!(cached.times.is_some());
-    let layer = BuildLayer { diff_id: made.diff_id, times: cached.times };
+    let layer =
+        BuildLayer { diff_id: made.diff_id, times: cached.times, origin: LayerOrigin::Program };
     let line = format!(
         "stat -c %Y /old /future; test $(stat -c %Y /new) -gt {EPOCH} && echo real; \
          stat -c %Y /bin/busybox; echo $SOURCE_DATE_EPOCH"

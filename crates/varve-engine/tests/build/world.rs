@@ -12,8 +12,8 @@ use varve_build::{
     instruction::RunNetwork,
     plan::{Op, RunStep},
     solve::{
-        BoundFiles, BuildEvent, BuildLayer, LayerTimes, MadeLayer, RunRequest, StepId, Stream,
-        Timestamps, Watch,
+        BoundFiles, BuildEvent, BuildLayer, LayerOrigin, LayerTimes, MadeLayer, RunRequest, StepId,
+        Stream, Timestamps, Watch,
     },
 };
 use varve_engine::{
@@ -59,7 +59,9 @@ impl Outcome {
     #[track_caller]
     pub(crate) fn made(&self) -> BuildLayer {
         match &self.layer {
-            Ok(made) => BuildLayer { diff_id: made.diff_id, times: None },
+            Ok(made) => {
+                BuildLayer { diff_id: made.diff_id, times: None, origin: LayerOrigin::Program }
+            }
             Err(error) => panic!("{error}: {self:?}"),
         }
     }
@@ -90,7 +92,11 @@ pub(crate) fn layer(engine: &Engine, lease: &Lease, tar: &[u8]) -> BuildLayer {
     let written = engine
         .store()
         .write_layer(lease, |out| out.write_all(tar).map_err(varve_store::Error::Source));
-    BuildLayer { diff_id: written.unwrap().0.record.summary.diff_id, times: None }
+    BuildLayer {
+        diff_id: written.unwrap().0.record.summary.diff_id,
+        times: None,
+        origin: LayerOrigin::Program,
+    }
 }
 
 /// A tar of files; a name that ends with a slash is a directory's.
@@ -212,6 +218,7 @@ impl World {
             allow_host_network: true,
             limits: self.limits.clone(),
             cgroup_parent: "",
+            log_bytes_max: None,
             now: jiff::Timestamp::UNIX_EPOCH,
         };
         let none = vec![None; step.mounts.len()];

@@ -1,4 +1,4 @@
-//! How many bytes the files below a directory have.
+//! How many bytes the files below a directory have, and when any was last changed.
 
 use std::{
     collections::HashSet,
@@ -8,6 +8,7 @@ use std::{
 use rustix::fs::{AtFlags, FileType, Stat};
 
 use super::{Frame, UpperError, names, open_directory};
+use crate::tar::Time;
 
 /// Bytes of all files and links below a directory, one with several names counted once, as Docker
 /// counts a container's changes and a volume. Directories count nothing, and neither does what
@@ -20,13 +21,35 @@ pub fn size(directory: BorrowedFd) -> Result<u64, UpperError> {
     sum(directory, bytes)
 }
 
-/// Bytes of disk that all below a directory takes, as `du` counts them: a file with several names
-/// once, directories too, and what goes while it is looked at not.
-pub fn allocated(directory: BorrowedFd) -> Result<u64, UpperError> {
-    sum(directory, |stat| (stat.st_blocks.max(0) as u64).saturating_mul(512))
+/// What all below a directory takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Bytes of disk, as `du` counts them: a file with several names once, directories too, and
+    /// what goes while it is looked at not.
+    pub allocated_bytes: u64,
+    /// When anything was last written, made, renamed or removed there, as the kernel has it: no
+    /// program can set this.
+    pub changed: Time,
 }
 
-fn sum(directory: BorrowedFd, bytes_of: impl Fn(&Stat) -> u64) -> Result<u64, UpperError> {
+/// What all below a directory takes, and when anything of it was last changed; the directory's own
+/// entries count.
+pub fn usage(directory: BorrowedFd) -> Result<Usage, UpperError> {
+    let own = rustix::fs::fstat(directory).map_err(UpperError::io("read", &[]))?;
+    let mut changed = changed(&own);
+    let allocated_bytes = sum(directory, |stat| {
+        changed = changed.max(self::changed(stat));
+        (stat.st_blocks.max(0) as u64).saturating_mul(512)
+    })?;
+    Ok(Usage { allocated_bytes, changed })
+}
+
+/// When a file was last changed, as the kernel has it.
+fn changed(stat: &Stat) -> Time {
+    Time { seconds: stat.st_ctime, nanoseconds: stat.st_ctime_nsec as u32 }
+}
+
+fn sum(directory: BorrowedFd, mut bytes_of: impl FnMut(&Stat) -> u64) -> Result<u64, UpperError> {
     let mut path = Vec::new();
     let root = open_directory(directory, &path)?;
     let mut frames: Vec<Frame> = vec![(0, names(&root, &path)?)];

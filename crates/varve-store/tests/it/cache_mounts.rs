@@ -12,7 +12,11 @@ use std::{
     thread,
 };
 
-use varve_store::{CacheMount, CacheMountRequest, Error, Options, Sharing, Store};
+use varve_fs::tar::Time;
+use varve_store::{
+    Before, CacheMount, CacheMountRequest, Error, Options, SeenFile, Sharing, Sight, Store,
+};
+use varve_types::{DiffId, Digest};
 
 use crate::{build_cache::at, made::TempStore};
 
@@ -214,4 +218,105 @@ fn what_a_killed_build_was_filling_is_begun_anew_and_goes_with_the_next_that_goe
     store.shrink_cache_mounts(0).unwrap();
     assert!(!directory("left").exists());
     assert_eq!(ids(&store), ["begun", "whole"], "they take nothing");
+}
+
+/// A file that a program sees at this path.
+fn seen(path: &str, content: &str, second: i64) -> (Vec<u8>, SeenFile) {
+    let digest = Digest::of(content.as_bytes());
+    let time = Time { seconds: second, nanoseconds: 7 };
+    (path.as_bytes().to_vec(), SeenFile { layer: DiffId(digest), digest, time })
+}
+
+/// A use by a program that sees these files, and changes the mount or not.
+fn used(store: &Store, files: &[(Vec<u8>, SeenFile)], changes: bool) -> Before {
+    let mut mount = mount(store, "id", Sharing::Shared, 1);
+    let before = mount.begin().unwrap();
+    mount.shows(&files.iter().cloned().collect()).unwrap();
+    if changes {
+        fs::write(mount.path().join("made"), "x").unwrap();
+    }
+    mount.finish(at(2)).unwrap();
+    before
+}
+
+/// Later than all that happened.
+fn tick() {
+    thread::sleep(std::time::Duration::from_millis(20));
+}
+
+#[test]
+fn what_a_program_saw_is_kept_when_it_changed_the_mount() {
+    let store = TempStore::new();
+    let (one, two) = ([seen("/a", "one", 1)], [seen("/a", "two", 2), seen("/b\n\0", "b", 3)]);
+    let first = used(&store, &one, true);
+    assert_eq!(first.sight, None);
+    tick();
+    let second = used(&store, &two, false);
+    let sight = second.sight.unwrap();
+    assert_eq!(sight.files, one.iter().cloned().collect());
+    assert!(first.now <= sight.until && sight.until < second.now);
+    tick();
+    let third = used(&store.again(), &two, true);
+    assert_eq!(third.sight, Some(sight));
+    let fourth = used(&store, &one, false).sight.unwrap();
+    assert_eq!(fourth.files, two.iter().cloned().collect());
+    assert!(fourth.until >= third.now);
+    assert_eq!(store.check().unwrap(), []);
+}
+
+#[test]
+fn what_a_killed_program_saw_counts_from_when_that_is_found() {
+    let store = TempStore::new();
+    let (a, b) = (seen("/a", "one", 1), seen("/b", "b", 3));
+    used(&store, &[a.clone(), b.clone()], true);
+    let mut killed = mount(&store, "id", Sharing::Shared, 1);
+    killed.begin().unwrap();
+    killed.shows(&[seen("/a", "two", 2), b.clone()].into()).unwrap();
+    // Another one that was not about to run a program.
+    let mut failed = mount(&store, "id", Sharing::Shared, 1);
+    failed.begin().unwrap();
+    drop((killed, failed));
+    tick();
+    let found = used(&store, &[a], false);
+    let sight = found.sight.unwrap();
+    // What both saw alike was the same when anything was made of it.
+    assert_eq!((sight.files, sight.until), ([b].into(), found.now));
+    let place = fs::read_dir(store.root().join("varve/cache-mounts")).unwrap();
+    let place = place.map(|it| it.unwrap().path()).find(|path| path.is_dir()).unwrap();
+    let names = fs::read_dir(place).unwrap().map(|it| it.unwrap().file_name());
+    assert!(!names.map(|it| it.into_string().unwrap()).any(|name| name.starts_with("sight-")));
+}
+
+#[test]
+fn of_what_two_programs_saw_at_one_time_only_what_is_the_same_is_believed() {
+    let store = TempStore::new();
+    let (one, two, b) = (seen("/a", "one", 1), seen("/a", "two", 2), seen("/b", "b", 3));
+    let begin = |file: &(Vec<u8>, SeenFile)| {
+        let mut mount = mount(&store, "id", Sharing::Shared, 1);
+        mount.begin().unwrap();
+        mount.shows(&[file.clone(), b.clone()].into()).unwrap();
+        fs::write(mount.path().join("made"), "x").unwrap();
+        mount
+    };
+    let (first, second) = (begin(&one), begin(&two));
+    first.finish(at(2)).unwrap();
+    second.finish(at(2)).unwrap();
+    assert_eq!(used(&store, &[two], false).sight.unwrap().files, [b].into());
+}
+
+#[test]
+fn a_mount_of_which_nothing_is_known_may_have_been_made_of_anything() {
+    let store = TempStore::new();
+    mount(&store, "id", Sharing::Shared, 1).finish(at(1)).unwrap();
+    let before = used(&store, &[seen("/a", "one", 1)], true);
+    assert_eq!(before.sight, Some(Sight { until: before.now, files: [].into() }));
+    // As after a loss of power.
+    let place = fs::read_dir(store.root().join("varve/cache-mounts")).unwrap();
+    let place = place.map(|it| it.unwrap().path()).find(|path| path.is_dir()).unwrap();
+    let path = place.join("sight");
+    let mut text = fs::read(&path).unwrap();
+    text[20] ^= 1;
+    fs::write(&path, text).unwrap();
+    let before = used(&store, &[], false);
+    assert_eq!(before.sight, Some(Sight { until: before.now, files: [].into() }));
 }

@@ -261,7 +261,11 @@ pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
     }
     let interrupts = Interrupts::default();
     if call.builds() {
-        build(ui, args, &settings, &form, &interrupts)
+        let built = build(ui, args, &settings, &form, &interrupts);
+        for warning in &settings.late_warnings {
+            ui.complain(warning);
+        }
+        built
     } else {
         call::run(ui, args, &settings, &call, interrupts.flag())
     }

@@ -24,7 +24,7 @@ use varve_build::{
 };
 use varve_types::{Environment, Kind, Printable, limits};
 
-use super::super::{BuildSecret, SecretValue, remote::Remotes};
+use super::super::{BuildSecret, SecretValue, SshSource, patience, remote::Remotes};
 
 /// Where programs are looked for when the caller has no `PATH`.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -211,9 +211,7 @@ fn environment(remotes: &Remotes<'_>, remote: &str) -> Result<Vec<(String, Strin
         ("GIT_CONFIG_NOSYSTEM", "1"),
         ("GIT_CONFIG_GLOBAL", "/dev/null"),
         ("GIT_ATTR_NOSYSTEM", "1"),
-        // Keys come from the agent or the user's own directory; nothing is asked, and a host that
-        // is not known is not trusted.
-        ("GIT_SSH_COMMAND", "ssh -o BatchMode=yes -o ConnectTimeout=15"),
+        ("GIT_SSH_COMMAND", &ssh_command(remotes)),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .into();
@@ -240,10 +238,31 @@ fn environment(remotes: &Remotes<'_>, remote: &str) -> Result<Vec<(String, Strin
     Ok(all)
 }
 
+/// What reaches servers by ssh. Keys come from the agent, the files that were given, or the user's own
+/// directory; nothing is asked, and a host that is not known is not trusted.
+fn ssh_command(remotes: &Remotes<'_>) -> String {
+    let mut command = "ssh -o BatchMode=yes -o ConnectTimeout=15".to_owned();
+    if let Some(SshSource::Keys(files)) = given(remotes) {
+        for path in files.iter().filter_map(|file| file.path.to_str()) {
+            // git has a shell read it.
+            let quoted = path.replace('\'', r"'\''");
+            command.extend([" -i '", &quoted, "'"]);
+        }
+    }
+    command
+}
+
+/// The keys that the build was given.
+fn given<'a>(remotes: &Remotes<'a>) -> Option<&'a SshSource> {
+    remotes.ssh.iter().find(|agent| agent.id == "default").map(|agent| &agent.source)
+}
+
 /// The agent that the build was given, else the caller's own.
 fn agent(remotes: &Remotes<'_>, caller: &Environment) -> Option<String> {
-    let given = remotes.ssh.iter().find(|agent| agent.id == "default");
-    let given = given.and_then(|agent| agent.socket.to_str());
+    let given = match given(remotes) {
+        Some(SshSource::Socket(socket)) => socket.to_str(),
+        _ => None,
+    };
     given.or_else(|| caller.get("SSH_AUTH_SOCK")).map(str::to_owned)
 }
 
@@ -275,12 +294,8 @@ fn secret_text(secret: &BuildSecret) -> Result<String, Fault> {
     let bytes = match &secret.value {
         SecretValue::Bytes(bytes) => bytes.clone(),
         SecretValue::File(path) => {
-            let mut bytes = Vec::new();
-            let read = std::fs::File::open(path).and_then(|file| {
-                file.take(limits::GIT_SECRET_SIZE_BYTES_MAX).read_to_end(&mut bytes)
-            });
-            read.map_err(|error| Fault::new(crate::error::io_kind(&error), error))?;
-            bytes
+            let read = patience::read(path, limits::GIT_SECRET_SIZE_BYTES_MAX, &|| true);
+            read.map_err(|error| Fault::new(crate::error::io_kind(&error), error))?
         }
     };
     let text = String::from_utf8(bytes).ok().map(|text| text.trim().to_owned());

@@ -9,29 +9,34 @@ use std::{
         fd::{AsFd, AsRawFd as _},
         unix::net::{UnixListener, UnixStream},
     },
-    path::{Path, PathBuf},
+    path::Path,
     sync::atomic::{AtomicUsize, Ordering},
     thread,
 };
 
 use rustix::{
-    event::{PollFd, PollFlags, poll},
+    event::{PollFd, PollFlags, Timespec, poll},
     fs::{Mode, OFlags},
     io::Errno,
 };
 use varve_types::limits;
 
+use super::keys;
+use crate::build::SshSource;
+
 /// Requests that are passed on (draft-miller-ssh-agent).
-const IDENTITIES: u8 = 11;
-const SIGN: u8 = 13;
+pub(super) const IDENTITIES: u8 = 11;
+pub(super) const SIGN: u8 = 13;
+/// How long it is before a connection is asked for again that could not be had.
+const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 /// The answer to the others: one byte, a failure.
 const REFUSAL: [u8; 5] = [0, 0, 0, 1, 5];
 
 /// A socket that stands for an agent.
 pub(super) struct Agent {
     listener: UnixListener,
-    /// The agent's own.
-    socket: PathBuf,
+    /// Who has the keys.
+    source: SshSource,
     /// Whoever serves looks at one end; the other is closed at the end.
     stopping: UnixStream,
     stop: UnixStream,
@@ -39,7 +44,7 @@ pub(super) struct Agent {
 
 impl Agent {
     /// Listens at a name in a directory.
-    pub(super) fn listen(directory: &Path, name: &str, socket: &Path) -> io::Result<Self> {
+    pub(super) fn listen(directory: &Path, name: &str, source: &SshSource) -> io::Result<Self> {
         // An address holds 107 bytes, and a path may be longer.
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = rustix::fs::open(directory, flags, Mode::empty())?;
@@ -47,7 +52,7 @@ impl Agent {
         let listener = UnixListener::bind(place)?;
         listener.set_nonblocking(true)?;
         let (stopping, stop) = UnixStream::pair()?;
-        Ok(Self { listener, socket: socket.to_owned(), stopping, stop })
+        Ok(Self { listener, source: source.clone(), stopping, stop })
     }
 
     /// Serves whoever connects until [`stop`](Self::stop).
@@ -55,7 +60,11 @@ impl Agent {
         let connections = AtomicUsize::new(0);
         thread::scope(|scope| {
             while self.wait_for(&self.listener).is_ok() {
-                let Ok((client, _)) = self.listener.accept() else { continue };
+                let Ok((client, _)) = self.listener.accept() else {
+                    // Whoever gave up is gone; without descriptors there may be some later.
+                    self.pause();
+                    continue;
+                };
                 // One too many is closed.
                 if connections.load(Ordering::Acquire) >= limits::AGENT_CONNECTIONS_MAX {
                     continue;
@@ -77,7 +86,14 @@ impl Agent {
     }
 
     fn serve_one(&self, mut client: &UnixStream) -> io::Result<()> {
-        let mut agent = UnixStream::connect(&self.socket)?;
+        let mut agent = match &self.source {
+            SshSource::Socket(socket) => UnixStream::connect(socket)?,
+            SshSource::Keys(keys) => loop {
+                let request = self.read_message(client)?;
+                let message = keys::answer(keys, &request[4..]);
+                client.write_all(&message.unwrap_or(REFUSAL.to_vec()))?;
+            },
+        };
         loop {
             let request = self.read_message(client)?;
             if !matches!(request.get(4), Some(&(IDENTITIES | SIGN))) {
@@ -112,6 +128,13 @@ impl Agent {
             buffer = &mut buffer[count..];
         }
         Ok(())
+    }
+
+    /// Waits a moment, or until the end.
+    fn pause(&self) {
+        let mut polled = [PollFd::from_borrowed_fd(self.stopping.as_fd(), PollFlags::IN)];
+        // Woken early, it is only tried again.
+        let _ = poll(&mut polled, Some(&PAUSE));
     }
 
     /// Waits until there is something to read; an error at the end.
@@ -170,7 +193,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let own = directory.path().join("own");
         let listener = UnixListener::bind(&own).unwrap();
-        let agent = Agent::listen(directory.path(), "shown", &own).unwrap();
+        let agent =
+            Agent::listen(directory.path(), "shown", &SshSource::Socket(own.clone())).unwrap();
         thread::scope(|scope| {
             scope.spawn(|| echo(&listener, 2));
             scope.spawn(|| agent.serve());
@@ -193,7 +217,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let own = directory.path().join("own");
         let listener = UnixListener::bind(&own).unwrap();
-        let agent = Agent::listen(directory.path(), "shown", &own).unwrap();
+        let agent =
+            Agent::listen(directory.path(), "shown", &SshSource::Socket(own.clone())).unwrap();
         let is_closed = |request: &[u8]| {
             let mut client = UnixStream::connect(directory.path().join("shown")).unwrap();
             // It may be closed before all is written.
@@ -214,7 +239,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let own = directory.path().join("own");
         let _listener = UnixListener::bind(&own).unwrap();
-        let agent = Agent::listen(directory.path(), "shown", &own).unwrap();
+        let agent =
+            Agent::listen(directory.path(), "shown", &SshSource::Socket(own.clone())).unwrap();
         let mut client = UnixStream::connect(directory.path().join("shown")).unwrap();
         client.write_all(&message(IDENTITIES, b"")).unwrap();
         thread::scope(|scope| {

@@ -75,6 +75,9 @@ pub(super) enum RunError {
     /// The store refused.
     #[error(transparent)]
     Store(#[from] varve_store::Error),
+    /// The times of what the program is to see cannot be found out.
+    #[error(transparent)]
+    Times(Fault),
     /// The engine refused.
     #[error(transparent)]
     Engine(#[from] crate::Error),
@@ -147,6 +150,7 @@ impl RunError {
             Self::Upper(error) => error.kind(),
             Self::Mount(error) => error.kind(),
             Self::Store(error) => error.kind(),
+            Self::Times(fault) => fault.kind(),
             Self::Engine(error) => error.kind(),
             Self::Source { .. } | Self::Io { .. } => Kind::Internal,
         }

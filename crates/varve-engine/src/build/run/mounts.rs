@@ -3,13 +3,13 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File, Permissions},
-    io::Read as _,
+    fs::{self, Permissions},
     os::{
         fd::AsFd as _,
         unix::fs::{PermissionsExt as _, chown},
     },
     path::{Path, PathBuf},
+    sync::atomic::Ordering,
 };
 
 use varve_build::{
@@ -25,7 +25,7 @@ use varve_types::limits;
 
 use super::{Programs, agent::Agent, error::RunError, workplace::Workplace};
 use crate::{
-    build::{BuildSecret, SecretValue},
+    build::{BuildSecret, SecretValue, patience},
     container::fill,
 };
 
@@ -39,9 +39,11 @@ pub(super) struct Shown {
     pub(super) environment: Vec<String>,
     /// Sockets that are to be served.
     pub(super) agents: Vec<Agent>,
-    /// Directories that outlive the build, by ID.
-    caches: BTreeMap<String, CacheMount>,
+    caches: Caches,
 }
+
+/// Directories that outlive the build, by ID.
+pub(super) type Caches = BTreeMap<String, CacheMount>;
 
 /// Owner, group and mode.
 type Owner = (u32, u32, u32);
@@ -52,9 +54,9 @@ impl Programs<'_> {
         &self,
         place: &mut Workplace<'_>,
         request: &RunRequest<'_>,
+        caches: Caches,
     ) -> Result<Shown, RunError> {
-        let mut shown = Shown::default();
-        self.enter_caches(place, request, &mut shown)?;
+        let mut shown = Shown { caches, ..Shown::default() };
         for (number, mount) in request.step.mounts.iter().enumerate() {
             match mount {
                 RunMount::Bind { source, target, read_only, .. } => {
@@ -99,12 +101,12 @@ impl Programs<'_> {
 
     /// Enters all directories that outlive the build, in the order of their IDs: two programs that
     /// want the same ones for themselves do not wait for each other.
-    fn enter_caches(
+    pub(super) fn enter_caches(
         &self,
         place: &mut Workplace<'_>,
         request: &RunRequest<'_>,
-        shown: &mut Shown,
-    ) -> Result<(), RunError> {
+    ) -> Result<Caches, RunError> {
+        let mut caches = Caches::new();
         let mut wanted: Vec<(usize, &RunMount)> = request.step.mounts.iter().enumerate().collect();
         wanted.sort_by_key(|(_, mount)| match mount {
             RunMount::Cache { id, .. } => Some(id),
@@ -112,7 +114,7 @@ impl Programs<'_> {
         });
         for (number, mount) in wanted {
             let RunMount::Cache { id, source, sharing, owner, .. } = mount else { continue };
-            if shown.caches.contains_key(id) {
+            if caches.contains_key(id) {
                 continue;
             }
             let sharing = match sharing {
@@ -132,9 +134,9 @@ impl Programs<'_> {
             let wanted = CacheMountRequest { id, sharing, now: self.settings.now };
             let goes_on = || !self.is_over(request);
             let entered = self.engine.store().cache_mount(&wanted, &mut fill, &goes_on)?;
-            shown.caches.insert(id.clone(), entered.ok_or(RunError::Canceled)?);
+            caches.insert(id.clone(), entered.ok_or(RunError::Canceled)?);
         }
-        Ok(())
+        Ok(caches)
     }
 
     /// The bytes of a secret; `None` of one that is not there and need not be.
@@ -148,10 +150,8 @@ impl Programs<'_> {
         let bytes = match value {
             SecretValue::Bytes(bytes) => bytes.clone(),
             SecretValue::File(path) => {
-                let mut bytes = Vec::new();
-                let file = File::open(path).map_err(RunError::io("open", path))?;
-                file.take(limit + 1).read_to_end(&mut bytes).map_err(RunError::io("read", path))?;
-                bytes
+                let goes_on = || !self.settings.interrupted.load(Ordering::Acquire);
+                patience::read(path, limit, &goes_on).map_err(RunError::io("read", path))?
             }
         };
         if bytes.len() as u64 > limit {
@@ -177,7 +177,7 @@ impl Programs<'_> {
         };
         let name = format!("agent-{number}");
         let source = place.private(&name);
-        let listening = Agent::listen(place.private_directory(), &name, &agent.socket);
+        let listening = Agent::listen(place.private_directory(), &name, &agent.source);
         shown.agents.push(listening.map_err(RunError::io("listen at", &source))?);
         give(&source, owner)?;
         let target = target.clone().unwrap_or_else(|| format!("/run/buildkit/ssh_agent.{number}"));

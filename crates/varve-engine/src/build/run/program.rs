@@ -27,8 +27,8 @@ use super::{
     Programs,
     agent::Agent,
     error::{ProcessError, RunError},
-    mounts::Shown,
-    output::{self, Ending},
+    mounts::{Caches, Shown},
+    output::{self, Clip, Ending},
     stubs,
     workplace::Workplace,
 };
@@ -59,6 +59,7 @@ impl Programs<'_> {
         &self,
         place: &mut Workplace<'_>,
         request: &RunRequest<'_>,
+        caches: Caches,
     ) -> Result<Prepared, RunError> {
         let step = request.step;
         let failed = |why| RunError::program(&step.arguments, why);
@@ -66,7 +67,7 @@ impl Programs<'_> {
         let user = users::resolve(&root, &step.user, &[]).map_err(|error| failed(error.into()))?;
         make_directory(&root, &step.directory, &user)
             .map_err(|text| failed(ProcessError::Directory(text)))?;
-        let shown = self.show(place, request)?;
+        let shown = self.show(place, request, caches)?;
         let mut environment = environment(step, request.times.epoch.seconds);
         environment.extend_from_slice(&shown.environment);
         let network = self.network(place, request);
@@ -120,9 +121,11 @@ impl Programs<'_> {
         prepared: &Prepared,
         before: stubs::Before,
     ) -> Result<(Ending, stubs::Stubs), RunError> {
-        let tell = |stream, bytes: &[u8]| {
+        let log = |stream, bytes: &[u8]| {
             self.watch.event(&BuildEvent::Log { id: request.id, stream, bytes });
         };
+        let limit = self.settings.log_bytes_max;
+        let (mut output_clip, mut error_clip) = (Clip::new(limit), Clip::new(limit));
         let runtime = self.engine.embedded_runtime()?;
         let id = place.id().to_string();
         let (output, to_output) = channel()?;
@@ -139,7 +142,7 @@ impl Programs<'_> {
             Err(OciError::Create(failure)) => {
                 let text =
                     format!("runc run failed: unable to start container process: {failure}\n");
-                tell(Stream::Error, text.as_bytes());
+                log(Stream::Error, text.as_bytes());
                 return Ok((Ending::Code(NOT_STARTED), stubs::Stubs::none()));
             }
             created => created.map_err(RunError::Runtime)?,
@@ -159,11 +162,19 @@ impl Programs<'_> {
             for agent in &prepared.shown.agents {
                 scope.spawn(|| agent.serve());
             }
+            let tell = |stream, bytes: &[u8]| match stream {
+                Stream::Output => output_clip.pass(bytes, |bytes| log(stream, bytes)),
+                Stream::Error => error_clip.pass(bytes, |bytes| log(stream, bytes)),
+            };
             let code = output::follow(created.pid, (output, error), tell, over, kill);
             prepared.shown.agents.iter().for_each(Agent::stop);
             code
         });
         let ending = code.map(|code| ending(code, &runtime, place.id()));
+        if !matches!(ending, Ok(Ending::Code(0))) {
+            output_clip.end(|bytes| log(Stream::Output, bytes));
+            error_clip.end(|bytes| log(Stream::Error, bytes));
+        }
         let _ = runtime.delete(&id, Delete::Force);
         let ending = ending.map_err(RunError::io("wait for", Path::new("the program")))?;
         Ok((ending, ran?))

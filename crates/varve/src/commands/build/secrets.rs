@@ -1,8 +1,8 @@
 //! `--secret` and `--ssh`
 
-use std::{fs, os::unix::fs::FileTypeExt as _, path::Path};
+use std::{fs, io::Read as _, os::unix::fs::FileTypeExt as _, path::Path};
 
-use varve_engine::build::{BuildSecret, SecretValue, SshAgent};
+use varve_engine::build::{BuildSecret, SecretValue, SshAgent, SshKeyFile, SshSource, run::SshKey};
 use varve_types::Environment;
 
 use super::{fields, refused};
@@ -10,6 +10,8 @@ use crate::error::{self, CommandError};
 
 /// Docker's limit of a secret.
 const SECRET_SIZE_BYTES_MAX: u64 = 500 * 1024;
+/// Docker's limit of a private key.
+const SSH_KEY_SIZE_BYTES_MAX: u64 = 100 * 1024;
 
 /// Reads `--secret`: `id=NAME`, with `src=FILE` or `env=VARIABLE`.
 pub(crate) fn secret(text: &str, environment: &Environment) -> Result<BuildSecret, CommandError> {
@@ -53,25 +55,50 @@ pub(crate) fn secret(text: &str, environment: &Environment) -> Result<BuildSecre
     Ok(BuildSecret { id, value: SecretValue::File(path.to_owned()) })
 }
 
-/// Reads `--ssh`: `default`, or `NAME=SOCKET`.
+/// Reads `--ssh`: `default`, `NAME=SOCKET`, or `NAME=KEY[,KEY]`.
 pub(crate) fn ssh(text: &str, environment: &Environment) -> Result<SshAgent, CommandError> {
-    let (id, path) = text.split_once('=').unwrap_or((text, ""));
-    let socket = match path {
+    let (id, paths) = text.split_once('=').unwrap_or((text, ""));
+    let paths = match paths {
         "" => environment.get("SSH_AUTH_SOCK").unwrap_or_default(),
-        path => path,
+        paths => paths,
     };
-    if socket.is_empty() {
+    if paths.is_empty() {
         let text = "invalid empty ssh agent socket: make sure SSH_AUTH_SOCK is set";
         return Err(refused(text));
     }
-    let socket = Path::new(socket);
-    let facts =
-        fs::metadata(socket).map_err(|error| refused(error::go_text("stat", socket, &error)))?;
-    if !facts.file_type().is_socket() {
-        let text =
-            "is no socket of an agent; add the key to one with `ssh-add`, and give --ssh default";
-        return Err(refused(format_args!("{} {text}", socket.display())));
+    let (mut socket, mut keys) = (None, Vec::new());
+    for path in paths.split(',').map(Path::new) {
+        if socket.is_some() {
+            return Err(refused("only single socket allowed"));
+        }
+        let facts =
+            fs::metadata(path).map_err(|error| refused(error::go_text("stat", path, &error)))?;
+        if facts.file_type().is_socket() {
+            socket = Some(path.to_owned());
+            continue;
+        }
+        keys.push(SshKeyFile { path: path.to_owned(), key: key(path)? });
     }
+    let source = match socket {
+        Some(_) if !keys.is_empty() => {
+            return Err(refused("invalid combination of keys and sockets"));
+        }
+        Some(socket) => SshSource::Socket(socket),
+        None => SshSource::Keys(keys.into()),
+    };
     let id = if id.is_empty() { "default" } else { id };
-    Ok(SshAgent { id: id.to_owned(), socket: socket.to_owned() })
+    Ok(SshAgent { id: id.to_owned(), source })
+}
+
+/// The private key in a file.
+fn key(path: &Path) -> Result<SshKey, CommandError> {
+    let shown = path.display();
+    let mut text = Vec::new();
+    let open = fs::File::open(path).map_err(|error| {
+        refused(format_args!("failed to open {shown}: {}", error::go_text("open", path, &error)))
+    })?;
+    open.take(SSH_KEY_SIZE_BYTES_MAX).read_to_end(&mut text).map_err(|error| {
+        refused(format_args!("failed to read {shown}: {}", error::go_text("read", path, &error)))
+    })?;
+    SshKey::parse(&text).map_err(|error| refused(format_args!("failed to parse {shown}: {error}")))
 }

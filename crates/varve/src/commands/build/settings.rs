@@ -25,6 +25,8 @@ pub(crate) struct Settings {
     outputs: Vec<Output>,
     /// What is to be said before the build begins.
     pub(crate) warnings: Vec<String>,
+    /// What is said when the build is over.
+    pub(crate) late_warnings: Vec<String>,
     options: BuildOptions,
     platforms: Vec<Platform>,
     times: BuildTimes,
@@ -72,8 +74,9 @@ impl Settings {
         let outputs = outputs::read(&args.outputs, args.load, args.push, &tags)?;
         let cache_from = list(&args.cache_from, caches::imports)?.concat();
         let cache_to = list(&args.cache_to, caches::exports)?.concat();
-        let mut warnings = warnings(args);
-        let cache_from = caches::that_are_there(cache_from, &mut warnings);
+        let warnings = warnings(args);
+        let mut late_warnings = Vec::new();
+        let cache_from = caches::that_are_there(cache_from, &mut late_warnings);
         let (allow_insecure, allow_host_network) = entitlements(&args.allow)?;
         Ok(Self {
             platforms: platforms(&args.platforms)?,
@@ -92,6 +95,7 @@ impl Settings {
             outputs,
             pull: args.pull,
             warnings,
+            late_warnings,
         })
     }
 

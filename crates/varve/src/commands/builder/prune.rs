@@ -29,8 +29,16 @@ pub(crate) struct Args {
 
     /// Amount of disk space to keep for cache
     #[arg(long = "keep-storage", value_name = "bytes", value_parser = parse_size)]
-    #[arg(alias = "reserved-space")]
+    #[arg(visible_alias = "reserved-space")]
     keep_storage: Option<i64>,
+
+    /// Maximum amount of disk space allowed to keep for cache
+    #[arg(long = "max-used-space", value_name = "bytes", value_parser = parse_size)]
+    max_used_space: Option<i64>,
+
+    /// Target amount of free disk space after pruning
+    #[arg(long = "min-free-space", value_name = "bytes", value_parser = parse_size)]
+    min_free_space: Option<i64>,
 
     /// Provide a more verbose output
     #[arg(long)]
@@ -42,12 +50,13 @@ pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
     if !args.force && !ui.confirm(&format!("WARNING! This will remove {what} build cache. "))? {
         return Ok(());
     }
-    let reserved_bytes = args.keep_storage.and_then(|bytes| bytes.try_into().ok()).unwrap_or(0);
+    let bytes = |given: Option<i64>| given.and_then(|bytes| bytes.try_into().ok()).unwrap_or(0);
     let request = PruneBuildCache {
         all: args.all,
         filters: flags::filters(&args.filters),
-        reserved_bytes,
-        ..PruneBuildCache::default()
+        reserved_bytes: bytes(args.keep_storage),
+        used_bytes_max: bytes(args.max_used_space),
+        free_bytes_min: bytes(args.min_free_space),
     };
     let pruned = ui.engine()?.prune_build_cache(&ui.silent(), &request)?;
     let list = if args.verbose { cache_table::verbose } else { cache_table::rows };
