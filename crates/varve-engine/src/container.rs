@@ -15,6 +15,7 @@
 //! list     the containers that are here
 //! parts    parts of volumes, mounted where nobody else can change them
 //! pause    processes frozen, and let go on
+//! release  what a container has of the machine taken away, and it itself
 //! remove   containers taken away with what is theirs
 //! role     what this program does when the engine started it itself
 //! session  staying with a container: its streams and its log
@@ -47,6 +48,7 @@ pub mod list;
 mod parts;
 pub mod pause;
 mod processes;
+mod release;
 pub mod remove;
 pub mod rename;
 pub mod role;
@@ -82,5 +84,5 @@ pub use varve_runtime::{
         Size as TerminalSize,
     },
     logs::{Ask as LogRequest, Entry as LogEntry, Reader as LogReader, Stream as LogStream, Tail},
-    monitor::Signals,
+    monitor::{Signals, Starter},
 };

@@ -236,9 +236,19 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 pub fn replace_unsynced(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let mut pending = Pending::create(path, mode)?;
     pending.write_all(bytes)?;
-    rename(&pending.path, path)?;
+    supplant(&pending.path, path)?;
     pending.committed = true;
     Ok(())
+}
+
+/// Gives a file the name of another, which goes, in one step. By an exchange: for a `rename` over a
+/// file ext4 writes the new one out first, and has who asks wait for it.
+fn supplant(new: &Path, path: &Path) -> io::Result<()> {
+    match exchange(new, path) {
+        Ok(()) => unlink(new).map(drop),
+        // Nothing is there yet, or the file system cannot.
+        Err(_) => rename(new, path),
+    }
 }
 
 /// Like [`replace`], writing to `temporary` first. For callers that hold a lock: whoever holds it
@@ -254,7 +264,7 @@ pub fn replace_through_unsynced(
     bytes: &[u8],
     mode: u32,
 ) -> io::Result<()> {
-    through(temporary, bytes, mode, |_| rename(temporary, path))
+    through(temporary, bytes, mode, |_| supplant(temporary, path))
 }
 
 fn through(
@@ -417,6 +427,19 @@ mod tests {
         replace(&path, b"two", 0o644).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
+        assert_eq!(names(directory.path()), ["file"]);
+    }
+
+    #[test]
+    fn replacing_a_file_unsynced_leaves_the_new_bytes_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, temporary) = (directory.path().join("file"), directory.path().join("new"));
+        replace_unsynced(&path, b"one", 0o600).unwrap();
+        replace_unsynced(&path, b"two", 0o644).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
+        replace_through_unsynced(&temporary, &path, b"three", 0o600).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"three");
         assert_eq!(names(directory.path()), ["file"]);
     }
 

@@ -5,12 +5,14 @@
 //! v1, v2    limits as writes of text to files                                     pure
 //! devices   device rules as a small BPF program, for v2                           pure
 //! stats     what the files say was used
+//! entry     how a process gets in
 //! ```
 //!
 //! A container's group is `<path>` in every hierarchy that is there. A machine where groups cannot
 //! be made still runs containers: what is not enforced comes back as [`Unenforced`].
 
 mod devices;
+mod entry;
 mod machine;
 mod stats;
 mod v1;
@@ -30,6 +32,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{oci::Resources, sys};
 
+pub(crate) use entry::Entry;
 pub use machine::{Hierarchy, Machine, Version};
 pub use stats::{BlockStats, CpuStats, MemoryStats, PidStats, Stats};
 
@@ -200,17 +203,11 @@ impl Cgroup {
         })
     }
 
-    /// Files that take a process into the group when its number is written to them.
-    pub(crate) fn entrances(&self) -> io::Result<Vec<fs::File>> {
-        let open = |part: &Part| {
-            fs::OpenOptions::new().write(true).open(part.directory.join("cgroup.procs"))
-        };
-        self.parts.iter().map(open).collect()
-    }
-
-    /// Takes a process in; what it starts is in the group too.
+    /// Takes a process of another in, for which the kernel takes its time; what it starts is in the
+    /// group too.
     pub fn add(&self, pid: i32) -> io::Result<()> {
-        self.entrances()?.iter_mut().try_for_each(|file| file.write_all(pid.to_string().as_bytes()))
+        let text = pid.to_string();
+        self.parts.iter().try_for_each(|part| write(&part.directory.join("cgroup.procs"), &text))
     }
 
     /// The directory of each hierarchy with its name below `/sys/fs/cgroup`.

@@ -1,6 +1,6 @@
 //! The process that watches one container: there is no daemon.
 //!
-//! A monitor is the binary executed again ([`start`], [`accept`]), or the foreground command
+//! A monitor is the binary executed again ([`Starter`], [`accept`]), or the foreground command
 //! itself ([`Mode::Foreground`]). It has one thread and one `poll`. It owns the container's pipes
 //! or terminal, its log, its exit code, its restarts and its health checks, and it writes
 //! `state.json`, on which every other command relies (see [`state`]).
@@ -56,7 +56,7 @@ use crate::{
 
 pub use local::{Foreground, Signals};
 pub use restart::Backoff;
-pub use start::{StartChannel, Started, StartedAttached, accept, start, start_attached};
+pub use start::{StartChannel, Started, StartedAttached, Starter, Waiting, accept};
 
 /// Executes the container's processes; the monitor's view of an OCI runtime.
 ///

@@ -24,7 +24,7 @@ pub(crate) mod config;
 mod embedded;
 mod error;
 mod external;
-mod terminal;
+pub(crate) mod terminal;
 
 use std::{
     os::fd::OwnedFd,

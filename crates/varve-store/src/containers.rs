@@ -42,6 +42,11 @@ pub struct Containers<'a> {
     _lock: FileLock,
 }
 
+/// What was in the directory of a container that nobody finds any more.
+#[derive(Debug)]
+#[must_use = "it is there until it is discarded"]
+pub struct HiddenContainer(String);
+
 /// What became of the wish to give a container a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
@@ -87,6 +92,11 @@ impl Store {
         self.lock_containers()?.tidy()
     }
 
+    /// Frees what a container left that was [hidden](Containers::hide).
+    pub fn discard_hidden(&self, hidden: HiddenContainer) -> Result<()> {
+        throw_away(self, &self.root().join("varve/trash").join(hidden.0))
+    }
+
     /// The directory of a container: of what belongs to it, and of what only its own processes
     /// know.
     pub fn container_path(&self, id: &ContainerId) -> PathBuf {
@@ -100,6 +110,11 @@ impl Store {
         let container: Container = sealed::parse(&bytes)
             .map_err(|error| Error::Record { path: path.clone(), reason: error.to_string() })?;
         Ok((container.id == *id).then_some(container))
+    }
+
+    /// Whether there is a container with this ID.
+    pub fn is_container(&self, id: &str) -> bool {
+        id.parse::<ContainerId>().is_ok_and(|id| self.container_path(&id).join(RECORD).exists())
     }
 
     /// The IDs of all containers, in order.
@@ -218,11 +233,26 @@ impl Containers<'_> {
     /// Removes a container with everything in its directory. That it is gone is certain when its
     /// record is: the rest goes out of sight at once and is freed after.
     pub fn remove(&self, container: &Container) -> Result<()> {
+        self.forget(container)?;
+        self.throw_away(&self.store.container_path(&container.id))
+    }
+
+    /// Does the first half of [`remove`](Self::remove): nobody finds the container any more, and its
+    /// name is free. What was in its directory is there until it is [discarded](Store::discard_hidden);
+    /// when it never is, the next sweep frees it.
+    pub fn hide(&self, container: &Container) -> Result<HiddenContainer> {
         let directory = self.store.container_path(&container.id);
-        let record = directory.join(RECORD);
+        self.forget(container)?;
+        let name = durable::random_name().map_err(cannot("name", &directory))?;
+        let hidden = self.store.root().join("varve/trash").join(&name);
+        durable::rename(&directory, &hidden).map_err(cannot("remove", &directory))?;
+        Ok(HiddenContainer(name))
+    }
+
+    fn forget(&self, container: &Container) -> Result<()> {
+        let record = self.store.container_path(&container.id).join(RECORD);
         durable::unlink(&record).map_err(cannot("remove", &record))?;
-        self.forget_name(&container.name)?;
-        self.throw_away(&directory)
+        self.forget_name(&container.name)
     }
 
     /// Removes what processes that died while they made or removed containers left.

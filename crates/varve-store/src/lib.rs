@@ -83,14 +83,14 @@ pub use cache_mounts::{
     Before, CacheMount, CacheMountRecord, CacheMountRequest, SeenFile, Sharing, Sight,
 };
 pub use check::{BadBlob, Cause, Finding};
-pub use containers::{Containers, Named};
+pub use containers::{Containers, HiddenContainer, Named};
 pub use error::Error;
 pub use hold::Hold;
 pub use index::IndexRecord;
 pub use ingest::{BlobIngest, Keep, LayerIngest, LayerRequest, LayerState, StoredLayer};
 pub use layers::LayerRecord;
 pub use lease::Lease;
-pub use mounts::{HeldLowers, Holder, Lowers, Mounted, Snapshot, Sync};
+pub use mounts::{HeldLowers, Holder, Lowers, Mounted, Releasing, Snapshot, Sync};
 pub use names::{Names, Row};
 pub use repair::Mended;
 pub use steps::StepDirectory;

@@ -27,6 +27,7 @@
 //! Order of locks: a holder's file, then the store's, then that of the run directory. A sweep,
 //! which holds the store's, waits for no holder.
 
+mod releasing;
 mod run;
 mod tidy;
 mod users;
@@ -61,6 +62,7 @@ use crate::{
 use run::Mounting;
 use users::{Entry, Used};
 
+pub use releasing::Releasing;
 pub(crate) use run::{Run, existing};
 pub use users::Holder;
 

@@ -15,7 +15,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use varve_fs::{
-    backend::{Backend, BackendKind, LayerFiles, forget_cached},
+    backend::{Backend, BackendKind, LayerFiles},
     durable,
     extract::{Marks, Source},
 };
@@ -84,12 +84,9 @@ impl Store {
             return self.make_tree(lease, layer, backend);
         }
         self.verify_tar(lease, layer)?;
-        // Its bytes are verified here, and written anew where they are wrong.
-        self.open_layer_index(layer)?;
-        let path = self.layer_path(layer).join("layer.tar");
-        let tar = File::open(&path).map_err(cannot("open", &path))?;
-        // What the kernel reads of it from now on is cached with the mount's files.
-        forget_cached(&tar).map_err(cannot("read", &path))
+        // Its bytes are verified here, and written anew where they are wrong. What is cached of the
+        // tar stays for who begins to use the layer now: it need not come from the disk again.
+        self.open_layer_index(layer).map(drop)
     }
 
     /// Sees to it that a layer's tar is there and right.

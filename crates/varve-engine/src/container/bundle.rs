@@ -25,6 +25,9 @@ use varve_types::container::{Container, ContainerId, NamespaceMode, NetworkMode,
 use super::workdir;
 use crate::{Engine, Result, network::ConnectedContainer};
 
+/// Where containers' bundles are, in the run directory.
+pub(super) const BUNDLES: &str = "bundles";
+
 /// What was made ready.
 pub(crate) struct Bundle {
     /// Its directory.
@@ -46,7 +49,7 @@ impl Engine {
     /// The directory of a container's runtime configuration and its monitor's socket, which is made
     /// with the bundle: who only looks for a container that goes leaves nothing behind.
     pub(crate) fn bundle_path(&self, id: &ContainerId) -> Result<PathBuf> {
-        Ok(self.store.run_directory("bundles")?.join(id.to_string()))
+        Ok(self.store.run_directory(BUNDLES)?.join(id.to_string()))
     }
 
     /// Mounts a container's root, or finds it mounted.

@@ -55,6 +55,16 @@ impl Engine {
         ctx: &Ctx<'_>,
         request: &CreateContainer<'_>,
     ) -> Result<CreatedContainer> {
+        self.create_container_as(ctx, request, ContainerId::from_random(volumes::random()?))
+    }
+
+    /// [`create_container`](Self::create_container), with an ID that nothing else has.
+    pub fn create_container_as(
+        &self,
+        ctx: &Ctx<'_>,
+        request: &CreateContainer<'_>,
+        id: ContainerId,
+    ) -> Result<CreatedContainer> {
         self.tidy_the_cut_off();
         let mut hold = self.store.hold()?;
         let (_, found) = self.find(request.image)?;
@@ -71,7 +81,6 @@ impl Engine {
         let settled = self.settle(&config, &mut host_config)?;
         let name = request.name.map(str::parse::<ContainerName>).transpose();
         let name = name.map_err(ContainerError::Name)?;
-        let id = ContainerId::from_random(volumes::random()?);
         if config.hostname.is_empty() {
             config.hostname = id.short();
         }

@@ -77,7 +77,7 @@ impl Engine {
         let mut found = self.recorded_containers()?;
         found.retain(|(container, state)| !self.has_gone_with_its_end(container, state));
         // What cannot be done now is tried by the next listing.
-        let _ = self.detach_the_gone();
+        let _ = self.clear_the_gone();
         Ok(found)
     }
 

@@ -10,7 +10,7 @@ use std::{
 use varve_fs::backend::BackendKind;
 use varve_runtime::userns;
 use varve_store::Options;
-use varve_types::{Clock, container::Container};
+use varve_types::{Clock, container::ContainerId};
 
 use crate::{Engine, Registries, rootless};
 
@@ -92,9 +92,9 @@ impl Role {
 }
 
 /// The arguments with which the program watches a container.
-pub(super) fn monitor_arguments(engine: &Engine, container: &Container) -> Vec<OsString> {
+pub(super) fn monitor_arguments(engine: &Engine, id: &ContainerId) -> Vec<OsString> {
     let options = engine.store().options();
-    let id = container.id.to_string();
+    let id = id.to_string();
     let run = options.run.as_deref().unwrap_or(Path::new(""));
     let backend = options.backend.map(|kind| kind.to_string()).unwrap_or_default();
     let root = engine.store().root();

@@ -1,7 +1,6 @@
 //! `start`, `stop`, `kill`, `restart` and `wait`.
 
 use std::{
-    ffi::OsString,
     process::Child,
     time::{Duration, Instant},
 };
@@ -10,16 +9,16 @@ use varve_fs::lock::FileLock;
 use varve_runtime::{
     attach::{Attach, Client, ClientError, Condition, Refused, Signal as ToProcess},
     logs,
-    monitor::{self, MonitorError, Started, StartedAttached},
+    monitor::{self, MonitorError, Started, StartedAttached, Starter},
     state::{self, Recovered, StateError},
 };
 use varve_store::Sync;
 use varve_types::{
     Ctx,
-    container::{Container, Signal, State, Status, ends_restarts},
+    container::{Container, ContainerId, Signal, State, Status, ends_restarts},
 };
 
-use super::{ContainerError, role, watch::Left};
+use super::{ContainerError, role, volumes, watch::Left};
 use crate::{Engine, Error, Result};
 
 /// Seconds that a container has between being asked to stop and being killed.
@@ -75,8 +74,18 @@ impl Engine {
     /// [`ContainerError::NotStarted`] when it could not be started; one that was to go with its end
     /// is gone then. Returns what is not as asked for.
     pub fn start_container(&self, ctx: &Ctx<'_>, container: &Container) -> Result<Vec<String>> {
-        let started = self.launch(ctx, container, |arguments, config| {
-            let Started { answer, monitor } = monitor::start(PROGRAM.as_ref(), arguments, config)?;
+        self.start_expected(ctx, container, self.starter(&container.id))
+    }
+
+    /// [`start_container`](Self::start_container) with a monitor that may wait for it already.
+    pub fn start_expected(
+        &self,
+        ctx: &Ctx<'_>,
+        container: &Container,
+        starter: Starter,
+    ) -> Result<Vec<String>> {
+        let started = self.launch(ctx, container, starter, |starter, config| {
+            let Started { answer, monitor } = starter.start(config)?;
             Ok((answer, monitor))
         })?;
         if started.is_some() {
@@ -93,10 +102,20 @@ impl Engine {
         container: &Container,
         attach: Attach,
     ) -> Result<Client> {
-        let started = self.launch(ctx, container, |arguments, config| {
-            let program = PROGRAM.as_ref();
-            let StartedAttached { answer, monitor } =
-                monitor::start_attached(program, arguments, config, attach)?;
+        self.start_expected_attached(ctx, container, self.starter(&container.id), attach)
+    }
+
+    /// [`start_container_attached`](Self::start_container_attached) with a monitor that may wait for
+    /// it already.
+    pub fn start_expected_attached(
+        &self,
+        ctx: &Ctx<'_>,
+        container: &Container,
+        starter: Starter,
+        attach: Attach,
+    ) -> Result<Client> {
+        let started = self.launch(ctx, container, starter, |starter, config| {
+            let StartedAttached { answer, monitor } = starter.start_attached(config, attach)?;
             Ok((answer, monitor))
         })?;
         match started {
@@ -105,20 +124,36 @@ impl Engine {
         }
     }
 
+    /// What starts the monitor of a container that has this ID, or will have it.
+    fn starter(&self, id: &ContainerId) -> Starter {
+        Starter::new(PROGRAM, role::monitor_arguments(self, id))
+    }
+
+    /// Has a monitor get ready for a container that is about to be
+    /// [made](Self::create_container_as) and [started](Self::start_expected).
+    pub fn expect_container(&self) -> Result<(ContainerId, Starter)> {
+        let id = ContainerId::from_random(volumes::random()?);
+        let mut starter = self.starter(&id);
+        // Where it cannot be executed, that is told when there is something to be started.
+        let _ = starter.call();
+        Ok((id, starter))
+    }
+
     /// Has `start` start a container's monitor; `None` where the container runs already.
     fn launch<T>(
         &self,
         ctx: &Ctx<'_>,
         container: &Container,
-        start: impl Fn(&[OsString], &monitor::Config) -> Launched<T>,
+        mut starter: Starter,
+        start: impl Fn(&mut Starter, &monitor::Config) -> Launched<T>,
     ) -> Result<Option<T>> {
-        let arguments = role::monitor_arguments(self, container);
         let until = Instant::now() + BUSY_TIME_MAX;
         loop {
             if !self.is_to_be_started(ctx, container)? {
                 return Ok(None);
             }
-            let started = self.monitor_config(container).map(|config| start(&arguments, &config));
+            let config = self.monitor_config(container);
+            let started = config.map(|config| start(&mut starter, &config));
             let error: Error = match started {
                 Ok(Ok((Ok(started), _))) => return Ok(Some(started)),
                 Ok(Ok((Err(refused), mut monitor))) => {

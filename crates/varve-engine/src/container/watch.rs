@@ -3,33 +3,35 @@
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use varve_fs::{durable, mount::InUse};
 use varve_runtime::{
     attach::Refused,
     monitor::{self, HealthCheck, Host, Mode, MonitorError},
-    network::{Detaching, Netns},
+    network::Netns,
     state::{self, Leftovers},
     userns,
 };
 use varve_types::{
     Clock,
-    container::{Container, MountKind, NetworkMode, State, Status, VolumeName},
+    container::{Container, State},
 };
 
 use super::{
     ContainerError,
-    bundle::{Bundle, refused},
+    bundle::{Bundle, cgroups, refused},
     executor::Executes,
+    release::PutOff,
 };
 use crate::{Engine, Result};
 
 impl Engine {
     /// Watches the container that whoever started this process names, until its end.
     pub fn watch(&self, clock: &dyn Clock) -> Result<(), MonitorError> {
-        let (mut config, channel, lock) = monitor::accept()?;
+        let waiting = monitor::accept()?;
         // By it later commands find the user namespace; one that cannot be found still serves.
         let run = self.store.options().run.as_deref().filter(|_| userns::is_inside());
         let _member = run.and_then(|run| userns::stay(run).ok());
+        self.get_ready();
+        let (mut config, channel, lock) = waiting.order()?;
         let mut first = self.first_bundle(&config.id, clock.now());
         if let Ok((container, bundle)) = &first {
             config.health = health(container, bundle);
@@ -55,6 +57,13 @@ impl Engine {
         Ok(())
     }
 
+    /// Finds out what every container needs to know of this machine, while the first is made. What
+    /// cannot be known now is told when it is needed.
+    fn get_ready(&self) {
+        let _ = self.store.run_directory("");
+        cgroups();
+    }
+
     /// The container's record, and its bundle made for the first time.
     fn first_bundle(&self, id: &str, now: Timestamp) -> Result<(Container, Bundle), Unprepared> {
         let container = self.container(id).map_err(|error| (None, refused(error)))?;
@@ -75,46 +84,6 @@ impl Engine {
         Box::new(varve_runtime::oci::Embedded::new(self.store.root().join("varve/trash")))
     }
 
-    /// Takes away what a container has of the machine, and the container itself where that was to
-    /// go with its end. What comes back is to be finished, when somebody who waits was told: the
-    /// kernel takes its time over interfaces, and nobody sees these any more.
-    pub(crate) fn release_container(
-        &self,
-        container: &Container,
-        state: &State,
-    ) -> Option<Detaching> {
-        // Whatever stays is taken away by the next verb that looks.
-        let detach = || self.detach_networks(&container.id);
-        if state.status == Status::Restarting {
-            // Its root stays mounted: what it wrote is there a moment later.
-            let _ = detach();
-            return None;
-        }
-        let is_put_off =
-            container.host_config.auto_remove && self.is_quiet_in_networks(&container.id);
-        let release = || self.store.release(&Self::holder(&container.id), InUse::Detached);
-        match NetworkMode::of(&container.host_config.network_mode) {
-            NetworkMode::None | NetworkMode::Host | NetworkMode::Container(_) => {
-                let _ = (detach(), release());
-            }
-            NetworkMode::Bridge | NetworkMode::Named(_) if is_put_off => drop(release()),
-            // In both the kernel waits until nobody looks any more; it may as well wait once.
-            NetworkMode::Bridge | NetworkMode::Named(_) => std::thread::scope(|scope| {
-                let detaching = scope.spawn(detach);
-                let _ = release();
-                let _ = detaching.join();
-            }),
-        }
-        let _ = self.release_parts(container);
-        if let Ok(path) = self.bundle_path(&container.id) {
-            let _ = durable::unlink(&path.join("config.json"));
-        }
-        if container.host_config.auto_remove {
-            let _ = self.forget_container(container, true);
-        }
-        if is_put_off { self.begin_detach(&container.id).ok().flatten() } else { None }
-    }
-
     /// Removes a container that was to go with its end and could not be started.
     pub(crate) fn discard_container(&self, container: &Container) -> Result<()> {
         // Its monitor may have been killed on the way: what that left is known by the record only.
@@ -126,33 +95,6 @@ impl Engine {
         }
         recovered.map_err(|error| ContainerError::state(container, error))?;
         self.remove_stopped(container, true)
-    }
-
-    /// Removes a container that does not run: its record, its name, its files, and with
-    /// `with_volumes` the volumes that nobody gave a name.
-    pub(crate) fn forget_container(&self, container: &Container, with_volumes: bool) -> Result<()> {
-        let locked = self.store.lock_containers()?;
-        // What is left when this process is killed here is found by its record.
-        self.store.release(&Self::holder(&container.id), InUse::Detached)?;
-        self.release_parts(container)?;
-        if let Ok(path) = self.bundle_path(&container.id) {
-            let _ = durable::discard_tree(&path);
-        }
-        locked.remove(container)?;
-        if !with_volumes {
-            return Ok(());
-        }
-        let (others, _) = self.store.containers()?;
-        let is_anonymous = |mount: &&varve_types::container::MountPoint| {
-            mount.kind == MountKind::Volume && mount.anonymous
-        };
-        for mount in container.mounts.iter().filter(is_anonymous) {
-            let Ok(name) = mount.name.parse::<VolumeName>() else { continue };
-            if super::volumes::users(&others, &name).next().is_none() {
-                locked.remove_volume(&name)?;
-            }
-        }
-        Ok(())
     }
 }
 
@@ -167,7 +109,7 @@ struct Machine<'a> {
     /// What came of the first preparation, until it is asked for.
     first: Option<Result<PathBuf, Refused>>,
     held: Held,
-    put_off: Option<Detaching>,
+    put_off: Option<PutOff>,
 }
 
 /// What of a bundle is kept until the runtime has entered it and longer, or is to be said.
@@ -218,8 +160,9 @@ impl Host for Machine<'_> {
     }
 
     fn finish(&mut self) {
-        // What stays is recorded, and taken away by the next listing.
-        let _ = self.put_off.take().map(Detaching::finish);
+        if let Some(put_off) = self.put_off.take() {
+            self.engine.finish_release(put_off);
+        }
     }
 }
 
@@ -243,8 +186,9 @@ impl Leftovers for Left<'_> {
             let _ =
                 runtime.delete(&self.container.id.to_string(), varve_runtime::oci::Delete::Force);
         }
-        let put_off = self.engine.release_container(self.container, state);
-        let _ = put_off.map(Detaching::finish);
+        if let Some(put_off) = self.engine.release_container(self.container, state) {
+            self.engine.finish_release(put_off);
+        }
     }
 }
 

@@ -166,8 +166,9 @@ impl Engine {
         let records = self.store().root().join("varve/networks");
         let recorded = Networks::recorded_containers(&records, &run);
         let (containers, is_busy) = recorded.map_err(NetworkError::from)?;
-        let is_gone =
-            |id: &ContainerId| !self.store.container_path(id).exists() && !self.store.has_step(id);
+        let is_gone = |id: &ContainerId| {
+            !self.store.is_container(&id.to_string()) && !self.store.has_step(id)
+        };
         // Whoever is busy may just be at it.
         if is_busy || !containers.iter().any(is_gone) {
             return Ok(());

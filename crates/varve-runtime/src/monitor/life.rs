@@ -247,7 +247,9 @@ impl<'a> Life<'a> {
             // A disk that fails here has nobody to tell; the exit code matters more.
             let _ = log.sync();
         }
-        self.save();
+        if !self.config.auto_remove {
+            self.save();
+        }
         Ok(Exit { exit_code, oom_killed })
     }
 

@@ -2,16 +2,17 @@
 //!
 //! ```text
 //! starter                                          monitor
+//! execute ourselves in the role ─── stdin: socket ──▶ accept: own session
 //! lock monitor.lock
-//! execute ourselves in the role ─── stdin: socket, stdout: the locked file ──▶ accept
-//! CONFIG {…}                    ─▶
-//!                                                  own session, prepare, create, start
+//! the locked file, CONFIG {…}   ─▶                 order: prepare, create, start
 //!                               ◀─ ANSWER {"ok":…} or {"error":…}, or the end of the stream
 //!                               ◀─ STDOUT … EXIT, when the starter attaches
 //! ```
 //!
 //! A starter that attaches goes on as a client on the same connection, from before the command
 //! runs: no output is lost, however quick the command is.
+//!
+//! The monitor may be called before there is anything to watch, and gets ready meanwhile.
 //!
 //! The lock belongs to the open file and goes over with it: there is no moment in which nobody
 //! holds it, and a starter that is killed changes nothing.
@@ -21,14 +22,14 @@ use std::{
     fs::{self, File},
     io::{self, Read as _, Write as _},
     os::{
-        fd::{AsRawFd as _, OwnedFd},
+        fd::{AsFd as _, AsRawFd as _, OwnedFd},
         unix::{net::UnixStream, process::CommandExt as _},
     },
-    path::Path,
+    path::PathBuf,
     process::{Child, Stdio},
 };
 
-use rustix::stdio::{self, stdin as channel_left, stdout as lock_left};
+use rustix::stdio::{self, stdin as channel_left};
 use serde::{Deserialize, Serialize};
 use varve_fs::lock::FileLock;
 
@@ -38,7 +39,7 @@ use crate::{
         Answer, Attach, Client, ClientError, Granted, Refused,
         frame::{self, Decoder},
     },
-    oci::protected_command,
+    oci::{protected_command, terminal},
     state::{self, StateError},
     sys,
 };
@@ -47,6 +48,9 @@ use crate::{
 const NAME: &str = "varve";
 /// The name by which it is listed: 15 bytes at most.
 const NAME_SHOWN: &CStr = c"varve-monitor";
+
+/// With what the locked file comes: the kernel keeps what is sent with descriptors from what follows.
+const LOCK: &[u8] = b"lock";
 
 /// What a monitor is told.
 #[derive(Debug, Serialize, Deserialize)]
@@ -90,72 +94,114 @@ pub struct StartedAttached {
     pub answer: Result<Client, Refused>,
 }
 
-/// Starts a monitor: `program` with `arguments`, which is to call [`accept`] and
-/// [`run`](super::run). Returns when the container's command runs, or cannot be started.
-pub fn start(
-    program: &Path,
-    arguments: &[OsString],
-    config: &Config,
-) -> Result<Started, MonitorError> {
-    let StartedAttached { monitor, answer } = launch(program, arguments, config, None)?;
-    Ok(Started { monitor, answer: answer.map(|client| client.granted().clone()) })
+/// Starts monitors: `program` with `arguments`, which is to call [`accept`] and
+/// [`run`](super::run).
+#[derive(Debug)]
+pub struct Starter {
+    program: PathBuf,
+    arguments: Vec<OsString>,
+    called: Option<Called>,
 }
 
-/// [`start`], and attaches before the command runs.
-pub fn start_attached(
-    program: &Path,
-    arguments: &[OsString],
-    config: &Config,
-    attach: Attach,
-) -> Result<StartedAttached, MonitorError> {
-    launch(program, arguments, config, Some(attach))
+/// A monitor that waits for its order. It ends by itself when none comes.
+#[derive(Debug)]
+struct Called {
+    monitor: Child,
+    channel: UnixStream,
 }
 
-fn launch(
-    program: &Path,
-    arguments: &[OsString],
-    config: &Config,
-    attach: Option<Attach>,
-) -> Result<StartedAttached, MonitorError> {
-    let lock = state::lock(&config.dir).map_err(|error| match error {
-        StateError::Watched => MonitorError::Watched,
-        error => error.into(),
-    })?;
-    let (ours, theirs) = UnixStream::pair().map_err(MonitorError::io("make a pair of sockets"))?;
-    let locked = lock.file().try_clone().map_err(MonitorError::io("keep the lock"))?;
-    let (mut command, view) = protected_command(program);
-    let mut monitor = command
-        .arg0(NAME)
-        .args(arguments)
-        .current_dir("/")
-        .stdin(OwnedFd::from(theirs))
-        .stdout(locked)
-        .stderr(Stdio::null())
-        .spawn()
-        .map_err(MonitorError::io("execute the container's monitor"))?;
-    // Ours would hold the lock after the monitor was killed, and hide from us that it was.
-    drop((lock, command, view));
-    let order = Order { config: config.clone(), attach };
-    match Client::asked(ours, &frame::json(frame::CONFIG, &order)) {
-        Ok(client) => Ok(StartedAttached { monitor, answer: Ok(client) }),
-        Err(ClientError::Refused(refused)) => Ok(StartedAttached { monitor, answer: Err(refused) }),
-        Err(ClientError::Protocol) => Err(MonitorError::Protocol),
-        Err(ClientError::Gone | ClientError::NotRunning) => {
-            // It closed the connection by its end, which is to be over for who tries again.
-            let _ = monitor.wait();
-            Err(MonitorError::Gone)
+impl Starter {
+    /// Starts nothing yet.
+    pub fn new(program: impl Into<PathBuf>, arguments: Vec<OsString>) -> Self {
+        Self { program: program.into(), arguments, called: None }
+    }
+
+    /// Executes a monitor already, so that it gets ready while its container is made.
+    pub fn call(&mut self) -> Result<(), MonitorError> {
+        self.called = Some(self.execute()?);
+        Ok(())
+    }
+
+    /// Starts a monitor. Returns when the container's command runs, or cannot be started.
+    pub fn start(&mut self, config: &Config) -> Result<Started, MonitorError> {
+        let StartedAttached { monitor, answer } = self.launch(config, None)?;
+        Ok(Started { monitor, answer: answer.map(|client| client.granted().clone()) })
+    }
+
+    /// [`start`](Self::start), and attaches before the command runs.
+    pub fn start_attached(
+        &mut self,
+        config: &Config,
+        attach: Attach,
+    ) -> Result<StartedAttached, MonitorError> {
+        self.launch(config, Some(attach))
+    }
+
+    fn execute(&self) -> Result<Called, MonitorError> {
+        let (channel, theirs) =
+            UnixStream::pair().map_err(MonitorError::io("make a pair of sockets"))?;
+        let (mut command, _view) = protected_command(&self.program);
+        let monitor = command
+            .arg0(NAME)
+            .args(&self.arguments)
+            .current_dir("/")
+            .stdin(OwnedFd::from(theirs))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(MonitorError::io("execute the container's monitor"))?;
+        Ok(Called { monitor, channel })
+    }
+
+    fn launch(
+        &mut self,
+        config: &Config,
+        attach: Option<Attach>,
+    ) -> Result<StartedAttached, MonitorError> {
+        let lock = state::lock(&config.dir).map_err(|error| match error {
+            StateError::Watched => MonitorError::Watched,
+            error => error.into(),
+        })?;
+        let Called { mut monitor, channel } = match self.called.take() {
+            Some(called) => called,
+            None => self.execute()?,
+        };
+        let sent = terminal::send(&channel, LOCK, &[lock.file().as_fd()]);
+        // Ours would hold the lock after the monitor was killed, and hide from us that it was.
+        drop(lock);
+        let order = Order { config: config.clone(), attach };
+        let asked = match sent {
+            Ok(()) => Client::asked(channel, &frame::json(frame::CONFIG, &order)),
+            Err(_) => Err(ClientError::Gone),
+        };
+        match asked {
+            Ok(client) => Ok(StartedAttached { monitor, answer: Ok(client) }),
+            Err(ClientError::Refused(refused)) => {
+                Ok(StartedAttached { monitor, answer: Err(refused) })
+            }
+            Err(ClientError::Protocol) => Err(MonitorError::Protocol),
+            Err(ClientError::Gone | ClientError::NotRunning) => {
+                // It closed the connection by its end, which is to be over for who tries again.
+                let _ = monitor.wait();
+                Err(MonitorError::Gone)
+            }
+            Err(_) => Err(MonitorError::Gone),
         }
-        Err(_) => Err(MonitorError::Gone),
     }
 }
 
-/// Becomes a monitor: takes the configuration and the lock from the starter, leaves its session,
-/// its directory and everything that it had open. To be called before anything is opened.
-pub fn accept() -> Result<(Config, StartChannel, FileLock), MonitorError> {
+/// A monitor that waits for its order.
+#[derive(Debug)]
+pub struct Waiting {
+    stream: UnixStream,
+}
+
+/// Becomes a monitor: leaves its session, its directory and everything that it had open. To be
+/// called before anything is opened.
+pub fn accept() -> Result<Waiting, MonitorError> {
     let inherit = || MonitorError::io::<io::Error>("take what the starter left");
     let channel = channel_left().try_clone_to_owned().map_err(inherit())?;
-    let locked = lock_left().try_clone_to_owned().map_err(inherit())?;
-    sys::close_inherited(&[channel.as_raw_fd(), locked.as_raw_fd()]).map_err(inherit())?;
+    sys::close_inherited(&[channel.as_raw_fd()]).map_err(inherit())?;
     let null = File::options().read(true).write(true).open("/dev/null").map_err(inherit())?;
     for replace in [stdio::dup2_stdin::<&File>, stdio::dup2_stdout, stdio::dup2_stderr] {
         replace(&null).map_err(|error| inherit()(error.into()))?;
@@ -166,20 +212,33 @@ pub fn accept() -> Result<(Config, StartChannel, FileLock), MonitorError> {
     // The last to go when memory is short: who watches must not die before what it watches. The
     // runtime gives the container's processes a value of their own. Not allowed to everybody.
     let _ = fs::write("/proc/self/oom_score_adj", "-999");
-    let lock = FileLock::try_exclusive_on(File::from(locked))
-        .map_err(inherit())?
-        .ok_or(MonitorError::Watched)?;
     // For those who list processes: the name would be a descriptor's number.
     let _ = rustix::thread::set_name(NAME_SHOWN);
-    let mut stream = UnixStream::from(channel);
-    match receive(&mut stream).map_err(inherit())? {
-        Some((frame::CONFIG, content)) => {
-            let Order { config, attach } =
-                serde_json::from_slice(&content).map_err(|_| MonitorError::Protocol)?;
-            Ok((config, StartChannel { stream, attach }, lock))
+    Ok(Waiting { stream: UnixStream::from(channel) })
+}
+
+impl Waiting {
+    /// Waits for the configuration and the lock, which the starter has taken.
+    pub fn order(mut self) -> Result<(Config, StartChannel, FileLock), MonitorError> {
+        let inherit = || MonitorError::io::<io::Error>("take what the starter left");
+        let (word, locked) = terminal::receive(&self.stream).map_err(inherit())?;
+        let locked = match locked.into_iter().next() {
+            Some(locked) if word == LOCK => locked,
+            None if word.is_empty() => return Err(MonitorError::Gone),
+            _ => return Err(MonitorError::Protocol),
+        };
+        let lock = FileLock::try_exclusive_on(File::from(locked))
+            .map_err(inherit())?
+            .ok_or(MonitorError::Watched)?;
+        match receive(&mut self.stream).map_err(inherit())? {
+            Some((frame::CONFIG, content)) => {
+                let Order { config, attach } =
+                    serde_json::from_slice(&content).map_err(|_| MonitorError::Protocol)?;
+                Ok((config, StartChannel { stream: self.stream, attach }, lock))
+            }
+            Some(_) => Err(MonitorError::Protocol),
+            None => Err(MonitorError::Gone),
         }
-        Some(_) => Err(MonitorError::Protocol),
-        None => Err(MonitorError::Gone),
     }
 }
 

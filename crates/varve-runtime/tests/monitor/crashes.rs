@@ -38,7 +38,8 @@ fn a_killed_monitor_takes_its_container_with_it_once_somebody_asks() {
 fn a_monitor_that_dies_before_it_answers_is_missed_and_the_next_one_starts() {
     let mut container = Container::shell("exec sleep 100");
     let program = std::path::Path::new("/bin/false");
-    let started = varve_runtime::monitor::start(program, &[], &container.config);
+    let started =
+        varve_runtime::monitor::Starter::new(program, Vec::new()).start(&container.config);
     assert!(matches!(started, Err(varve_runtime::monitor::MonitorError::Gone)), "{started:?}");
     container.start();
     container.signal(9);

@@ -205,7 +205,7 @@ impl Leftovers for Machine {
 }
 
 pub(crate) fn play_the_monitor() -> ! {
-    let (config, channel, lock) = monitor::accept().unwrap();
+    let (config, channel, lock) = monitor::accept().unwrap().order().unwrap();
     let (dir, auto_remove) = (config.dir.clone(), config.auto_remove);
     let mut host = Machine::new(&dir, auto_remove);
     let mut executor = Machine::new(&dir, auto_remove);

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use varve_runtime::{
     attach::{Attach, Attached, Client, Condition, Exec, Exit, Pace, Refused, Signal},
     logs::{self, Ask, Entry, Reader},
-    monitor::{self, Config},
+    monitor::{self, Config, Starter},
     state::{self, Recovered, State, Status},
 };
 
@@ -71,12 +71,13 @@ impl Container {
                 .map(OsString::from),
         );
         let program = PathBuf::from(words.remove(0));
+        let mut starter = Starter::new(program, words);
         let Some(attach) = attach else {
-            let started = monitor::start(&program, &words, &self.config)?;
+            let started = starter.start(&self.config)?;
             self.monitor = Some(started.monitor);
             return Ok(started.answer.map(|_| None));
         };
-        let started = monitor::start_attached(&program, &words, &self.config, attach)?;
+        let started = starter.start_attached(&self.config, attach)?;
         self.monitor = Some(started.monitor);
         Ok(started.answer.map(Some))
     }

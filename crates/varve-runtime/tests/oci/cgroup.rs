@@ -1,13 +1,16 @@
 //! Limits, what is counted, and a machine that has none of it.
 
+use std::path::Path;
+
+use rustix::process::Signal;
 use serde_json::json;
 use varve_runtime::{
     cgroup::{Cgroup, Machine},
-    oci::Resources,
+    oci::{Reach, Resources},
 };
-use varve_testkit::guard;
+use varve_testkit::{guard, namespace::alone};
 
-use crate::world::{for_each_runtime, nothing, wait};
+use crate::world::{Kind, World, for_each_runtime, nothing, wait};
 
 for_each_runtime! {
     fn limits_are_in_force_and_counted(world) {
@@ -72,6 +75,43 @@ fn a_path_that_leaves_the_hierarchies_is_refused() {
     for path in ["/../x", "/a//b", "", "/varve/.."] {
         assert!(Cgroup::create(&Machine::default(), path).is_err(), "{path:?}");
     }
+}
+
+/// As on a machine that has nothing else: the first process is born there, and so is a later one.
+#[test]
+fn processes_are_in_their_group_of_version_2() {
+    alone("cgroup::processes_are_in_their_group_of_version_2", || {
+        if !guard::root() || !guard::path("/sys/fs/cgroup").is_some_and(|path| path.is_dir()) {
+            return;
+        }
+        let done = |words: &[&str]| {
+            let status = std::process::Command::new(words[0]).args(&words[1..]).status();
+            assert!(status.unwrap().success(), "{words:?}");
+        };
+        done(&["umount", "--recursive", "--lazy", "/sys/fs/cgroup"]);
+        done(&["mount", "-t", "cgroup2", "cgroup2", "/sys/fs/cgroup"]);
+        let Some(mut world) = World::new(Kind::Embedded) else { return };
+        // Whoever is born in a group that was killed once is killed by some kernels.
+        let before = Path::new("/sys/fs/cgroup/varve-test").join(&world.id);
+        std::fs::create_dir_all(&before).unwrap();
+        let _ = std::fs::write(before.join("cgroup.kill"), "1");
+        let first = world.start(&["/bin/sleep", "1000"]).pid;
+        let group = |pid: &str| {
+            let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+            text.lines().find_map(|line| line.strip_prefix("0::")).map(str::to_owned).unwrap()
+        };
+        let theirs = group(&first.to_string());
+        assert!(theirs.contains(&world.id), "{theirs}");
+        let process = serde_json::from_str(r#"{"args":["/bin/sleep","1000"],"cwd":"/"}"#).unwrap();
+        let second = world.runtime.exec(&world.id, &process, nothing()).unwrap().pid;
+        assert_eq!(group(&second.to_string()), theirs);
+        assert_ne!(group("self"), theirs);
+        let pids = world.runtime.pids(&world.id).unwrap();
+        assert!(pids.contains(&first) && pids.contains(&second), "{pids:?}");
+        world.runtime.kill(&world.id, Signal::KILL, Reach::Init).unwrap();
+        (wait(first), wait(second));
+        world.end();
+    });
 }
 
 /// The kernel takes the program of device rules and obeys it, on version 2 alone.

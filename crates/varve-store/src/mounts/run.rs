@@ -145,6 +145,13 @@ impl Store {
         Ok(Run { path, is_private, mounts: here.mounts, _alive: held })
     }
 
+    /// The names in a [directory](Self::run_directory) of the run directory, which may be missing.
+    pub fn run_directory_names(&self, below: impl AsRef<Path>) -> Result<Vec<String>> {
+        let Some(run) = self.run_if_there()? else { return Ok(Vec::new()) };
+        let paths = existing(&run.path(below))?.into_iter();
+        Ok(paths.filter_map(|path| path.file_name()?.to_str().map(str::to_owned)).collect())
+    }
+
     /// A directory below the run directory for what is the machine's and of no mount namespace, such
     /// as networks; made where it is missing. Empty after a restart.
     pub fn machine_run_directory(&self, below: impl AsRef<Path>) -> Result<PathBuf> {

@@ -70,7 +70,7 @@ fn a_published_server_answers_and_its_volume_outlives_it() {
         world.ok(&["rm", "-f", "second"]);
         world.ok(&["volume", "rm", "site"]);
 
-        assert_eq!(world.mounts(), [""; 0]);
+        world.assert_nothing_mounted();
         let links = Command::new("ip").args(["-oneline", "link"]).output().expect("ip starts");
         let links = String::from_utf8(links.stdout).expect("UTF-8");
         assert!(!links.contains("varve") && !links.contains("veth"), "{links}");
@@ -104,7 +104,7 @@ fn a_commit_has_only_what_the_container_changed() {
         let line = ["run", "--rm", "--network=none", "made:1", "sh", "-c", look];
         assert_eq!(world.ok(&line), "new\npage\ngone\nmade");
         world.ok(&["rm", "changed"]);
-        assert_eq!(world.mounts(), [""; 0]);
+        world.assert_nothing_mounted();
         world.ok(&["system", "check"]);
     });
 }
@@ -131,7 +131,7 @@ fn installed_runtimes_run_what_ours_runs() {
             assert_eq!(said, ["from the image\n", "sh\n"], "{name}");
             assert_eq!(output.status.code(), Some(7), "{name}");
         }
-        assert_eq!(world.mounts(), [""; 0]);
+        world.assert_nothing_mounted();
     });
 }
 

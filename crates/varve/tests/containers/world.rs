@@ -4,10 +4,15 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
 use varve_testkit::guard;
+
+/// How long mounts of a container that has ended may take to be gone.
+const GONE_TIME_MAX: Duration = Duration::from_secs(20);
 
 /// A store with an image `base:1`, seen by nobody else.
 pub(crate) struct World {
@@ -91,8 +96,19 @@ impl World {
         names
     }
 
+    /// Waits until nothing is mounted below the run directory: what a container with `--rm` had goes
+    /// behind its end.
+    #[track_caller]
+    pub(crate) fn assert_nothing_mounted(&self) {
+        let until = Instant::now() + GONE_TIME_MAX;
+        while !self.mounts().is_empty() {
+            assert!(Instant::now() < until, "{:#?}", self.mounts());
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// Places below the run directory that something is mounted on.
-    pub(crate) fn mounts(&self) -> Vec<String> {
+    fn mounts(&self) -> Vec<String> {
         let run = self.path("run").canonicalize().expect("a directory");
         let table = fs::read_to_string("/proc/self/mountinfo").expect("the kernel's table");
         let places = table.lines().filter_map(|line| line.split(' ').nth(4));

@@ -23,7 +23,7 @@ use super::{
     rootfs, streams,
 };
 use crate::{
-    cgroup::{Cgroup, Machine, Unenforced},
+    cgroup::{Cgroup, Entry, Machine, Unenforced},
     oci::{
         OciError, Process, StartFailure, Stdio,
         config::{Config, NamespaceKind},
@@ -38,14 +38,13 @@ const CONFIG_BYTES_MAX: u64 = 16 << 20;
 
 /// The parent's word that the first process may go on.
 const GO: &[u8] = b"go";
-/// The parent's word that the first process is in the container's group.
-const IN_GROUP: &[u8] = b"group";
 
 /// What the first process needs.
 struct Birth {
     config: Config,
     bundle: PathBuf,
     cgroup: Cgroup,
+    entry: Entry,
     filters: Filters,
     stdio: Stdio,
     /// The process whose child it is.
@@ -99,8 +98,9 @@ fn make(
         .and_then(|gate| {
             let bundle = bundle.to_owned();
             let guardian = guardian(sibling)?;
+            let entry = cgroup.entry().map_err(io_error("open", "the container's cgroup"))?;
             let cgroup = cgroup.clone();
-            bear(Birth { config, bundle, cgroup, filters, stdio, guardian }, gate, sibling)
+            bear(Birth { config, bundle, cgroup, entry, filters, stdio, guardian }, gate, sibling)
         });
     let stored = born.and_then(|(pid, terminal)| {
         let failed = |error| {
@@ -214,7 +214,7 @@ fn die_with(guardian: &OwnedFd) -> Step<()> {
 
 /// Makes the first process, which is to wait at the gate, and waits until it is ready. Returns it
 /// with its terminal.
-fn bear(birth: Birth, gate: OwnedFd, sibling: bool) -> Result<(i32, Option<OwnedFd>), Failed> {
+fn bear(mut birth: Birth, gate: OwnedFd, sibling: bool) -> Result<(i32, Option<OwnedFd>), Failed> {
     let failed = |action, what: &'static str| {
         move |error: io::Error| Failed::from(io_error(action, what)(error))
     };
@@ -223,7 +223,9 @@ fn bear(birth: Birth, gate: OwnedFd, sibling: bool) -> Result<(i32, Option<Owned
     let alone = SingleThread::prove().map_err(failed("start", "the container's first process"))?;
     namespaces::enter_before(&birth.config).map_err(failed("enter", "the given namespaces"))?;
     let flags = namespaces::born_into(&birth.config);
-    let pid = match sys::copy_process(&alone, flags, sibling)
+    let pid = match birth
+        .entry
+        .copy_process(&alone, flags, sibling)
         .map_err(failed("start", "the container's first process"))?
     {
         Side::Child => {
@@ -244,17 +246,8 @@ fn bear(birth: Birth, gate: OwnedFd, sibling: bool) -> Result<(i32, Option<Owned
             .map_err(io_error("map", "users of the container"))
             .map_err(abandon)?;
     }
-    // The kernel takes its time to move a process; it makes its mounts meanwhile.
     let talk = io_error("talk to", "the container's first process");
     terminal::send(&ours, GO, &[]).map_err(talk).map_err(abandon)?;
-    let added = birth.cgroup.add(pid);
-    // One that has failed by now has said why, and listens no more.
-    if !has_spoken(&ours) {
-        added
-            .map_err(io_error("put the first process into", "the container's cgroup"))
-            .map_err(abandon)?;
-        let _ = terminal::send(&ours, IN_GROUP, &[]);
-    }
     terminal::receive(&ours)
         .map_err(io_error("talk to", "the container's first process"))
         .and_then(|(answer, fds)| {
@@ -268,13 +261,6 @@ fn bear(birth: Birth, gate: OwnedFd, sibling: bool) -> Result<(i32, Option<Owned
             }
         })
         .map_err(abandon)
-}
-
-/// Whether the first process has said something, or is gone.
-fn has_spoken(channel: &OwnedFd) -> bool {
-    let mut said = PollFd::new(channel, PollFlags::IN);
-    let now = Some(&Timespec::default());
-    rustix::event::poll(std::slice::from_mut(&mut said), now).is_ok_and(|ready| ready > 0)
 }
 
 /// The first process: makes its surroundings, says how that went, waits, becomes the program.
@@ -304,16 +290,17 @@ type Prepared = (identity::Ready, Option<OwnedFd>);
 fn prepare(birth: Birth, channel: &OwnedFd, gate: &OwnedFd) -> Step<Prepared> {
     wait_for(channel, GO)?;
     sys::reset_signals();
-    let Birth { config, bundle, cgroup, filters, stdio, guardian } = birth;
+    let Birth { config, bundle, cgroup, entry, filters, stdio, guardian } = birth;
     die_with(&guardian)?;
     rustix::process::setsid().map_err(init("setsid"))?;
     namespaces::enter_inside(&config).map_err(init("join namespaces"))?;
     if config.is_new(NamespaceKind::User) {
         become_root().map_err(init("become root of the user namespace"))?;
     }
-    let begins_in_group = config.is_new(NamespaceKind::Cgroup);
-    if begins_in_group {
-        wait_for(channel, IN_GROUP)?;
+    let mut entry = Some(entry);
+    let mut enter = || entry.take().map_or(Ok(()), Entry::take);
+    if config.is_new(NamespaceKind::Cgroup) {
+        enter().map_err(init("enter the container's cgroup"))?;
         sys::unshare(libc::CLONE_NEWCGROUP).map_err(init("unshare the cgroup namespace"))?;
     }
     if config.is_new(NamespaceKind::Network) {
@@ -324,9 +311,7 @@ fn prepare(birth: Birth, channel: &OwnedFd, gate: &OwnedFd) -> Step<Prepared> {
     hide()?;
     let pair = rootfs::enter(&rootfs::Plan { config: &config, bundle: &bundle, cgroup: &cgroup })?;
     namespaces::set_up(&config)?;
-    if !begins_in_group {
-        wait_for(channel, IN_GROUP)?;
-    }
+    enter().map_err(init("enter the container's cgroup"))?;
     let master = streams::take(stdio, pair, process.user.uid)?;
     let mut kept = vec![channel.as_raw_fd(), gate.as_raw_fd(), guardian.as_raw_fd()];
     kept.extend(master.as_ref().map(AsRawFd::as_raw_fd));

@@ -3,7 +3,6 @@
 
 use std::{
     fs, io,
-    io::Write as _,
     os::fd::{AsFd as _, AsRawFd, OwnedFd},
     panic::{self, AssertUnwindSafe},
     path::Path,
@@ -22,6 +21,7 @@ use super::{
     streams,
 };
 use crate::{
+    cgroup::Entry,
     oci::{OciError, Process, StartFailure, Status, Stdio, io_error, terminal},
     sys::{self, Side, SingleThread},
 };
@@ -38,6 +38,15 @@ const KINDS: [(&str, libc::c_int); 6] = [
     ("ipc", libc::CLONE_NEWIPC),
     ("uts", libc::CLONE_NEWUTS),
 ];
+
+/// What of the container a new process joins by itself.
+struct Joins {
+    entry: Entry,
+    /// The first process, whose cgroup namespace is not ours.
+    cgroups: Option<OwnedFd>,
+    /// Whether this is the container's user namespace, and not the one before.
+    user_namespace: bool,
+}
 
 pub(super) fn run(
     state_dir: &Path,
@@ -58,8 +67,8 @@ pub(super) fn run(
     if !record.is_alive() {
         return Err(OciError::State { id: record.id, state: Status::Stopped }.into());
     }
-    let group = record.cgroup.entrances();
-    let mut group = group.map_err(io_error("open", "the container's cgroup"))?;
+    let entry = record.cgroup.entry();
+    let mut entry = entry.map_err(io_error("open", "the container's cgroup"))?;
     let kinds = kinds(record.pid).map_err(io_error("compare", "namespaces"))?;
     let cgroup_differs =
         differs(record.pid, "cgroup").map_err(io_error("compare", "namespaces"))?;
@@ -70,12 +79,16 @@ pub(super) fn run(
         sys::enter_namespaces(first.as_fd(), kinds)
             .map_err(io_error("enter", "the container's namespaces"))?;
     }
-    let pid = match sys::copy_process(&alone, 0, true).map_err(io_error("start", "the process"))? {
+    let copied = entry.copy_process(&alone, 0, true).map_err(io_error("start", "the process"));
+    let pid = match copied? {
         Side::Child => {
-            drop((ours, group));
-            let cgroups = cgroup_differs.then_some(first);
-            let in_user_namespace = kinds & libc::CLONE_NEWUSER != 0;
-            let body = || live(&process, &filters, stdio, cgroups, in_user_namespace, &theirs);
+            drop(ours);
+            let joins = Joins {
+                entry,
+                cgroups: cgroup_differs.then_some(first),
+                user_namespace: kinds & libc::CLONE_NEWUSER != 0,
+            };
+            let body = || live(&process, &filters, stdio, joins, &theirs);
             let _ = panic::catch_unwind(AssertUnwindSafe(body));
             sys::exit_now(255);
         }
@@ -86,11 +99,6 @@ pub(super) fn run(
         let _ = Pid::from_raw(pid).map(|pid| kill_process(pid, Signal::KILL));
         Failed { pid: Some(pid), error }
     };
-    group
-        .iter_mut()
-        .try_for_each(|file| file.write_all(pid.to_string().as_bytes()))
-        .map_err(io_error("put the process into", "the container's cgroup"))
-        .map_err(abandon)?;
     let terminal = follow(&ours).map_err(abandon)?;
     Ok(Done { pid, terminal, unenforced: Vec::new() })
 }
@@ -124,19 +132,12 @@ fn differs(pid: i32, name: &str) -> io::Result<bool> {
     Ok(theirs != fs::read_link(format!("/proc/self/ns/{name}"))?)
 }
 
-fn live(
-    process: &Process,
-    filters: &Filters,
-    stdio: Stdio,
-    cgroups: Option<OwnedFd>,
-    in_user_namespace: bool,
-    channel: &OwnedFd,
-) {
+fn live(process: &Process, filters: &Filters, stdio: Stdio, joins: Joins, channel: &OwnedFd) {
     let say = |step: Step<()>, master: Option<&OwnedFd>| {
         let fds: Vec<_> = master.iter().map(|fd| fd.as_fd()).collect();
         terminal::send(channel, &serde_json::to_vec(&step).unwrap_or_default(), &fds)
     };
-    match prepare(process, filters, stdio, cgroups, in_user_namespace, channel) {
+    match prepare(process, filters, stdio, joins, channel) {
         Err(failure) => drop(say(Err(failure), None)),
         Ok((ready, master)) => {
             if say(Ok(()), master.as_ref()).is_err() {
@@ -154,21 +155,21 @@ fn prepare(
     process: &Process,
     filters: &Filters,
     stdio: Stdio,
-    cgroups: Option<OwnedFd>,
-    in_user_namespace: bool,
+    joins: Joins,
     channel: &OwnedFd,
 ) -> Step<(identity::Ready, Option<OwnedFd>)> {
     let (go, _) = terminal::receive(channel).map_err(init("wait for the parent"))?;
     if go != GO {
         return Err(StartFailure::Init("the parent is gone".to_owned()));
     }
+    joins.entry.take().map_err(init("enter the container's cgroup"))?;
     sys::reset_signals();
     rustix::process::setsid().map_err(init("setsid"))?;
-    if let Some(first) = cgroups {
+    if let Some(first) = joins.cgroups {
         sys::enter_namespaces(first.as_fd(), libc::CLONE_NEWCGROUP)
             .map_err(init("enter the cgroup namespace"))?;
     }
-    if in_user_namespace {
+    if joins.user_namespace {
         rustix::thread::set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT)
             .and_then(|()| rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT))
             .map_err(init("become root of the user namespace"))?;

@@ -7,7 +7,7 @@ use varve_types::{Reference, container::CreateRequest};
 use super::{
     options::{Creation, Options},
     request::{self, World},
-    verbs::{self, Created, Pull},
+    verbs::{self, Created, Expected, Pull},
 };
 use crate::{error::CommandError, ui::Ui};
 
@@ -42,7 +42,7 @@ pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
     let pull = pull(&args.pull).map_err(|text| super::with_help(&text, "create", 125))?;
     let request = request(ui, &args.options, &args.creation, &args.image, &args.command)
         .map_err(|refused| refused.with_help("create"))?;
-    let created = create(ui, &request, &args.creation, pull)?;
+    let created = create(ui, &request, &args.creation, pull, None)?;
     ui.line(created.id)
 }
 
@@ -80,6 +80,7 @@ pub(crate) fn create(
     request: &CreateRequest,
     creation: &Creation,
     pull: Pull,
+    expected: Option<&Expected>,
 ) -> Result<Created, CommandError> {
     if let Err(error) = request.config.image.parse::<Reference>() {
         return Err(CommandError::plain(error.to_string(), 1));
@@ -96,7 +97,7 @@ pub(crate) fn create(
         quiet: creation.quiet,
         platform: creation.platform.as_deref().filter(|platform| !platform.is_empty()),
     };
-    let created = verbs::create(ui, request, how)?;
+    let created = verbs::create(ui, request, how, expected)?;
     for warning in &created.warnings {
         ui.complain(format_args!("WARNING: {warning}"));
     }

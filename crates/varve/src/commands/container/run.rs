@@ -78,16 +78,19 @@ pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
         errors: config.attach_stderr,
         forwards_signals: args.sig_proxy,
     };
-    let created = create::create(ui, &request, &args.creation, pull).map_err(failed)?;
+    let expected = verbs::expect(ui).map_err(failed)?;
+    let created = create::create(ui, &request, &args.creation, pull, Some(&expected));
+    let created = created.map_err(failed)?;
     if !attachment.output && !attachment.errors {
         ui.line(&created.id)?;
         ui.flush()?;
     }
     if attachment.input || attachment.output || attachment.errors {
-        let code = verbs::start_attached(ui, &created.id, &attachment).map_err(failed)?;
+        let code = verbs::start_attached(ui, &created.id, &attachment, Some(expected));
+        let code = code.map_err(failed)?;
         return session::exit(code);
     }
-    verbs::start(ui, &created.id).map_err(failed)
+    verbs::start(ui, &created.id, Some(expected)).map_err(failed)
 }
 
 /// An error before the container's own program runs: docker chooses the code by the words.

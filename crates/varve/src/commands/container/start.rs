@@ -42,11 +42,11 @@ pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
             errors: true,
             forwards_signals: true,
         };
-        return session::exit(verbs::start_attached(ui, name, &attachment)?);
+        return session::exit(verbs::start_attached(ui, name, &attachment, None)?);
     }
     let (mut errors, mut failed) = (Vec::new(), Vec::new());
     for name in &args.containers {
-        match verbs::start(ui, name) {
+        match verbs::start(ui, name, None) {
             Ok(()) => ui.line(name)?,
             Err(error) => {
                 errors.extend(error.text());

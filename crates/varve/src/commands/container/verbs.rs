@@ -11,7 +11,7 @@ mod sessions;
 mod volumes;
 
 pub(crate) use files::{commit, copy_from, copy_to, diff, export};
-pub(crate) use life::{create, kill, restart, start, stop, wait};
+pub(crate) use life::{Expected, create, expect, kill, restart, start, stop, wait};
 pub(crate) use lists::{inspect, list, prune, remove, remove_link, rename};
 pub(crate) use networks::{
     NewNetwork, connect, create_network, disconnect, inspect_network, list_networks, ports,

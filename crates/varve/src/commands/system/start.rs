@@ -20,7 +20,7 @@ pub(crate) fn run(ui: &Ui, _args: &Args) -> Result<(), CommandError> {
     let (mut errors, mut failed) = (Vec::new(), Vec::new());
     for container in ui.engine()?.containers_to_run()? {
         let name = container.name.to_string();
-        match verbs::start(ui, &name) {
+        match verbs::start(ui, &name, None) {
             Ok(()) => ui.line(&name)?,
             Err(error) => {
                 errors.extend(error.text());

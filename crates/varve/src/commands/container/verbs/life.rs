@@ -2,15 +2,35 @@
 
 use varve_engine::{
     ContainerError, CreateContainer, Error as EngineError, Pull as PullImage, PullPlatform,
-    container::Stop,
+    container::{Starter, Stop},
 };
-use varve_types::{Platform, Printable, Reference, container::CreateRequest};
+use varve_types::{
+    Platform, Printable, Reference,
+    container::{ContainerId, CreateRequest},
+};
 
 use super::{Created, Creation, Pull, Result};
 use crate::{error::CommandError, progress::Reporter, ui::Ui};
 
+/// A container that is about to be made and started: its monitor gets ready meanwhile.
+pub(crate) struct Expected {
+    id: ContainerId,
+    pub(super) starter: Starter,
+}
+
+/// Has a container to be expected.
+pub(crate) fn expect(ui: &Ui) -> Result<Expected> {
+    let (id, starter) = ui.engine()?.expect_container()?;
+    Ok(Expected { id, starter })
+}
+
 /// Makes a container, after its image was found or pulled.
-pub(crate) fn create(ui: &Ui, request: &CreateRequest, creation: Creation<'_>) -> Result<Created> {
+pub(crate) fn create(
+    ui: &Ui,
+    request: &CreateRequest,
+    creation: Creation<'_>,
+    expected: Option<&Expected>,
+) -> Result<Created> {
     let platform = creation.platform.map(str::parse::<Platform>).transpose();
     let platform = platform.map_err(CommandError::daemon)?;
     let image = &request.config.image;
@@ -26,7 +46,11 @@ pub(crate) fn create(ui: &Ui, request: &CreateRequest, creation: Creation<'_>) -
         host_config: request.host_config.clone(),
         networks: request.networks.clone(),
     };
-    let created = match engine.create_container(&ui.silent(), &wanted) {
+    let make = || match expected {
+        Some(expected) => engine.create_container_as(&ui.silent(), &wanted, expected.id),
+        None => engine.create_container(&ui.silent(), &wanted),
+    };
+    let created = match make() {
         Err(error) if is_not_here(&error) && creation.pull == Pull::Missing => {
             if !creation.quiet {
                 let reference = image.parse::<Reference>().map(Reference::or_latest);
@@ -34,7 +58,7 @@ pub(crate) fn create(ui: &Ui, request: &CreateRequest, creation: Creation<'_>) -
                 ui.complain(format_args!("Unable to find image '{shown}' locally"));
             }
             pull(ui, image, platform.as_ref(), creation.quiet)?;
-            engine.create_container(&ui.silent(), &wanted)
+            make()
         }
         other => other,
     }?;
@@ -62,10 +86,14 @@ fn pull(ui: &Ui, image: &str, platform: Option<&Platform>, quiet: bool) -> Resul
 }
 
 /// Starts a container; it goes on alone.
-pub(crate) fn start(ui: &Ui, name: &str) -> Result<()> {
+pub(crate) fn start(ui: &Ui, name: &str, expected: Option<Expected>) -> Result<()> {
     let engine = ui.engine()?;
     let container = engine.container(name)?;
-    say(ui, &engine.start_container(&ui.silent(), &container)?);
+    let warnings = match expected {
+        Some(expected) => engine.start_expected(&ui.silent(), &container, expected.starter),
+        None => engine.start_container(&ui.silent(), &container),
+    };
+    say(ui, &warnings?);
     Ok(())
 }
 

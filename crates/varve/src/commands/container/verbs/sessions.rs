@@ -13,7 +13,7 @@ use varve_types::{
     container::{Container, ContainerConfig},
 };
 
-use super::{Exec, Logs, Result, life};
+use super::{Exec, Expected, Logs, Result, life};
 use crate::{
     commands::container::session::{self, Attachment, Ended, Session},
     error::CommandError,
@@ -24,14 +24,24 @@ use crate::{
 const LEFT: &str = "read escape sequence";
 
 /// Starts a container and stays with it. Gives its exit code, 0 when the user left it.
-pub(crate) fn start_attached(ui: &Ui, name: &str, attachment: &Attachment) -> Result<u8> {
+pub(crate) fn start_attached(
+    ui: &Ui,
+    name: &str,
+    attachment: &Attachment,
+    expected: Option<Expected>,
+) -> Result<u8> {
     let engine = ui.engine()?;
     let container = engine.container(name)?;
     let attachment = suited(attachment, &container.config);
     session::check_terminal(attachment.input, container.config.tty)?;
     let session = Session::prepare(&attachment, container.config.tty)?;
     let attach = wanted(&attachment);
-    let client = engine.start_container_attached(&ui.silent(), &container, attach)?;
+    let client = match expected {
+        Some(Expected { starter, .. }) => {
+            engine.start_expected_attached(&ui.silent(), &container, starter, attach)
+        }
+        None => engine.start_container_attached(&ui.silent(), &container, attach),
+    }?;
     life::say(ui, &client.granted().warnings);
     match stay(ui, engine, &container, session, client)? {
         Ended::Exited(exit) => Ok(code(exit.exit_code)),
