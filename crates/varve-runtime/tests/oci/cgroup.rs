@@ -109,7 +109,8 @@ fn processes_are_in_their_group_of_version_2() {
         let pids = world.runtime.pids(&world.id).unwrap();
         assert!(pids.contains(&first) && pids.contains(&second), "{pids:?}");
         world.runtime.kill(&world.id, Signal::KILL, Reach::Init).unwrap();
-        (wait(first), wait(second));
+        wait(first);
+        wait(second);
         world.end();
     });
 }
