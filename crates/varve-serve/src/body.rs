@@ -19,6 +19,8 @@ use crate::log::Record;
 
 /// How long the next piece of a request's body may take.
 const READ_TIME_MAX: Duration = Duration::from_mins(1);
+/// Bytes a second that must come of a body, once it was waited for as long as that.
+const RATE_MIN: u64 = 1 << 10;
 /// Pieces of a request's body that wait for the handler.
 const PIECES_MAX: usize = 4;
 /// Bytes of a body that nobody wants that are read all the same: closing the connection under a
@@ -48,8 +50,15 @@ pub(crate) fn blocking(mut body: Incoming, expects: bool) -> Blocking {
         }
         let mut sender = wanted.then_some(sender);
         let mut unwanted_bytes = 0;
+        let (mut waited, mut received_bytes) = (Duration::ZERO, 0);
         loop {
-            let piece = next_piece(&mut body).await;
+            let asked = tokio::time::Instant::now();
+            let mut piece = next_piece(&mut body).await;
+            waited += asked.elapsed();
+            received_bytes += piece.as_ref().map_or(0, Bytes::len) as u64;
+            if is_dribble(waited, received_bytes) {
+                piece = Err(io::ErrorKind::TimedOut.into());
+            }
             // An empty piece is the end.
             let size_bytes = piece.as_ref().map_or(0, Bytes::len);
             if let Some(open) = &sender
@@ -66,6 +75,11 @@ pub(crate) fn blocking(mut body: Incoming, expects: bool) -> Blocking {
         }
     });
     Blocking { start: Some(start), pieces, current: Bytes::new(), ended: false }
+}
+
+/// Whether so few bytes came in that time that a client only wants to hold its place.
+fn is_dribble(waited: Duration, received_bytes: u64) -> bool {
+    waited > READ_TIME_MAX && received_bytes < waited.as_secs() * RATE_MIN
 }
 
 async fn next_piece(body: &mut Incoming) -> io::Result<Bytes> {
@@ -248,5 +262,19 @@ impl<S: tokio::io::AsyncWrite + Unpin> tokio::io::AsyncWrite for Patient<S> {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let outcome = Pin::new(&mut self.stream).poll_shutdown(cx);
         self.judge(cx, outcome)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_sends_a_byte_now_and_then_is_told_from_who_is_slow() {
+        let minutes = Duration::from_mins;
+        assert!(!is_dribble(Duration::from_secs(59), 1), "it may be slow to begin");
+        assert!(is_dribble(minutes(2), 4));
+        assert!(is_dribble(minutes(10), 100 << 10));
+        assert!(!is_dribble(minutes(10), 1 << 20));
     }
 }

@@ -16,6 +16,7 @@ use varve_types::limits;
 
 use crate::{
     body::{self, Patient, Reply},
+    crowd::{Busy, Place},
     log::{Log, Record},
 };
 
@@ -39,25 +40,33 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// Serves a connection until it ends. What a client does wrong ends its connection only.
-    pub(crate) async fn serve(self, stream: TcpStream) {
+    pub(crate) async fn serve(self, stream: TcpStream, place: Place) {
         let _ = stream.set_nodelay(true);
         let stream = Patient::new(stream, WRITE_TIME_MAX);
         match self.tls.clone() {
-            None => self.speak(stream).await,
+            None => self.speak(stream, place).await,
             Some(tls) => {
-                let handshake = tokio::time::timeout(HEAD_TIME_MAX, tls.accept(stream)).await;
+                let handshake = tokio::select! {
+                    done = tokio::time::timeout(HEAD_TIME_MAX, tls.accept(stream)) => done,
+                    () = place.wanted() => return,
+                };
                 if let Ok(Ok(stream)) = handshake {
-                    self.speak(stream).await;
+                    self.speak(stream, place).await;
                 }
             }
         }
     }
 
-    async fn speak(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+    async fn speak(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        place: Place,
+    ) {
         let mut stopping = self.stopping.clone();
+        let own = place.clone();
         let service = service_fn(move |request| {
-            let shared = self.clone();
-            async move { Ok::<_, Infallible>(shared.answer(request).await) }
+            let (shared, busy) = (self.clone(), own.begin());
+            async move { Ok::<_, Infallible>(shared.answer(request, busy).await) }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -68,13 +77,19 @@ impl Shared {
         tokio::pin!(connection);
         tokio::select! {
             _ = connection.as_mut() => return,
+            () = place.wanted() => {
+                if !place.is_busy() {
+                    return;
+                }
+                connection.as_mut().graceful_shutdown();
+            }
             _ = stopping.wait_for(|stopping| *stopping) => connection.as_mut().graceful_shutdown(),
         }
         let _ = connection.await;
     }
 
-    async fn answer(self, request: Request<Incoming>) -> Response<Reply> {
-        let mut record = Record::new(&self.log, &request);
+    async fn answer(self, request: Request<Incoming>, busy: Busy) -> Response<Reply> {
+        let mut record = Record::new(&self.log, &request, busy);
         let expects = request.headers().contains_key(header::EXPECT);
         let request = request.map(|body| Box::new(body::blocking(body, expects)) as RequestBody);
         let registry = self.registry;

@@ -44,6 +44,9 @@ pub enum Error {
     /// The registry's directory or password file.
     #[error(transparent)]
     Registry(#[from] server::Error),
+    /// There is no registry to collect garbage of.
+    #[error("{} holds no registry", .0.display())]
+    NoRegistry(PathBuf),
     /// The operating system gives no threads.
     #[error("cannot start the server's threads")]
     Threads(#[source] io::Error),
@@ -60,6 +63,7 @@ impl Error {
                 _ => Kind::Internal,
             },
             Self::Registry(error) => error.kind(),
+            Self::NoRegistry(_) => Kind::NotFound,
             Self::Threads(_) => Kind::Internal,
         }
     }

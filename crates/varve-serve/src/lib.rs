@@ -12,6 +12,7 @@
 
 mod body;
 mod connection;
+mod crowd;
 mod error;
 mod log;
 pub mod registry;

@@ -9,6 +9,8 @@ use std::{
 use http::{Request, header};
 use varve_types::Printable;
 
+use crate::crowd::Busy;
+
 /// Where the lines go; nowhere by default.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Option<Arc<Mutex<Box<dyn Write + Send>>>>);
@@ -45,10 +47,12 @@ pub(crate) struct Record {
     pub(crate) failure: Option<String>,
     /// Whether all of the body was handed over.
     pub(crate) whole: bool,
+    /// Until the response has ended, the connection is not still.
+    _busy: Busy,
 }
 
 impl Record {
-    pub(crate) fn new<T>(log: &Log, request: &Request<T>) -> Self {
+    pub(crate) fn new<T>(log: &Log, request: &Request<T>, busy: Busy) -> Self {
         let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
         let range = text(header::RANGE).or_else(|| text(header::CONTENT_RANGE));
         Self {
@@ -60,6 +64,7 @@ impl Record {
             sent_bytes: 0,
             failure: None,
             whole: false,
+            _busy: busy,
         }
     }
 }

@@ -3,10 +3,12 @@
 use std::{
     io::{self, Write},
     net::{SocketAddr, ToSocketAddrs as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
-use varve_distribution::server::{Access, Htpasswd, Registry};
+use varve_distribution::server::{Access, Htpasswd, Registry, Storage};
+
+pub use varve_distribution::server::storage::Swept;
 use varve_types::Ctx;
 
 use crate::{Error, Running, Server, server};
@@ -54,7 +56,18 @@ pub fn serve(options: Options, ctx: &Ctx<'_>) -> Result<Running, Error> {
     let htpasswd = options.htpasswd.as_deref().map(Htpasswd::open).transpose()?;
     let access = Access { htpasswd, read_only: options.read_only };
     let registry = Registry::open(&options.root, access, ctx)?;
-    Server::bind(address, registry, server::Options { tls, log: options.log })
+    Server::bind(address, registry, server::Options { tls, log: options.log, now: Some(ctx.now()) })
+}
+
+/// Removes what no repository of the registry in `root`, which must be there, has any more, and
+/// uploads that nobody ends.
+pub fn collect(root: &Path, ctx: &Ctx<'_>) -> Result<Swept, Error> {
+    if !root.join("_varve/format").exists() {
+        return Err(Error::NoRegistry(root.to_owned()));
+    }
+    let storage = Storage::open(root)?;
+    storage.sweep_uploads(ctx.now())?;
+    Ok(storage.sweep()?)
 }
 
 fn resolve(listen: &str) -> Result<SocketAddr, Error> {

@@ -8,18 +8,20 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use tokio::{
     runtime::{self, Runtime},
     signal::unix::{SignalKind, signal},
-    sync::{Semaphore, mpsc, watch},
+    sync::{mpsc, watch},
     task::JoinHandle,
 };
 use tokio_rustls::TlsAcceptor;
 use varve_distribution::server::Registry;
 
-use crate::{Error, connection::Shared, log::Log, tls};
+use crate::{Error, connection::Shared, crowd::Crowd, log::Log, tls};
 
-/// Connections at once; more of them wait to be accepted.
+/// Connections at once. For one more, the one that has kept still for longest goes; where requests
+/// are going on at all of them, it waits.
 const CONNECTIONS_MAX: usize = 256;
 /// Threads for what blocks: a request on each connection, and the reading of responses.
 const BLOCKING_THREADS_MAX: usize = CONNECTIONS_MAX + 64;
@@ -28,9 +30,15 @@ const GRACE_TIME_MAX: Duration = Duration::from_secs(10);
 /// How long cut requests have to clean up.
 const CLEANUP_TIME_MAX: Duration = Duration::from_secs(5);
 
+/// How often uploads that nobody ends are looked for.
+const SWEEP_PAUSE: Duration = Duration::from_hours(1);
+
 /// How to serve.
 #[derive(Default)]
 pub struct Options {
+    /// The time now. From then on the server counts itself, to drop uploads that nobody has
+    /// written to for a day; `None`: it drops none.
+    pub now: Option<Timestamp>,
     /// PEM files of the certificate and its key.
     pub tls: Option<(PathBuf, PathBuf)>,
     /// Takes one line a request.
@@ -83,29 +91,47 @@ impl Server {
         let entered = runtime.enter();
         let listener = tokio::net::TcpListener::from_std(listener).map_err(bind)?;
         drop(entered);
+        if let Some(now) = options.now {
+            runtime.spawn(sweep(Arc::clone(&shared.registry), now));
+        }
         let accepting = runtime.spawn(accept(listener, shared));
         Ok(Running { local_addr, stop, accepting: Some(accepting), runtime: Some(runtime) })
     }
 }
 
+/// Drops uploads that nobody ends, as long as the server is there.
+async fn sweep(registry: Arc<Registry>, start: Timestamp) {
+    let began = tokio::time::Instant::now();
+    loop {
+        tokio::time::sleep(SWEEP_PAUSE).await;
+        let (registry, now) = (Arc::clone(&registry), start + began.elapsed());
+        // What cannot be dropped now is dropped another time.
+        let _ = tokio::task::spawn_blocking(move || registry.storage().sweep_uploads(now)).await;
+    }
+}
+
 /// Accepts connections until the server stops, then waits for those that are there.
 async fn accept(listener: tokio::net::TcpListener, shared: Shared) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let crowd = Crowd::new(CONNECTIONS_MAX);
     let mut stopping = shared.stopping.clone();
     // Ends when the last connection has dropped its sender.
     let (alive, mut ended) = mpsc::channel::<()>(1);
     loop {
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { break };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = stopping.wait_for(|stopping| *stopping) => break,
         };
         match accepted {
             Ok((stream, _)) => {
+                let place = tokio::select! {
+                    place = crowd.enter() => place,
+                    _ = stopping.wait_for(|stopping| *stopping) => break,
+                };
+                let Some(place) = place else { break };
                 let (shared, alive) = (shared.clone(), alive.clone());
                 tokio::spawn(async move {
-                    shared.serve(stream).await;
-                    drop((permit, alive));
+                    shared.serve(stream, place).await;
+                    drop(alive);
                 });
             }
             // No descriptors left, most likely: those in use will come back.

@@ -89,6 +89,13 @@ impl Builder {
         self
     }
 
+    /// Over TLS, with this certificate.
+    #[must_use]
+    pub fn certificate(mut self, certificate: Certificate) -> Self {
+        self.certificate = Some(certificate);
+        self
+    }
+
     /// Nothing may be written over HTTP.
     #[must_use]
     pub fn read_only(mut self) -> Self {

@@ -1,6 +1,6 @@
 //! A certificate authority of our own, and a certificate for loopback.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, ops::Range, sync::Arc};
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType};
 use rustls::ServerConfig;
@@ -22,6 +22,12 @@ pub struct Certificate {
 impl Certificate {
     /// Makes an authority and a certificate for `localhost`, `127.0.0.1` and `127.0.0.2`.
     pub fn for_loopback() -> Self {
+        Self::issued(&["localhost", "127.0.0.1", "127.0.0.2"], 1975..4096)
+    }
+
+    /// Makes an authority and a certificate for names and addresses, good from the beginning of one
+    /// year to that of another.
+    pub fn issued(names: &[&str], years: Range<i32>) -> Self {
         let mut authority = CertificateParams::new(Vec::new()).expect("no names");
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -29,12 +35,16 @@ impl Certificate {
         let authority_cert = authority.self_signed(&authority_key).expect("a certificate");
         let issuer = Issuer::new(authority, authority_key);
 
-        let mut params =
-            CertificateParams::new(vec!["localhost".to_owned()]).expect("a valid name");
-        for address in ["127.0.0.1", "127.0.0.2"] {
-            let address: IpAddr = address.parse().expect("an address");
-            params.subject_alt_names.push(SanType::IpAddress(address));
-        }
+        let mut params = CertificateParams::new(Vec::new()).expect("no names");
+        params.not_before = rcgen::date_time_ymd(years.start, 1, 1);
+        params.not_after = rcgen::date_time_ymd(years.end, 1, 1);
+        params.subject_alt_names = names
+            .iter()
+            .map(|name| match name.parse::<IpAddr>() {
+                Ok(address) => SanType::IpAddress(address),
+                Err(_) => SanType::DnsName((*name).try_into().expect("a valid name")),
+            })
+            .collect();
         let key = KeyPair::generate().expect("a key");
         let cert = params.signed_by(&key, &issuer).expect("a certificate");
         Self {

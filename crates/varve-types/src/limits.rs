@@ -68,6 +68,8 @@ pub const ARCHIVE_PATHS_SIZE_BYTES_MAX: u64 = 16 << 20;
 pub const BLOB_SIZE_BYTES_MAX: u64 = 1 << 40;
 /// Repositories or tags in one page of the registry's lists.
 pub const LIST_PAGE_ENTRIES_MAX: usize = 1_000;
+/// Uploads that may go on at once in the registry, those included that nobody ends.
+pub const UPLOADS_MAX: usize = 4_096;
 /// Uploads whose running hash the registry keeps in memory; the others are hashed again at their end.
 pub const UPLOAD_HASHES_MAX: usize = 1_024;
 /// Bytes of an htpasswd file.

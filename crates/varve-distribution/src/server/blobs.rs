@@ -37,7 +37,7 @@ impl Call<'_> {
             }
             Asked::Whole => {
                 let mut response = reply::empty(200);
-                *response.body_mut() = Body::File { file, offset: 0, size_bytes };
+                *response.body_mut() = Body::Blob { file, size_bytes, digest: *digest };
                 response
             }
             Asked::Part(first, last) => {

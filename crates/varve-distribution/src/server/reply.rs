@@ -7,7 +7,7 @@ use std::{
 
 use http::{HeaderValue, Method, Response, header};
 use serde_json::{Value, json};
-use varve_types::{Digest, limits};
+use varve_types::{Digest, Hasher, limits};
 
 use super::storage;
 
@@ -23,6 +23,16 @@ pub enum Body {
     Empty,
     /// Bytes in memory.
     Bytes(Vec<u8>),
+    /// A whole blob, which is verified while it is read: before its last bytes are given away, the
+    /// reader fails if they are not those of its name.
+    Blob {
+        /// The file.
+        file: File,
+        /// Its number of bytes.
+        size_bytes: u64,
+        /// Its name.
+        digest: Digest,
+    },
     /// A part of a file.
     File {
         /// The file.
@@ -40,7 +50,7 @@ impl Body {
         match self {
             Self::Empty => 0,
             Self::Bytes(bytes) => bytes.len() as u64,
-            Self::File { size_bytes, .. } => *size_bytes,
+            Self::File { size_bytes, .. } | Self::Blob { size_bytes, .. } => *size_bytes,
         }
     }
 
@@ -49,11 +59,42 @@ impl Body {
         Ok(match self {
             Self::Empty => Box::new(io::empty()),
             Self::Bytes(bytes) => Box::new(Cursor::new(bytes)),
+            Self::Blob { file, size_bytes, digest } => {
+                let hasher = Some(Hasher::new());
+                Box::new(Verified { file, left_bytes: size_bytes, hasher, digest })
+            }
             Self::File { mut file, offset, size_bytes } => {
                 file.seek(SeekFrom::Start(offset))?;
                 Box::new(file.take(size_bytes))
             }
         })
+    }
+}
+
+/// Reads a blob and hashes it; the read that would give the last byte away fails if it is another.
+struct Verified {
+    file: File,
+    left_bytes: u64,
+    /// `None` once the end was found right.
+    hasher: Option<Hasher>,
+    digest: Digest,
+}
+
+impl Read for Verified {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let wanted = self.left_bytes.min(buffer.len() as u64) as usize;
+        let count = self.file.read(&mut buffer[..wanted])?;
+        self.left_bytes -= count as u64;
+        let Some(hasher) = &mut self.hasher else { return Ok(count) };
+        hasher.update(&buffer[..count]);
+        if self.left_bytes == 0
+            && let Some(hasher) = self.hasher.take()
+            && hasher.finish() != self.digest
+        {
+            let text = format!("blob {} in the registry is damaged", self.digest);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+        Ok(count)
     }
 }
 
@@ -68,6 +109,8 @@ pub(super) enum Problem {
     BlobUnknown(Digest),
     UploadUnknown,
     UploadBusy,
+    /// As many uploads are going on as may.
+    UploadsMany,
     DigestInvalid(String),
     ManifestBlobUnknown(Vec<Digest>),
     ManifestInvalid(String),
@@ -118,7 +161,7 @@ impl Problem {
             | Self::Broken(_) => 400,
             Self::ManifestTooLarge => 413,
             Self::RangeInvalid { .. } => 416,
-            Self::UploadBusy => 429,
+            Self::UploadBusy | Self::UploadsMany => 429,
             Self::Unauthorized => 401,
             Self::MethodNotAllowed(_) => 405,
             Self::Storage(_) => 500,
@@ -130,7 +173,7 @@ impl Problem {
             Self::BlobUnknown(_) => "BLOB_UNKNOWN",
             Self::Broken(_) => "BLOB_UPLOAD_INVALID",
             Self::UploadUnknown => "BLOB_UPLOAD_UNKNOWN",
-            Self::UploadBusy => "TOOMANYREQUESTS",
+            Self::UploadBusy | Self::UploadsMany => "TOOMANYREQUESTS",
             Self::DigestInvalid(_) => "DIGEST_INVALID",
             Self::ManifestBlobUnknown(_) => "MANIFEST_BLOB_UNKNOWN",
             Self::ManifestInvalid(_) => "MANIFEST_INVALID",
@@ -153,6 +196,7 @@ impl Problem {
             Self::Broken(_) => "blob upload invalid",
             Self::UploadUnknown => "blob upload unknown to registry",
             Self::UploadBusy => "another request is writing to this upload",
+            Self::UploadsMany => "too many uploads are going on",
             Self::DigestInvalid(_) => "provided digest did not match uploaded content",
             Self::ManifestInvalid(_) => "manifest invalid",
             Self::ManifestTooLarge => "manifest is too large",

@@ -67,6 +67,9 @@ impl Call<'_> {
         {
             return Ok(created(name, &digest));
         }
+        if self.storage().upload_count()? >= limits::UPLOADS_MAX {
+            return Err(Problem::UploadsMany);
+        }
         let Some(digest) = self.query("digest") else {
             let upload = self.storage().create_upload(name)?;
             return Ok(progress(202, name, &upload.id, 0));

@@ -3,6 +3,8 @@
 mod access;
 mod client;
 mod crash;
+mod crowd;
+mod hostile;
 mod http;
 mod oracle;
 mod skopeo;

@@ -1,7 +1,6 @@
 //! One request after the other on a connection: the handler's answer, with the faults on top.
 
 use std::{
-    fmt::Write as _,
     io::{self, Read},
     thread,
     time::{Duration, Instant},
@@ -158,13 +157,15 @@ impl Shared {
             parts.headers.remove(header::CONTENT_LENGTH);
             parts.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
-        let mut text = format!("HTTP/1.1 {}\r\n", parts.status);
+        let mut lines = format!("HTTP/1.1 {}\r\n", parts.status).into_bytes();
         for (name, value) in &parts.headers {
-            let _ = write!(text, "{name}: {}\r\n", value.to_str().unwrap_or_default());
+            for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+                lines.extend_from_slice(part);
+            }
         }
-        text.push_str("\r\n");
+        lines.extend_from_slice(b"\r\n");
         lock(&self.log)[at].status = parts.status.as_u16();
-        connection.write_all(text.as_bytes())?;
+        connection.write_all(&lines)?;
         if head {
             return Ok(true);
         }
@@ -224,7 +225,9 @@ fn canned(status: u16, headers: &[(String, String)], body: Vec<u8>) -> Response<
 
 fn set(response: &mut Response<Body>, name: &str, value: &str) {
     let name = HeaderName::from_bytes(name.as_bytes()).expect("a header's name");
-    response.headers_mut().insert(name, HeaderValue::from_str(value).expect("a header's value"));
+    response
+        .headers_mut()
+        .insert(name, HeaderValue::from_bytes(value.as_bytes()).expect("a header's value"));
 }
 
 fn redirect(origin: &str, request: &Request<Incoming>) -> Response<Body> {

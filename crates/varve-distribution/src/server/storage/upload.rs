@@ -87,6 +87,12 @@ pub(in crate::server) enum Held {
 }
 
 impl Storage {
+    /// How many uploads are going on, those included that nobody will end.
+    pub(in crate::server) fn upload_count(&self) -> Result<usize> {
+        let uploads = self.own("uploads");
+        Ok(fs::read_dir(&uploads).map_err(Error::io("read", &uploads))?.count())
+    }
+
     /// Begins an upload to a repository.
     pub(in crate::server) fn create_upload(&self, name: &RepositoryName) -> Result<Upload> {
         let uploads = self.own("uploads");

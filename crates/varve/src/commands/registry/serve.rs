@@ -1,14 +1,11 @@
 //! `varve registry serve`
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::{io, path::PathBuf};
 
 use varve_serve::registry::{self, DEFAULT_LISTEN, Options};
 use varve_types::Printable;
 
-use crate::{commands::flags, error::CommandError, process, ui::Ui};
+use crate::{commands::flags, error::CommandError, ui::Ui};
 
 pub(crate) const USAGE: &str = "[OPTIONS]";
 
@@ -41,12 +38,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
-    let beside_the_store = || {
-        let root = flags::given(ui.globals().root.as_ref());
-        process::store_root(ui.environment(), ui.user(), root).with_file_name("varve-registry")
-    };
-    let given = flags::given(args.directory.as_ref());
-    let directory = given.map_or_else(beside_the_store, Path::to_owned);
+    let directory = super::directory(ui, args.directory.as_ref());
     let shown = directory.display().to_string();
     let options = Options {
         listen: args.listen.clone(),
