@@ -12,6 +12,7 @@ mod run;
 mod suite;
 mod summary;
 mod tar;
+mod torture;
 
 use std::process::ExitCode;
 
@@ -30,6 +31,9 @@ Commands:
   fuzz [TARGET…] [--seconds N | --minimise]
                         Fuzz the readers of tars and indexes and the merging of trees, or keep the
                         least of the inputs found that covers as much (docs/fuzzing.md)
+  torture [SUITE…] [--seed N] [--minutes M] | --report
+                        The long form of the tests that kill, fill the disk and feed poison, or the
+                        table of what came of them (docs/testing.md)
   help                  This text
 
 `cargo demo` is `cargo xtask demo`.
@@ -44,6 +48,7 @@ fn main() -> ExitCode {
         ["demo"] => demo::demo(),
         ["bench"] => bench::bench(),
         ["fuzz", options @ ..] => fuzz::fuzz(options),
+        ["torture", options @ ..] => torture::torture(options),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");
             Ok(true)

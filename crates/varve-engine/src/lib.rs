@@ -71,6 +71,8 @@ pub use save::Save;
 pub use tree::{EntryKind, TreeEntry};
 
 pub use varve_fs::backend::BackendKind;
+#[cfg(debug_assertions)]
+pub use varve_fs::durable::{AskedAbout, observe};
 pub use varve_store::Options as StoreOptions;
 
 /// What the verbs return.

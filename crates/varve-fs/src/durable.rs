@@ -3,79 +3,32 @@
 //!
 //! Each function here that changes a file system is one *point*: it tells the [`Observer`] of
 //! the process what it is about to do and does it only when the observer agrees. Tests install
-//! an observer to kill the process at the n-th point or to make a call fail; without one a point
-//! costs one atomic load. Nothing that must survive a crash is written past this module.
+//! an observer to kill the process at the n-th point, to make a call fail, or to look at the disk between
+//! two calls; without one a point costs one atomic load. Nothing that must survive a crash is written past this module.
+
+mod observer;
 
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
-    sync::OnceLock,
 };
 
 use rustix::fs::{CWD, FallocateFlags, RenameFlags};
 
-/// What a point is about to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Call {
-    /// Create a file.
-    Create,
-    /// Create a directory.
-    CreateDirectory,
-    /// Write bytes into a file.
-    Write,
-    /// Change a file's length.
-    Truncate,
-    /// Change a file's mode.
-    SetMode,
-    /// Sync a file.
-    Sync,
-    /// Sync a directory.
-    SyncDirectory,
-    /// Rename or exchange names.
-    Rename,
-    /// Give a file another name.
-    Link,
-    /// Remove a file's name.
-    Unlink,
-    /// Remove an empty directory.
-    RemoveDirectory,
-    /// Give a mount a place.
-    Mount,
-    /// Take a mount away.
-    Unmount,
-}
-
-/// Hears of every point before it happens; an error is returned in place of doing it.
-pub trait Observer: Send + Sync {
-    /// Called before the call on `path` (empty where only an open file is known).
-    fn before(&self, call: Call, path: &Path) -> io::Result<()>;
-}
-
-static OBSERVER: OnceLock<Box<dyn Observer>> = OnceLock::new();
-
-/// Installs the observer of this process, once; for tests. Returns whether it was the first.
-pub fn observe(observer: Box<dyn Observer>) -> bool {
-    OBSERVER.set(observer).is_ok()
-}
-
-pub(crate) fn point(call: Call, path: &Path) -> io::Result<()> {
-    match OBSERVER.get() {
-        None => Ok(()),
-        Some(observer) => observer.before(call, path),
-    }
-}
+pub use observer::{Announced, AskedAbout, Call, Observer, Point, observe};
+pub(crate) use observer::{file_point, point};
 
 /// Creates a file that must not exist, open for reading and writing, with `mode` (less the umask).
 pub fn create_new(path: &Path, mode: u32) -> io::Result<File> {
-    point(Call::Create, path)?;
+    let _made = point(Call::Create, path)?;
     OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(path)
 }
 
 /// Opens a file for reading and writing, creating it when it is absent.
 pub fn open_or_create(path: &Path, mode: u32) -> io::Result<File> {
-    point(Call::Create, path)?;
+    let _made = point(Call::Create, path)?;
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(mode).open(path)
 }
 
@@ -86,43 +39,49 @@ pub fn open_existing(path: &Path) -> io::Result<File> {
 
 /// Writes all of `bytes` where `file` stands.
 pub fn write_all(mut file: &File, bytes: &[u8]) -> io::Result<()> {
-    point(Call::Write, Path::new(""))?;
+    let _made = file_point(Call::Write, file)?;
     file.write_all(bytes)
 }
 
 /// Writes all of `bytes` at `offset`.
 pub fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
-    point(Call::Write, Path::new(""))?;
+    let _made = file_point(Call::Write, file)?;
     file.write_all_at(bytes, offset)
 }
 
 /// Cuts or extends `file` to `length_bytes`.
 pub fn truncate(file: &File, length_bytes: u64) -> io::Result<()> {
-    point(Call::Truncate, Path::new(""))?;
+    let _made = file_point(Call::Truncate, file)?;
     file.set_len(length_bytes)
 }
 
 /// Makes sure that `file` has `size_bytes` of disk to itself, where the file system can.
 pub fn allocate(file: &File, size_bytes: u64) -> io::Result<()> {
-    point(Call::Truncate, Path::new(""))?;
+    let _made = file_point(Call::Truncate, file)?;
     Ok(rustix::fs::fallocate(file, FallocateFlags::empty(), 0, size_bytes)?)
 }
 
 /// Sets the mode of an open file, whatever the umask.
 pub fn set_mode(file: &File, mode: u32) -> io::Result<()> {
-    point(Call::SetMode, Path::new(""))?;
+    let _made = file_point(Call::SetMode, file)?;
     file.set_permissions(fs::Permissions::from_mode(mode))
 }
 
 /// Syncs a file's bytes and what is needed to read them.
 pub fn sync(file: &File) -> io::Result<()> {
-    point(Call::Sync, Path::new(""))?;
+    let _made = file_point(Call::Sync, file)?;
     file.sync_data()
+}
+
+/// Syncs everything in the file system that `file` lies in.
+pub fn sync_file_system(file: &File) -> io::Result<()> {
+    let _made = file_point(Call::SyncFileSystem, file)?;
+    Ok(rustix::fs::syncfs(file)?)
 }
 
 /// Syncs a directory's entries.
 pub fn sync_directory(path: &Path) -> io::Result<()> {
-    point(Call::SyncDirectory, path)?;
+    let _made = point(Call::SyncDirectory, path)?;
     File::open(path)?.sync_all()
 }
 
@@ -140,31 +99,31 @@ fn parent(path: &Path) -> &Path {
 
 /// Renames; replaces a file of that name, or an empty directory by a directory.
 pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    point(Call::Rename, to)?;
+    let _made = point(Call::Rename, to)?;
     fs::rename(from, to)
 }
 
 /// Lets two existing names change places in one step.
 pub fn exchange(one: &Path, other: &Path) -> io::Result<()> {
-    point(Call::Rename, other)?;
+    let _made = point(Call::Rename, other)?;
     Ok(rustix::fs::renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)?)
 }
 
 /// Gives a file a second name, which must be free.
 pub fn link(existing: &Path, new: &Path) -> io::Result<()> {
-    point(Call::Link, new)?;
+    let _made = point(Call::Link, new)?;
     fs::hard_link(existing, new)
 }
 
 /// Removes a file's name. A name that is missing already is fine; returns whether it was there.
 pub fn unlink(path: &Path) -> io::Result<bool> {
-    point(Call::Unlink, path)?;
+    let _made = point(Call::Unlink, path)?;
     found(fs::remove_file(path))
 }
 
 /// Removes an empty directory. Missing is fine; returns whether it was there.
 pub fn remove_directory(path: &Path) -> io::Result<bool> {
-    point(Call::RemoveDirectory, path)?;
+    let _made = point(Call::RemoveDirectory, path)?;
     found(fs::remove_dir(path))
 }
 
@@ -178,7 +137,7 @@ fn found(result: io::Result<()>) -> io::Result<bool> {
 
 /// Creates one directory; one that exists is fine. Returns whether it was made. Not synced.
 pub fn create_directory(path: &Path, mode: u32) -> io::Result<bool> {
-    point(Call::CreateDirectory, path)?;
+    let _made = point(Call::CreateDirectory, path)?;
     loop {
         match fs::DirBuilder::new().mode(mode).create(path) {
             Ok(()) => return Ok(true),
@@ -381,7 +340,7 @@ impl Pending {
 
 impl Write for Pending {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        point(Call::Write, &self.path)?;
+        let _made = file_point(Call::Write, &self.file)?;
         self.file.write(bytes)
     }
 

@@ -31,7 +31,7 @@ use rustix::{
     },
 };
 
-use crate::durable::{self, Call};
+use crate::durable::{self, Announced, Call};
 pub use crate::overlay::Marks;
 pub use error::MountError;
 
@@ -134,7 +134,7 @@ impl Mount {
 
 /// Gives a mount that is attached to nothing a place: a directory, or a file for a mount of a file.
 pub fn attach(mount: BorrowedFd, place: &Path) -> Result<(), MountError> {
-    point(Call::Mount, place)?;
+    let _made = point(Call::Mount, place)?;
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
     rustix::mount::move_mount(mount, c"", CWD, place, flags)
         .map_err(MountError::at("attach a mount to", place))
@@ -163,7 +163,7 @@ pub fn in_memory(place: &Path) -> Result<(), MountError> {
 
 /// Takes the uppermost mount at a place away.
 pub fn unmount(place: &Path, in_use: InUse) -> Result<(), MountError> {
-    point(Call::Unmount, place)?;
+    let _made = point(Call::Unmount, place)?;
     let flags = match in_use {
         InUse::Refused => UnmountFlags::NOFOLLOW,
         InUse::Detached => UnmountFlags::NOFOLLOW | UnmountFlags::DETACH,
@@ -174,7 +174,7 @@ pub fn unmount(place: &Path, in_use: InUse) -> Result<(), MountError> {
 /// Makes a directory a mount of its own, in which what is mounted appears nowhere else. One that
 /// is a mount already is only made so.
 pub fn make_private(directory: &Path, is_mount: bool) -> Result<(), MountError> {
-    point(Call::Mount, directory)?;
+    let _made = point(Call::Mount, directory)?;
     if !is_mount {
         rustix::mount::mount_bind(directory, directory)
             .map_err(MountError::at("mount", directory))?;
@@ -200,7 +200,7 @@ pub fn aside<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, MountError> 
 }
 
 /// Mounts are steps between which a process may die, as durable writes are.
-fn point(call: Call, path: &Path) -> Result<(), MountError> {
+fn point(call: Call, path: &Path) -> Result<Announced, MountError> {
     let failed = |source| MountError::Path { action: "mount", path: path.to_owned(), source };
     durable::point(call, path).map_err(failed)
 }

@@ -5,18 +5,21 @@
 //!
 //! What may be trusted of the bytes that another process left: all of them, if the machine has not
 //! been restarted since (the page cache outlives a killed process); else as many as were synced.
-//! `state` says both. It has a fixed size and is written after the sync that it speaks of, so it
-//! never promises more than there is.
+//! [`state`] says which those are.
+
+mod state;
 
 use std::{
     fs::{self, File},
     io,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use varve_fs::{durable, lock::FileLock};
 use varve_types::Digest;
+
+pub(crate) use state::{Claim, State};
 
 use crate::{
     Result, Store,
@@ -35,10 +38,13 @@ pub(crate) struct Arrival {
     length_bytes: u64,
     /// Whether another process may go on with it.
     resumable: bool,
-    /// Whether the directory itself is known to be on disk.
-    named: AtomicBool,
+    /// Bytes that are known to be on disk; [`UNNAMED`] until the directory itself is.
+    synced_bytes: AtomicU64,
     finished: bool,
 }
+
+/// Nothing is known to be on disk.
+const UNNAMED: u64 = u64::MAX;
 
 /// The name of the arrival of a blob.
 pub(crate) fn blob_name(digest: &Digest) -> String {
@@ -84,11 +90,15 @@ impl Arrival {
         let (data, state) = (open("data")?, open("state")?);
         let boot = store.boot().unwrap_or_default().to_owned();
         let there = data.metadata().map_err(cannot("read", &path))?.len();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let whole = Digest::from_hex(name).ok();
         let text = fs::read_to_string(path.join("state")).unwrap_or_default();
-        let length_bytes = match parse_state(&text) {
-            Some((old_boot, _)) if old_boot == boot && !boot.is_empty() => there,
-            Some((_, synced)) => synced.min(there),
-            None => 0,
+        let known = State::parse(&text).unwrap_or_else(|| State::synced("", 0));
+        let same_boot = known.boot == boot && !boot.is_empty();
+        let length_bytes = if same_boot {
+            there
+        } else {
+            known.trusted_bytes(&mut &data, whole).map_err(cannot("read", &path.join("data")))?
         };
         let mut arrival = Self {
             path,
@@ -98,16 +108,16 @@ impl Arrival {
             boot,
             length_bytes,
             resumable,
-            named: AtomicBool::new(false),
+            synced_bytes: AtomicU64::new(UNNAMED),
             finished: false,
         };
         arrival.cut(length_bytes)?;
         arrival.clear_layer()?;
-        if text.is_empty() && resumable {
+        if !same_boot && resumable {
             // Not synced: a transfer that takes less than a second is spared the wait. Until the
             // first sync, a power loss costs what came, and a killed process costs nothing.
-            write_state(&arrival.state, &arrival.boot, 0)
-                .map_err(cannot("write", &arrival.path.join("state")))?;
+            let state = State::synced(&arrival.boot, length_bytes);
+            state.write(&arrival.state).map_err(cannot("write", &arrival.path.join("state")))?;
         }
         Ok(arrival)
     }
@@ -157,16 +167,46 @@ impl Arrival {
         self.length_bytes = length_bytes;
     }
 
-    /// Writes down that so many bytes are synced.
-    pub(crate) fn note_synced(&self, synced_bytes: u64) -> Result<()> {
+    /// Writes down that the bytes are gone.
+    pub(crate) fn note_empty(&self) -> Result<()> {
+        self.note(&State::synced(&self.boot, 0))?;
+        self.synced_bytes.store(0, Ordering::Release);
+        Ok(())
+    }
+
+    fn note(&self, state: &State) -> Result<()> {
         let path = self.path.join("state");
-        write_state(&self.state, &self.boot, synced_bytes).map_err(cannot("write", &path))?;
+        state.write(&self.state).map_err(cannot("write", &path))?;
         durable::sync(&self.state).map_err(cannot("sync", &path))?;
-        if !self.named.swap(true, Ordering::AcqRel) {
+        if self.synced_bytes.load(Ordering::Acquire) == UNNAMED {
             for directory in [Some(self.path.as_path()), self.path.parent()].into_iter().flatten() {
                 durable::sync_directory(directory).map_err(cannot("sync", directory))?;
             }
         }
+        Ok(())
+    }
+
+    fn sync_data(&self) -> Result<()> {
+        durable::sync(&self.data).map_err(cannot("sync", &self.data_path()))
+    }
+
+    /// Syncs the claimed bytes, all of which are in the file.
+    fn sync_claimed(&self, claim: Claim) -> Result<()> {
+        if !self.resumable {
+            return self.sync_data();
+        }
+        let mut synced_bytes = self.synced_bytes.load(Ordering::Acquire);
+        if synced_bytes == UNNAMED {
+            // What an earlier process left, and may have claimed.
+            if self.length_bytes > 0 {
+                self.sync_data()?;
+            }
+            synced_bytes = self.length_bytes;
+        }
+        self.note(&State { boot: self.boot.clone(), synced_bytes, claim })?;
+        self.synced_bytes.store(synced_bytes, Ordering::Release);
+        self.sync_data()?;
+        self.synced_bytes.store(claim.length_bytes, Ordering::Release);
         Ok(())
     }
 
@@ -228,21 +268,8 @@ pub(crate) struct Syncer<'a> {
 }
 
 impl Syncer<'_> {
-    /// Syncs, and writes down that `written_bytes` (all written before the call) are synced.
-    pub(crate) fn sync(self, written_bytes: u64) -> Result<()> {
-        let path = self.arrival.data_path();
-        durable::sync(self.arrival.data()).map_err(cannot("sync", &path))?;
-        if self.arrival.resumable { self.arrival.note_synced(written_bytes) } else { Ok(()) }
+    /// Syncs what was written before the call, and writes down how much that is and what it hashes to.
+    pub(crate) fn sync(self, claim: Claim) -> Result<()> {
+        self.arrival.sync_claimed(claim)
     }
-}
-
-/// `<boot ID> <synced bytes, 20 digits>`, always of the same size, in one sector.
-fn write_state(state: &File, boot: &str, synced_bytes: u64) -> io::Result<()> {
-    let boot = if boot.is_empty() { "-" } else { boot };
-    durable::write_all_at(state, format!("{boot} {synced_bytes:020}\n").as_bytes(), 0)
-}
-
-fn parse_state(text: &str) -> Option<(&str, u64)> {
-    let (boot, synced) = text.strip_suffix('\n')?.split_once(' ')?;
-    Some((boot, synced.parse().ok()?))
 }

@@ -239,7 +239,7 @@ impl Store {
             let tree = arrival.layer_path().join(MEND_TREE);
             let files = LayerFiles { index: &path, tar: None, tree: &tree };
             backend.prepare(&files, Source::Stack(mend, &tars), THREADS_MAX)?;
-            rustix::fs::syncfs(&file).map_err(|errno| cannot("sync", &tree)(errno.into()))?;
+            durable::sync_file_system(&file).map_err(cannot("sync", &tree))?;
             record.tree = Some(backend.marks());
         }
         Ok(())

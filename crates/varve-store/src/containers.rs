@@ -4,11 +4,15 @@
 //! when the image has lost its last name. It is written when the rest of the directory is there,
 //! and a directory without one belongs to a process that died.
 //!
+//! A container that is removed with its end has its record in `fleeting.json` instead, which is not
+//! synced: one that cannot be read went with a power loss, as did the container, and does not count.
+//!
 //! Names are files under `varve/names/<name>` that hold an ID. The record has the last word: a name
 //! whose container is not there, or is called otherwise, is free. What changes containers or
 //! volumes holds `varve/containers.lock`; who reads needs no lock.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File},
     io::{self, Read as _},
     os::{
@@ -34,6 +38,7 @@ use crate::{
 };
 
 const RECORD: &str = "container.json";
+const FLEETING: &str = "fleeting.json";
 
 /// The right to change containers and volumes; nobody else has it meanwhile. Held for moments.
 #[derive(Debug)]
@@ -85,11 +90,19 @@ impl Store {
     /// The same, when there is a container whose record is missing. Otherwise nothing is locked or
     /// written: any command may call it.
     pub fn tidy_cut_off_containers(&self) -> Result<()> {
-        let mut entries = entries(&self.root().join("varve/containers"))?.into_iter();
-        if !entries.any(|(name, path)| is_cut_off(&name, &path)) {
-            return Ok(());
+        for (name, path) in entries(&self.root().join("varve/containers"))? {
+            if self.is_cut_off(&name, &path)? {
+                return self.lock_containers()?.tidy();
+            }
         }
-        self.lock_containers()?.tidy()
+        Ok(())
+    }
+
+    /// Whether a directory is a container's that is not made yet, or not wholly removed.
+    fn is_cut_off(&self, name: &OsStr, path: &Path) -> Result<bool> {
+        let id = name.to_str().and_then(|name| name.parse::<ContainerId>().ok());
+        let Some(id) = id.filter(|_| !path.join(RECORD).exists()) else { return Ok(false) };
+        Ok(self.container(&id)?.is_none())
     }
 
     /// Frees what a container left that was [hidden](Containers::hide).
@@ -105,8 +118,13 @@ impl Store {
 
     /// A container's record, or `None` when there is no such container.
     pub fn container(&self, id: &ContainerId) -> Result<Option<Container>> {
-        let path = self.container_path(id).join(RECORD);
-        let Some(bytes) = read(&path, limits::CONTAINER_SIZE_BYTES_MAX)? else { return Ok(None) };
+        let directory = self.container_path(id);
+        let path = directory.join(RECORD);
+        let Some(bytes) = read(&path, limits::CONTAINER_SIZE_BYTES_MAX)? else {
+            let fleeting = read(&directory.join(FLEETING), limits::CONTAINER_SIZE_BYTES_MAX)?;
+            let container = fleeting.and_then(|it| sealed::parse::<Container>(&it).ok());
+            return Ok(container.filter(|container| container.id == *id));
+        };
         let container: Container = sealed::parse(&bytes)
             .map_err(|error| Error::Record { path: path.clone(), reason: error.to_string() })?;
         Ok((container.id == *id).then_some(container))
@@ -123,7 +141,11 @@ impl Store {
         let mut ids = Vec::new();
         for (name, path) in entries(&directory)? {
             let id = name.to_str().and_then(|name| name.parse::<ContainerId>().ok());
-            ids.extend(id.filter(|_| path.join(RECORD).exists()));
+            if let Some(id) = id
+                && (path.join(RECORD).exists() || self.container(&id)?.is_some())
+            {
+                ids.push(id);
+            }
         }
         ids.sort_unstable();
         Ok(ids)
@@ -250,15 +272,17 @@ impl Containers<'_> {
     }
 
     fn forget(&self, container: &Container) -> Result<()> {
-        let record = self.store.container_path(&container.id).join(RECORD);
-        durable::unlink(&record).map_err(cannot("remove", &record))?;
+        let directory = self.store.container_path(&container.id);
+        for record in [directory.join(FLEETING), directory.join(RECORD)] {
+            durable::unlink(&record).map_err(cannot("remove", &record))?;
+        }
         self.forget_name(&container.name)
     }
 
     /// Removes what processes that died while they made or removed containers left.
     pub fn tidy(&self) -> Result<()> {
         for (name, path) in entries(&self.store.root().join("varve/containers"))? {
-            if is_cut_off(&name, &path) {
+            if self.store.is_cut_off(&name, &path)? {
                 self.throw_away(&path)?;
             }
         }
@@ -276,7 +300,8 @@ impl Containers<'_> {
     }
 
     fn write_record(&self, container: &Container, is_fleeting: bool) -> Result<()> {
-        let path = self.store.container_path(&container.id).join(RECORD);
+        let name = if is_fleeting { FLEETING } else { RECORD };
+        let path = self.store.container_path(&container.id).join(name);
         // A record is made of strings and numbers only; there is nothing that JSON cannot say.
         let text = sealed::seal(container).unwrap_or_default();
         write(&path, &text, is_fleeting)
@@ -300,12 +325,6 @@ impl Containers<'_> {
     pub(crate) fn store(&self) -> &Store {
         self.store
     }
-}
-
-/// Whether a directory is a container's that is not made yet, or not wholly removed.
-fn is_cut_off(name: &std::ffi::OsStr, path: &Path) -> bool {
-    let is_id = name.to_str().is_some_and(|name| name.parse::<ContainerId>().is_ok());
-    is_id && !path.join(RECORD).exists()
 }
 
 /// Takes a directory out of sight and frees what is in it, however deep and whatever its modes. It

@@ -4,10 +4,7 @@ use std::{
     fs::File,
     io::{self, Read},
     path::Path,
-    sync::{
-        atomic::{AtomicU64, Ordering},
-        mpsc,
-    },
+    sync::mpsc,
     thread,
 };
 
@@ -20,7 +17,7 @@ use crate::{
     error::cannot,
     layers::{Built, check_diff_id, forget_tar, link},
     lease::Pin,
-    pipeline::{self, CHUNK_SIZE_BYTES, Intake, Outcome, Promise, Unpack, Unpacked},
+    pipeline::{self, CHUNK_SIZE_BYTES, Intake, Outcome, Progress, Promise, Unpack, Unpacked},
     store::BLOB_MODE,
 };
 
@@ -154,7 +151,7 @@ impl Promise {
 fn discard(arrival: &mut Arrival) -> Result<()> {
     arrival.clear_layer()?;
     arrival.cut(0)?;
-    arrival.note_synced(0)
+    arrival.note_empty()
 }
 
 /// Runs the pipeline; afterwards the arrival holds what may be resumed, or nothing.
@@ -165,10 +162,11 @@ fn take_in(
     layer: Option<Unpack<'_>>,
     body: &mut dyn Read,
 ) -> Result<Outcome> {
-    let length_bytes = AtomicU64::new(arrival.length_bytes());
+    let progress = Progress::default();
     let intake = Intake { keep: keep.then_some(&*arrival), promised, layer };
-    let result = pipeline::run(&intake, body, &length_bytes);
-    let length_bytes = length_bytes.load(Ordering::Acquire);
+    let result = pipeline::run(&intake, body, &progress);
+    let claim = progress.claim();
+    let length_bytes = claim.length_bytes.max(arrival.length_bytes());
     match result {
         Ok(outcome) => {
             arrival.grown(length_bytes);
@@ -176,8 +174,10 @@ fn take_in(
         }
         Err(error @ Error::Source(_)) => {
             arrival.clear_layer()?;
+            if claim.length_bytes > 0 {
+                arrival.syncer().sync(claim)?;
+            }
             arrival.grown(length_bytes);
-            arrival.syncer().sync(length_bytes)?;
             Err(error)
         }
         Err(error) => {

@@ -11,7 +11,6 @@ use std::{
     fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
-    sync::atomic::AtomicU64,
 };
 
 use serde::{Deserialize, Serialize};
@@ -27,7 +26,7 @@ use crate::{
     error::cannot,
     index::{self, IndexRecord},
     lease::Pin,
-    pipeline::{self, Intake, Promise, Unpack, Unpacked},
+    pipeline::{self, Intake, Progress, Promise, Unpack, Unpacked},
     ready,
     stamp::TarStamp,
     store::{BLOB_MODE, LAYOUT_MODE, Publishing},
@@ -238,7 +237,7 @@ impl Store {
             promised: Some(Promise { digest: *blob, size_bytes }),
             layer: Some(Unpack { tar: &tar, even_if_plain: false }),
         };
-        let outcome = match pipeline::run(&intake, &mut file, &AtomicU64::new(0)) {
+        let outcome = match pipeline::run(&intake, &mut file, &Progress::default()) {
             Err(Error::Mismatch { .. }) => return Err(Error::Damaged(*blob)),
             Err(Error::Source(source)) => return Err(cannot("read", &path)(source)),
             other => other?,

@@ -11,6 +11,7 @@ use std::{
     io::{self, BufRead, Read},
     path::Path,
     sync::{
+        Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
         mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender},
     },
@@ -28,7 +29,7 @@ use varve_types::{DiffId, Digest, Hasher, limits};
 
 use crate::{
     Error, Result,
-    arrival::{Arrival, Syncer},
+    arrival::{Arrival, Claim, Syncer},
     error::cannot,
     store::PRIVATE_MODE,
 };
@@ -126,18 +127,35 @@ pub(crate) struct Unpacked {
     pub(crate) tree: Tree,
 }
 
-/// Takes in the bytes that are kept already, then all of `body`. On an error `length_bytes` says
+/// How many bytes are in a file, and their hash, for those who sync them.
+#[derive(Debug, Default)]
+pub(crate) struct Progress(Mutex<(u64, Hasher)>);
+
+impl Progress {
+    /// So many bytes have come, of which the hasher has seen all.
+    pub(crate) fn reached(&self, length_bytes: u64, hasher: &Hasher) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (length_bytes, hasher.clone());
+    }
+
+    /// What may be claimed of them.
+    pub(crate) fn claim(&self) -> Claim {
+        let (length_bytes, hasher) = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Claim { length_bytes, digest: hasher.finish() }
+    }
+}
+
+/// Takes in the bytes that are kept already, then all of `body`. On an error `progress` says
 /// how many bytes are in the file.
 pub(crate) fn run(
     intake: &Intake<'_>,
     body: &mut dyn Read,
-    length_bytes: &AtomicU64,
+    progress: &Progress,
 ) -> Result<Outcome> {
     thread::scope(|scope| {
         let stop_syncing = intake.keep.map(|arrival| {
             let (stop, wake) = mpsc::sync_channel::<()>(1);
             let syncer = arrival.syncer();
-            (stop, scope.spawn(move || sync_often(syncer, &wake, length_bytes)))
+            (stop, scope.spawn(move || sync_often(syncer, &wake, || progress.claim())))
         });
         let unpacking = intake.layer.map(|unpack| {
             let (sender, receiver) = mpsc::sync_channel(BATCHES);
@@ -150,7 +168,7 @@ pub(crate) fn run(
             intake,
             hasher: Hasher::new(),
             count: 0,
-            length_bytes,
+            progress,
             since_sync: 0,
             wake: stop_syncing.as_ref().map(|(stop, _)| stop),
             unpacking,
@@ -180,17 +198,17 @@ pub(crate) fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
 pub(crate) fn sync_often(
     syncer: Syncer<'_>,
     wake: &Receiver<()>,
-    length_bytes: &AtomicU64,
+    written: impl Fn() -> Claim,
 ) -> Result<()> {
     let mut synced = 0;
     loop {
         match wake.recv_timeout(SYNC_INTERVAL) {
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
             Ok(()) | Err(RecvTimeoutError::Timeout) => {
-                let written = length_bytes.load(Ordering::Acquire);
-                if written > synced {
-                    syncer.sync(written)?;
-                    synced = written;
+                let claim = written();
+                if claim.length_bytes > synced {
+                    syncer.sync(claim)?;
+                    synced = claim.length_bytes;
                 }
             }
         }
@@ -211,7 +229,7 @@ struct Pump<'a, 'scope> {
     intake: &'a Intake<'a>,
     hasher: Hasher,
     count: u64,
-    length_bytes: &'a AtomicU64,
+    progress: &'a Progress,
     since_sync: u64,
     wake: Option<&'a SyncSender<()>>,
     unpacking: Option<Unpacking<'scope>>,
@@ -259,7 +277,6 @@ impl Pump<'_, '_> {
                 let chunk = &self.batch[self.filled..][..count];
                 durable::write_all_at(arrival.data(), chunk, self.count)
                     .map_err(cannot("write", &arrival.data_path()))?;
-                self.length_bytes.store(self.count + count as u64, Ordering::Release);
                 self.since_sync += count as u64;
                 if self.since_sync >= SYNC_SIZE_BYTES {
                     self.since_sync = 0;
@@ -285,6 +302,10 @@ impl Pump<'_, '_> {
     fn take(&mut self, count: usize) -> Result<()> {
         self.hasher.update(&self.batch[self.filled..][..count]);
         self.count += count as u64;
+        // Kept bytes are hashed again; until all of them are, nothing new is known.
+        if self.intake.keep.is_some_and(|arrival| self.count >= arrival.length_bytes()) {
+            self.progress.reached(self.count, &self.hasher);
+        }
         self.filled += count;
         if self.filled + CHUNK_SIZE_BYTES > BATCH_SIZE_BYTES { self.pass() } else { Ok(()) }
     }

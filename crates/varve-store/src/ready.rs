@@ -144,7 +144,7 @@ impl Store {
         let new = arrival.layer_path().join(TREE);
         let files = |tree| LayerFiles { index: Path::new(""), tar: None, tree };
         backend.prepare(&files(&new), Source::Layer(&tree, &tar), THREADS_MAX)?;
-        rustix::fs::syncfs(&tar).map_err(|errno| cannot("sync", &new)(errno.into()))?;
+        durable::sync_file_system(&tar).map_err(cannot("sync", &new))?;
         let there = self.layer_path(layer).join(TREE);
         let directory = self.layer_path(layer);
         remove_tree_note(&directory)?;

@@ -264,9 +264,12 @@ fn remove_if_dead(path: &Path) -> Result<u64> {
     let lock = match fs::File::open(&lock_path) {
         Ok(file) => FileLock::try_exclusive_on(file).map_err(cannot("lock", &lock_path))?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            // Made and not locked yet, or half removed: an empty directory goes, nothing else.
-            let _ = durable::remove_directory(path);
-            return Ok(0);
+            // Made and not locked yet, or half removed. One that is not empty has lost the name of its
+            // lock with the power; who just makes it looks whether the lock is still at its place.
+            if !path.is_dir() || durable::remove_directory(path).is_ok() {
+                return Ok(0);
+            }
+            FileLock::try_exclusive(&lock_path).map_err(cannot("lock", &lock_path))?
         }
         Err(source) => return Err(cannot("open", &lock_path)(source)),
     };

@@ -218,7 +218,7 @@ impl Store {
         let new = arrival.layer_path().join(ready::TREE);
         let files = |tree| LayerFiles { index: Path::new(""), tar: None, tree };
         backend.prepare(&files(&new), Source::Layer(&tree, &tar), THREADS_MAX)?;
-        rustix::fs::syncfs(&tar).map_err(|errno| cannot("sync", &new)(errno.into()))?;
+        durable::sync_file_system(&tar).map_err(cannot("sync", &new))?;
         let there = directory.join(ready::TREE);
         ready::remove_tree_note(&directory)?;
         backend.remove(&files(&there), &self.root().join("varve/trash"))?;

@@ -29,6 +29,8 @@ use arguments::Asked;
 use role::Role;
 
 fn main() -> ExitCode {
+    #[cfg(debug_assertions)]
+    process::ask_about_durable_calls();
     // The one place where a hidden role is chosen: no thread exists yet, and none may before.
     if let Some(role) = Role::of_this_process() {
         return role.run();

@@ -17,6 +17,15 @@ impl Clock for SystemClock {
     }
 }
 
+/// For tests, and in no program that users get: where the environment names a socket, whoever listens
+/// there is asked before each call that changes the disk. Processes that this one starts ask too.
+#[cfg(debug_assertions)]
+pub(crate) fn ask_about_durable_calls() {
+    if let Some(socket) = std::env::var_os("VARVE_TEST_DURABLE_CALLS") {
+        varve_engine::observe(Box::new(varve_engine::AskedAbout::at(Path::new(&socket))));
+    }
+}
+
 /// The command line without the program's name.
 pub(crate) fn arguments() -> Result<Vec<String>, CommandError> {
     let utf8 = |argument: std::ffi::OsString| {

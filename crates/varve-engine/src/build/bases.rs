@@ -19,7 +19,7 @@ use varve_types::{
 };
 
 use super::{BuildError, failure::failed, shown::ShownStep};
-use crate::{Engine, Error};
+use crate::{Engine, Error, container::whole_text};
 
 /// An image that a plan may use.
 #[derive(Debug, Clone)]
@@ -276,7 +276,9 @@ fn split_layout(text: &str) -> (&str, Wanted<'_>) {
 
 /// What docker says of an image that cannot be had.
 pub(super) fn resolve_text(error: &Error, reference: &Reference) -> String {
-    let Error::Transfer(copy::Error::Registry(refused)) = error else { return error.to_string() };
+    let Error::Transfer(copy::Error::Registry(refused)) = error else {
+        return whole_text(error);
+    };
     match refused.code() {
         Some("denied" | "unauthorized") => DENIED.to_owned(),
         Some("manifest unknown" | "name unknown") => format!("{reference}: not found"),

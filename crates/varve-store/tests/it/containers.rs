@@ -124,6 +124,28 @@ fn a_record_that_cannot_be_read_stops_the_sweep_and_is_told_of() {
     assert!(errors[0].to_string().contains("container.json"), "{}", errors[0]);
 }
 
+/// Nothing of a container that is removed with its end is synced, so a power loss may leave anything.
+#[test]
+fn a_fleeting_record_that_cannot_be_read_is_no_container() {
+    let (_directory, store) = store_with_image();
+    let one = container(&store, 1, "web");
+    let made = store.lock_containers().unwrap().create(&one, true, |_| Ok(())).unwrap();
+    assert_eq!(made, Named::Done);
+    assert_eq!(store.container(&one.id).unwrap(), Some(one.clone()));
+    assert_eq!(store.container_ids().unwrap(), [one.id]);
+    store.tidy_containers().unwrap();
+    assert!(store.container_path(&one.id).exists());
+    for left in ["", "{", "\0\0\0\0"] {
+        fs::write(store.container_path(&one.id).join("fleeting.json"), left).unwrap();
+        assert_eq!(store.container_ids().unwrap(), []);
+        assert_eq!(store.check().unwrap(), []);
+    }
+    let two = container(&store, 2, "web");
+    assert_eq!(create(&store, &two), Named::Done);
+    store.tidy_containers().unwrap();
+    assert!(!store.container_path(&one.id).exists());
+}
+
 #[test]
 fn a_volume_is_made_once_and_goes_with_its_files() {
     let (_directory, store) = store_with_image();

@@ -13,7 +13,7 @@ use std::{
 };
 
 use rustix::process::{Signal, getpid, kill_process};
-use varve_fs::durable::{self, Call, Observer};
+use varve_fs::durable::{self, Announced, Observer, Point};
 use varve_fs::tar::Time;
 use varve_store::{
     CacheKind, CacheMountRequest, CachePolicy, CacheRecord, Error, Lease, Sharing, Store,
@@ -35,14 +35,14 @@ struct AtPoint {
 }
 
 impl Observer for AtPoint {
-    fn before(&self, _: Call, _: &Path) -> io::Result<()> {
+    fn before(&self, _: Point<'_>) -> io::Result<Announced> {
         if self.reached.fetch_add(1, Ordering::SeqCst) == self.point {
             if self.kill {
                 kill_process(getpid(), Signal::KILL)?;
             }
             return Err(io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error()));
         }
-        Ok(())
+        Ok(None)
     }
 }
 

@@ -15,7 +15,7 @@ use std::{
 use rustix::process::{Signal, getpid, kill_process};
 use varve_fs::{
     backend::BackendKind,
-    durable::{self, Call, Observer},
+    durable::{self, Announced, Observer, Point},
     mount::InUse,
 };
 use varve_store::{Error, Holder, Snapshot, Store};
@@ -110,11 +110,11 @@ struct AtPoint {
 }
 
 impl Observer for AtPoint {
-    fn before(&self, _: Call, _: &Path) -> io::Result<()> {
+    fn before(&self, _: Point<'_>) -> io::Result<Announced> {
         if self.reached.fetch_add(1, Ordering::SeqCst) == self.point {
             kill_process(getpid(), Signal::KILL)?;
         }
-        Ok(())
+        Ok(None)
     }
 }
 

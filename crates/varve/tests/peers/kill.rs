@@ -9,9 +9,9 @@ use std::{
 };
 
 use tempfile::TempDir;
-use varve_testkit::{Entry, Fault, Image, On, Registry, image::Built};
+use varve_testkit::{Entry, Fault, Image, On, Registry, Seeded, image::Built};
 
-use crate::{home::Home, seed::Seeded};
+use crate::home::Home;
 
 const KILLS: usize = 20;
 

@@ -22,6 +22,5 @@ mod once;
 mod peer;
 mod refused;
 mod roundtrip;
-mod seed;
 mod serve;
 mod server;

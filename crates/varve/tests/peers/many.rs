@@ -15,9 +15,9 @@ use std::{
     time::Instant,
 };
 
-use varve_testkit::{Image, Registry};
+use varve_testkit::{Image, Registry, Seeded};
 
-use crate::{home::Home, seed::Seeded};
+use crate::home::Home;
 
 const PROCESSES: usize = 50;
 const GROUPS: usize = 5;

@@ -1,9 +1,18 @@
-//! Containers whose processes are killed at any moment, and crowds of containers: whatever happens,
+//! Verbs stopped at each call that changes the disk, disks that are full or fail, containers whose processes
+//! are killed at any moment, and crowds of containers: whatever happens,
 //! the next commands put everything in order and nothing is left over.
 //!
-//! Every test runs in mount and process namespaces of its own, so that all processes and mounts
+//! `cargo xtask torture` runs the long form (docs/testing.md). Every test runs in mount and process namespaces of its own, so that all processes and mounts
 //! that are there are its own. `VARVE_TORTURE_ROUNDS` asks for more rounds than CI has time for.
 
+mod crash;
 mod crowd;
+mod disk;
+mod frames;
+mod judge;
 mod kills;
+mod overseer;
+mod served;
+mod stage;
+mod verbs;
 mod world;

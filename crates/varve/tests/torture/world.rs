@@ -270,7 +270,7 @@ pub(crate) fn cut_off(mut child: Child) {
 }
 
 /// Waits for what became ours because its parent ended: we are the first process here.
-fn reap() {
+pub(crate) fn reap() {
     let options = rustix::process::WaitOptions::NOHANG;
     while let Ok(Some(_)) = rustix::process::wait(options) {}
 }

@@ -21,6 +21,7 @@ use rustix::{
     process::{Pid, Signal, kill_process},
 };
 use serde::{Deserialize, Serialize};
+use varve_fs::durable;
 
 use crate::{
     cgroup::{Cgroup, Machine},
@@ -53,10 +54,10 @@ impl Record {
     /// Makes the directory of a container; there must be none.
     pub(super) fn reserve(state_dir: &Path, id: &str) -> Result<(), OciError> {
         let directory = state_dir.join(id);
-        fs::create_dir_all(state_dir).map_err(io_error("create", state_dir))?;
-        match rustix::fs::mkdir(&directory, Mode::RWXU) {
-            Err(Errno::EXIST) => return Err(OciError::Exists(id.to_owned())),
-            other => other.map_err(io_error("create", &directory))?,
+        durable::create_directories_unsynced(state_dir, 0o755)
+            .map_err(io_error("create", state_dir))?;
+        if !durable::create_directory(&directory, 0o700).map_err(io_error("create", &directory))? {
+            return Err(OciError::Exists(id.to_owned()));
         }
         let pipe = pipe(state_dir, id);
         rustix::fs::mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)
@@ -82,8 +83,7 @@ impl Record {
         let path = state_dir.join(&self.id).join("state.json");
         let new = path.with_extension("new");
         let text = serde_json::to_vec(self).map_err(io::Error::other);
-        text.and_then(|text| fs::write(&new, text))
-            .and_then(|()| fs::rename(&new, &path))
+        text.and_then(|text| durable::replace_through_unsynced(&new, &path, &text, 0o644))
             .map_err(io_error("write", path))
     }
 
@@ -93,16 +93,11 @@ impl Record {
         if !directory.exists() {
             return Ok(());
         }
-        for name in ["state.json", "state.new", "start", "group"] {
-            match fs::remove_file(directory.join(name)) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                other => other.map_err(io_error("remove", directory.join(name)))?,
-            }
+        for name in ["state.json", "state.new", "start", "group", "group.new"] {
+            let path = directory.join(name);
+            durable::unlink(&path).map_err(io_error("remove", path))?;
         }
-        match fs::remove_dir(&directory) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            other => other.map_err(io_error("remove", directory)),
-        }
+        durable::remove_directory(&directory).map(drop).map_err(io_error("remove", directory))
     }
 
     /// Removes what a maker that was killed left of a container, which has no record then.
@@ -141,11 +136,8 @@ impl Record {
             other => other.map_err(io_error("open", &pipe))?,
         };
         // Whoever removes it is the one who starts.
-        match fs::remove_file(&pipe) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(wrong(Status::Running));
-            }
-            other => other.map_err(io_error("remove", &pipe))?,
+        if !durable::unlink(&pipe).map_err(io_error("remove", &pipe))? {
+            return Err(wrong(Status::Running));
         }
         rustix::io::write(&writer, b"1").map_err(io_error("write to", pipe))?;
         Ok(())
@@ -219,7 +211,9 @@ impl Record {
 /// Says where the cgroup of a container will be, whose directory is reserved.
 pub(super) fn note_group(state_dir: &Path, id: &str, group: &str) -> Result<(), OciError> {
     let path = state_dir.join(id).join("group");
-    fs::write(&path, group).map_err(io_error("write", path))
+    let new = path.with_extension("new");
+    durable::replace_through_unsynced(&new, &path, group.as_bytes(), 0o644)
+        .map_err(io_error("write", path))
 }
 
 /// Where a container's first process waits.
