@@ -37,6 +37,7 @@ pub mod pull;
 pub mod push;
 pub mod registries;
 pub mod remove;
+mod reset;
 pub mod rootless;
 pub mod save;
 pub mod tag;

@@ -11,6 +11,8 @@
 //! before it makes it ([`Networks`]). What must go on while a container runs is done by the kernel,
 //! and by one small process for each container that needs it (`helper`).
 //!
+//! A user without privileges has all of it in a network of their own (`ground`).
+//!
 //! # Invariants
 //!
 //! 1. An interface, a process, a port or an address of a container is named in its record.
@@ -23,6 +25,7 @@ mod conntrack;
 mod detach;
 mod error;
 mod firewall;
+mod ground;
 mod helper;
 mod inspect;
 mod link;

@@ -67,6 +67,7 @@ mod pin;
 mod pipeline;
 mod ready;
 pub mod repair;
+mod reset;
 mod stamp;
 pub mod steps;
 pub mod store;

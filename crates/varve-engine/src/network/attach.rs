@@ -65,7 +65,9 @@ impl Engine {
             _ => Netns::create().map(Some),
         };
         let netns = netns.map_err(NetworkError::namespace("make"))?;
-        let attached = self.attach_networks(container, netns.as_ref(), now)?;
+        // Into the machine's own nothing is put.
+        let is_host = NetworkMode::of(&container.host_config.network_mode) == NetworkMode::Host;
+        let attached = self.attach_networks(container, netns.as_ref().filter(|_| !is_host), now)?;
         Ok(Some(ConnectedContainer { netns, attached }))
     }
 

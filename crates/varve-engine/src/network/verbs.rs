@@ -102,6 +102,15 @@ impl Engine {
         Ok(())
     }
 
+    /// Takes away what runs of networks, where there is any: bridges, rules, the user's own network. No
+    /// container may run.
+    pub(crate) fn take_networks_away(&self, now: jiff::Timestamp) -> Result<()> {
+        if self.store().root().join("varve/networks").exists() {
+            self.reconcile(&self.networks(now)?)?;
+        }
+        Ok(())
+    }
+
     /// Removes the networks that no running container is in.
     pub fn prune_networks(&self, ctx: &Ctx<'_>, filters: &Filters) -> Result<PruneReport> {
         filters.only(PRUNE_FILTERS)?;

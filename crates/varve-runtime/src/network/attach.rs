@@ -57,6 +57,10 @@ pub enum Warning {
     )]
     NoPacketFilter(String),
 
+    /// Nothing connects the user's own network.
+    #[error("containers cannot reach other machines: {0}")]
+    NoUplink(String),
+
     /// Packets are not passed on.
     #[error("IPv4 forwarding is disabled ({0}): networking will not work")]
     NoForwarding(String),
@@ -80,7 +84,7 @@ impl Networks {
     pub fn attach(&self, attach: &Attach<'_>) -> Result<Attached> {
         let _lock = self.records.lock()?;
         if let Some(old) = self.records.sandbox(attach.container)? {
-            self.clear(&old)?;
+            self.on_ground(|| self.clear(&old))?;
         }
         let mut sandbox = Sandbox {
             container: *attach.container,
@@ -97,7 +101,7 @@ impl Networks {
             Err(error) => {
                 // The first error is the one to hear of; what cannot be undone now is written
                 // down, and the next command takes it away.
-                let _ = self.clear(&sandbox);
+                let _ = self.on_ground(|| self.clear(&sandbox)).and_then(|()| self.settle_ground());
                 Err(error)
             }
         }
@@ -109,18 +113,33 @@ impl Networks {
         sandbox: &mut Sandbox,
         warnings: &mut Vec<Warning>,
     ) -> Result<()> {
-        let failed = || Error::kernel("bring up", "lo");
-        let mut inside = match attach.netns {
-            Some(netns) => {
-                let mut links = Links::of(netns).map_err(failed())?;
-                // The machine's own is not ours to change, and may not be by who is not root.
-                if !netns.is_ours().map_err(failed())? {
-                    links.set_up("lo").map_err(failed())?;
-                }
-                Some((netns, links))
-            }
-            None => None,
+        if self.needs_bridge(attach)? {
+            self.make_ground(warnings)?;
+        }
+        self.on_ground(|| self.plan_all(attach, sandbox, warnings))?;
+        // Where the machine's ports are.
+        let bound = self.bind_ports(attach.ports, sandbox)?;
+        sandbox.ports = bound.iter().map(|bound| bound.port.clone()).collect();
+        self.records.write_sandbox(sandbox)?;
+        let Some(netns) = attach.netns else { return Ok(()) };
+        self.on_ground(|| self.plug_all(netns, sandbox, bound, warnings))
+    }
+
+    fn needs_bridge(&self, attach: &Attach<'_>) -> Result<bool> {
+        let known = self.records.networks()?;
+        let is_bridge = |(name, _): &(String, NetworkRequest)| {
+            networks::find(&known, name).is_ok_and(|network| network.driver == Driver::Bridge)
         };
+        Ok(attach.netns.is_some() && attach.networks.iter().any(is_bridge))
+    }
+
+    /// Makes bridges ready, and chooses addresses.
+    fn plan_all(
+        &self,
+        attach: &Attach<'_>,
+        sandbox: &mut Sandbox,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<()> {
         for (name, request) in attach.networks {
             let network = self.ready(name, warnings)?;
             if networks::is_in(sandbox, &network.id) {
@@ -129,23 +148,33 @@ impl Networks {
             }
             let names = names(attach, request);
             let endpoint = self.plan(&network, sandbox, request, names)?;
-            if inside.is_none() && endpoint.interface.is_some() {
+            if attach.netns.is_none() && endpoint.interface.is_some() {
                 return Err(Error::PrivateNetwork);
             }
             sandbox.endpoints.push(endpoint);
         }
-        let bound = self.bind_ports(attach.ports, sandbox)?;
-        sandbox.ports = bound.iter().map(|bound| bound.port.clone()).collect();
-        self.records.write_sandbox(sandbox)?;
-        let Some((netns, inside)) = &mut inside else { return Ok(()) };
+        Ok(())
+    }
+
+    /// Makes interfaces and rules, and starts the helper.
+    fn plug_all(
+        &self,
+        netns: &Netns,
+        sandbox: &mut Sandbox,
+        bound: Vec<Bound>,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<()> {
+        let failed = || Error::kernel("bring up", "lo");
+        let mut inside = Links::of(netns).map_err(failed())?;
+        inside.set_up("lo").map_err(failed())?;
         let publishes = sandbox.gateway_endpoint().filter(|_| !sandbox.ports.is_empty());
         for endpoint in &sandbox.endpoints {
             // Where bridged packets are filtered too (br_netfilter), a container that asks for its
             // own published port is redirected within the bridge.
             let hairpin = publishes.is_some_and(|other| other.id == endpoint.id);
-            self.plug(endpoint, netns, inside, hairpin)?;
+            self.plug(endpoint, netns, &mut inside, hairpin)?;
         }
-        set_default_routes(sandbox, inside)?;
+        set_default_routes(sandbox, &mut inside)?;
         if !sandbox.ports.is_empty() {
             self.publish(sandbox)?;
         }
@@ -166,7 +195,7 @@ impl Networks {
             container: container.to_string(),
             network: network.to_owned(),
         };
-        let mut sandbox = self.records.sandbox(container)?.ok_or_else(not_connected)?;
+        let sandbox = self.records.sandbox(container)?.ok_or_else(not_connected)?;
         let found = networks::find(&self.records.networks()?, network)?.clone();
         if found.driver == Driver::Host {
             return Err(Error::HostNetwork);
@@ -178,7 +207,23 @@ impl Networks {
             return Err(Error::PrivateNetwork);
         }
         let mut warnings = Vec::new();
-        let network = self.ready(&found.id, &mut warnings)?;
+        if found.driver == Driver::Bridge {
+            self.make_ground(&mut warnings)?;
+        }
+        self.on_ground(|| {
+            self.connect_one(sandbox, netns, (&found.id, request), hostname, warnings)
+        })
+    }
+
+    fn connect_one(
+        &self,
+        mut sandbox: Sandbox,
+        netns: &Netns,
+        (network, request): (&str, &NetworkRequest),
+        hostname: &str,
+        mut warnings: Vec<Warning>,
+    ) -> Result<Attached> {
+        let network = self.ready(network, &mut warnings)?;
         let (name, container) = (sandbox.name.clone(), sandbox.container);
         let names = all_names(&name, hostname, &container, request);
         let endpoint = self.plan(&network, &sandbox, request, names)?;
@@ -204,6 +249,11 @@ impl Networks {
     /// Takes a running container out of a network.
     pub fn disconnect(&self, container: &ContainerId, netns: &Netns, network: &str) -> Result<()> {
         let _lock = self.records.lock()?;
+        self.on_ground(|| self.disconnect_one(container, netns, network))?;
+        self.settle_ground()
+    }
+
+    fn disconnect_one(&self, container: &ContainerId, netns: &Netns, network: &str) -> Result<()> {
         let network = networks::find(&self.records.networks()?, network)?.clone();
         if network.driver == Driver::Host {
             return Err(Error::HostNetwork);

@@ -17,7 +17,10 @@ impl Networks {
     pub fn detach(&self, container: &ContainerId) -> Result<()> {
         let _lock = self.records.lock()?;
         match self.records.sandbox(container)? {
-            Some(sandbox) => self.clear(&sandbox),
+            Some(sandbox) => {
+                self.on_ground(|| self.clear(&sandbox))?;
+                self.settle_ground()
+            }
             None => Ok(()),
         }
     }
@@ -34,7 +37,7 @@ impl Networks {
         idle.retain(|network| {
             networks::is_in(&sandbox, &network.id) && !used.contains(network.id.as_str())
         });
-        Ok(Some(Detaching { records: self.records, sandbox, idle, _lock: lock }))
+        Ok(Some(Detaching { networks: self, sandbox, idle, _lock: lock }))
     }
 
     /// The containers of which something is recorded in the run directory, and whether somebody
@@ -64,7 +67,7 @@ impl Sandbox {
 #[derive(Debug)]
 #[must_use = "it is out when this is finished"]
 pub struct Detaching {
-    records: Records,
+    networks: Networks,
     sandbox: Sandbox,
     /// The networks in which nobody else is. They were read before: whoever was told that the
     /// container is gone may remove the store.
@@ -75,12 +78,11 @@ pub struct Detaching {
 impl Detaching {
     /// Takes it out.
     pub fn finish(self) -> Result<()> {
-        for endpoint in &self.sandbox.endpoints {
-            Networks::unplug(endpoint)?;
-        }
-        for network in &self.idle {
-            Networks::take_down(network)?;
-        }
-        self.records.remove_sandbox(&self.sandbox.container)
+        self.networks.on_ground(|| {
+            self.sandbox.endpoints.iter().try_for_each(Networks::unplug)?;
+            self.idle.iter().try_for_each(Networks::take_down)
+        })?;
+        self.networks.records.remove_sandbox(&self.sandbox.container)?;
+        self.networks.settle_ground()
     }
 }

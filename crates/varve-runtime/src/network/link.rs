@@ -230,6 +230,24 @@ impl Links {
     }
 }
 
+impl Links {
+    /// Whether there is a default route.
+    pub(crate) fn leads_out(&mut self) -> io::Result<bool> {
+        let all = Request {
+            kind: GET_ROUTE,
+            flags: 0,
+            header: vec![0; ROUTE_HEADER],
+            attributes: Attributes::default(),
+        };
+        // Of no prefix, in the main table, to somewhere.
+        let is_default = |answer: &Answer| {
+            answer.body.len() >= ROUTE_HEADER
+                && (answer.body[1], answer.body[4], answer.body[7]) == (0, 254, 1)
+        };
+        Ok(self.0.list(&all)?.iter().any(is_default))
+    }
+}
+
 fn link_header(family: u8, index: u32, flags: u32) -> Vec<u8> {
     let mut header = vec![family, 0, 0, 0];
     header.extend(index.to_ne_bytes());

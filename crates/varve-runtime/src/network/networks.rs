@@ -13,7 +13,7 @@ use varve_types::ContainerId;
 use super::{
     address::Subnet,
     error::{Error, Result},
-    firewall,
+    firewall, ground,
     helper::HelperCommand,
     link::Links,
     pool,
@@ -29,6 +29,8 @@ const BRIDGES_MAX: u32 = 1_000;
 pub struct Networks {
     pub(crate) records: Records,
     pub(crate) helper: HelperCommand,
+    /// Whether bridges are in a network of the user's own.
+    pub(super) has_ground: bool,
 }
 
 /// What a new network should be.
@@ -84,7 +86,8 @@ impl Networks {
         helper: HelperCommand,
         now: Timestamp,
     ) -> Result<Self> {
-        let networks = Self { records: Records::open(directory, run_directory)?, helper };
+        let records = Records::open(directory, run_directory)?;
+        let networks = Self { records, helper, has_ground: !ground::may_administer() };
         let _lock = networks.records.lock()?;
         let known = networks.records.networks()?;
         for (name, driver) in
@@ -255,7 +258,7 @@ impl Networks {
         if network.is_predefined() {
             return Err(Error::PredefinedRemoval(network.name));
         }
-        self.remove_found(&network)?;
+        self.on_ground(|| self.remove_found(&network))?;
         Ok(network)
     }
 
@@ -277,7 +280,7 @@ impl Networks {
         for network in self.records.networks()? {
             let used = sandboxes.iter().any(|sandbox| is_in(sandbox, &network.id));
             if !network.is_predefined() && !used && is_unused(&network) {
-                self.remove_found(&network)?;
+                self.on_ground(|| self.remove_found(&network))?;
                 removed.push(network.name);
             }
         }

@@ -13,6 +13,11 @@ pub(crate) fn identify(pid: u32) -> io::Result<ProcessIdentity> {
     Ok(ProcessIdentity { pid, start_ticks, boot_id: boot_id() })
 }
 
+/// Whether a process is still there.
+pub(crate) fn is_alive(process: &ProcessIdentity) -> bool {
+    process.boot_id == boot_id() && start_ticks(process.pid).ok() == Some(process.start_ticks)
+}
+
 /// Ends a process and waits until its files are closed. One that is gone is fine.
 pub(crate) fn end(process: &ProcessIdentity) -> io::Result<()> {
     let Some(pid) = Pid::from_raw(process.pid as i32) else { return Ok(()) };

@@ -304,6 +304,37 @@ impl Records {
         self.sandboxes.join(format!("{container}.json"))
     }
 
+    /// Where a user's own network is mounted.
+    pub(crate) fn ground_path(&self) -> PathBuf {
+        self.names.with_file_name("ground")
+    }
+
+    /// What the program says that connects it.
+    pub(crate) fn ground_log_path(&self) -> PathBuf {
+        self.names.with_file_name("uplink.log")
+    }
+
+    pub(crate) fn read_ground<T: DeserializeOwned>(&self) -> Result<Option<T>> {
+        read(&self.names.with_file_name("uplink.json"))
+    }
+
+    pub(crate) fn write_ground<T: Serialize>(&self, uplink: &T) -> Result<()> {
+        let run = self.names.with_file_name("");
+        write(&run, "uplink", uplink, durable::replace_through_unsynced)
+    }
+
+    /// Removes what is left of a user's own network that is unmounted.
+    pub(crate) fn remove_ground(&self) -> Result<()> {
+        for path in [self.ground_path(), self.ground_log_path()] {
+            match std::fs::remove_file(&path) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                done => done.map_err(Error::file("remove", path))?,
+            }
+        }
+        let run = self.names.with_file_name("");
+        if run.join("uplink.json").exists() { remove(&run, "uplink") } else { Ok(()) }
+    }
+
     pub(crate) fn names_directory(&self) -> &Path {
         &self.names
     }

@@ -26,12 +26,18 @@ impl Networks {
     /// container must be live for it from before it is attached until after it is detached.
     pub fn reconcile(&self, is_live: &dyn Fn(&ContainerId) -> bool) -> Result<Reconciled> {
         let _lock = self.records.lock()?;
+        let mut dead = self.records.sandboxes()?;
+        dead.retain(|sandbox| !is_live(&sandbox.container));
+        let done = self.on_ground(|| self.take_away(&dead))?;
+        self.settle_ground()?;
+        Ok(done)
+    }
+
+    fn take_away(&self, dead: &[Sandbox]) -> Result<Reconciled> {
         let mut done = Reconciled::default();
-        for sandbox in self.records.sandboxes()? {
-            if !is_live(&sandbox.container) {
-                self.clear(&sandbox)?;
-                done.containers.push(sandbox.container);
-            }
+        for sandbox in dead {
+            self.clear(sandbox)?;
+            done.containers.push(sandbox.container);
         }
         let sandboxes = self.records.sandboxes()?;
         let used = networks::used(&sandboxes);

@@ -3,6 +3,7 @@
 mod check;
 mod df;
 mod prune;
+mod reset;
 mod start;
 
 use super::info;
@@ -18,6 +19,8 @@ pub(crate) enum Command {
     Info(info::Args),
     #[command(override_usage = prune::USAGE)]
     Prune(prune::Args),
+    #[command(override_usage = reset::USAGE)]
+    Reset(reset::Args),
     #[command(override_usage = start::USAGE)]
     Start(start::Args),
 }
@@ -30,6 +33,7 @@ impl Command {
             Self::Df(args) => df::run(ui, args),
             Self::Info(args) => info::run(ui, args),
             Self::Prune(args) => prune::run(ui, args),
+            Self::Reset(args) => reset::run(ui, args),
             Self::Start(args) => start::run(ui, args),
         }
     }

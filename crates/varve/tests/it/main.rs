@@ -12,6 +12,7 @@ mod mounts;
 mod odd_images;
 mod pty;
 mod refusals;
+mod reset;
 mod sandbox;
 mod sessions;
 mod volumes;

@@ -6,7 +6,7 @@ use varve_testkit::namespace::alone;
 
 use crate::sandbox::{Ran, Sandbox};
 
-fn ran(stdout: &str, stderr: &str, code: i32) -> Ran {
+pub(crate) fn ran(stdout: &str, stderr: &str, code: i32) -> Ran {
     Ran { stdout: stdout.to_owned(), stderr: stderr.to_owned(), code }
 }
 
