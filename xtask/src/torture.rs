@@ -20,14 +20,16 @@ struct Suite {
     program: &'static str,
     /// Which of its tests: those whose names contain this.
     tests: &'static str,
+    /// How many of them go on for as long as they may: they share the suite's time.
+    parts: u64,
 }
 
 /// What can be tortured. A suite may tell of several families.
 const SUITES: &[Suite] = &[
-    Suite { name: "crash", package: "varve", program: "torture", tests: "crash::" },
-    Suite { name: "disk", package: "varve", program: "torture", tests: "disk::" },
-    Suite { name: "registry", package: "varve", program: "torture", tests: "served::" },
-    Suite { name: "kill", package: "varve", program: "torture", tests: "kills::" },
+    Suite { name: "crash", package: "varve", program: "torture", tests: "crash::", parts: 13 },
+    Suite { name: "disk", package: "varve", program: "torture", tests: "disk::", parts: 1 },
+    Suite { name: "registry", package: "varve", program: "torture", tests: "served::", parts: 1 },
+    Suite { name: "kill", package: "varve", program: "torture", tests: "kills::", parts: 2 },
 ];
 
 const MINUTES: u64 = 30;
@@ -64,7 +66,7 @@ pub(crate) fn torture(words: &[&str]) -> Result<bool> {
         command
             .args(["--", "--nocapture", "--test-threads=1"])
             .env("VARVE_TORTURE_SEED", request.seed.to_string())
-            .env("VARVE_TORTURE_SECONDS", seconds.to_string())
+            .env("VARVE_TORTURE_SECONDS", (seconds / suite.parts).to_string())
             .env("VARVE_TORTURE_RESULTS", &results);
         held &= step(suite.name, &mut command)?.passed;
     }

@@ -33,7 +33,9 @@ impl Plan {
     pub fn of_the_environment() -> Self {
         let number = |name| env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
         let until = number(SECONDS).map(|seconds| Instant::now() + Duration::from_secs(seconds));
-        Self { seed: number(SEED).unwrap_or_else(seed::of_the_clock), until }
+        let seed = number(SEED).unwrap_or_else(seed::of_the_clock);
+        println!("{SEED}={seed}");
+        Self { seed, until }
     }
 
     /// The seed.

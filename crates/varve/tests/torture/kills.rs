@@ -1,30 +1,19 @@
 //! Processes killed at random moments.
 
-use std::{env, thread, time::Duration};
+use std::{thread, time::Duration};
 
-use varve_testkit::namespace::{alone, alone_with_network};
+use varve_testkit::{
+    Seeded,
+    namespace::{alone, alone_with_network},
+    torture::{Plan, Tally},
+};
 
 use crate::world::{World, cut_off, end, kill, monitors, processes, said};
 
-const ROUNDS: u64 = 24;
+const ROUNDS: usize = 24;
 
-/// Numbers that look random and are the same every time.
-struct Seeded(u64);
-
-impl Seeded {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound
-    }
-
-    fn wait_ms(&mut self, bound: u64) {
-        thread::sleep(Duration::from_millis(self.below(bound)));
-    }
-}
-
-fn rounds() -> u64 {
-    env::var("VARVE_TORTURE_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(ROUNDS)
+fn wait_ms(random: &mut Seeded, bound: usize) {
+    thread::sleep(Duration::from_millis(random.below(bound) as u64));
 }
 
 /// What is killed in a round. Returns its name.
@@ -41,25 +30,25 @@ fn torture(world: &World, random: &mut Seeded, network: &str) -> &'static str {
     match random.below(11) {
         0 => {
             let child = start(&["run", "--rm"], &["sleep", "1000"]);
-            random.wait_ms(250);
+            wait_ms(random, 250);
             cut_off(child);
             "the command of run --rm"
         }
         1 => {
             let child = start(&["run", "--detach"], &["true"]);
-            random.wait_ms(150);
+            wait_ms(random, 150);
             cut_off(child);
             "the command of run --detach"
         }
         2 => {
             let child = start(&["create"], &["true"]);
-            random.wait_ms(40);
+            wait_ms(random, 40);
             cut_off(child);
             "the command of create"
         }
         3 | 4 => {
             let child = start(&["run", "--rm"], &["sh", "-c", "sleep 1000 & sleep 1000"]);
-            random.wait_ms(200);
+            wait_ms(random, 200);
             let monitors = monitors();
             monitors.iter().copied().for_each(kill);
             if monitors.is_empty() {
@@ -85,7 +74,7 @@ fn torture(world: &World, random: &mut Seeded, network: &str) -> &'static str {
             if let Some((pid, _)) = init {
                 kill(pid);
             }
-            random.wait_ms(200);
+            wait_ms(random, 200);
             let states = world.lines(&["ps", "--all", "--format", "{{.ID}}", "--no-trunc"]);
             assert_eq!(states, [id], "{:?}", world.states());
             "the first process"
@@ -93,7 +82,7 @@ fn torture(world: &World, random: &mut Seeded, network: &str) -> &'static str {
         7 => {
             let id = sleeping(&["run", "--detach"]);
             let child = world.command(&["rm", "--force", &id]).spawn().expect("varve starts");
-            random.wait_ms(120);
+            wait_ms(random, 120);
             cut_off(child);
             "the command of rm --force"
         }
@@ -101,14 +90,14 @@ fn torture(world: &World, random: &mut Seeded, network: &str) -> &'static str {
             let id = sleeping(&["run", "--detach", "--rm"]);
             let child =
                 world.command(&["stop", "--timeout", "0", &id]).spawn().expect("varve starts");
-            random.wait_ms(60);
+            wait_ms(random, 60);
             monitors().into_iter().for_each(end);
             let _ = child.wait_with_output();
             "the monitor that stops"
         }
         9 => {
             let child = start(&["run", "--rm"], &["true"]);
-            random.wait_ms(400);
+            wait_ms(random, 400);
             // Before it started, while it ends, or behind its last answer.
             monitors().into_iter().for_each(end);
             let _ = child.wait_with_output();
@@ -118,7 +107,7 @@ fn torture(world: &World, random: &mut Seeded, network: &str) -> &'static str {
             let id = sleeping(&["run", "--detach"]);
             monitors().into_iter().for_each(end);
             let child = world.command(&["start", &id]).spawn().expect("varve starts");
-            random.wait_ms(120);
+            wait_ms(random, 120);
             monitors().into_iter().for_each(end);
             let _ = child.wait_with_output();
             "the monitor, twice"
@@ -130,14 +119,18 @@ fn torture(world: &World, random: &mut Seeded, network: &str) -> &'static str {
 fn whatever_is_killed_is_put_in_order_by_the_next_commands() {
     alone("kills::whatever_is_killed_is_put_in_order_by_the_next_commands", || {
         let Some(world) = World::new() else { return };
-        let mut random = Seeded(4711);
-        for round in 0..rounds() {
+        let plan = Plan::of_the_environment();
+        let (mut random, mut tally) = (plan.random(), Tally::of("kills of containers", &plan));
+        while plan.has_time() || tally.tried() < ROUNDS {
+            let round = tally.tried();
             let killed = torture(&world, &mut random, "none");
             world.remove_all();
             world.lines(&["system", "prune", "--force"]);
             world.assert_nothing_left(&format!("round {round}, killed: {killed}"));
+            tally.count(killed, Ok(()));
         }
         world.assert_sound();
+        tally.finish();
     });
 }
 
@@ -146,8 +139,11 @@ fn whatever_is_killed_is_put_in_order_by_the_next_commands() {
 fn whatever_is_killed_leaves_no_interface_and_no_rule() {
     alone_with_network("kills::whatever_is_killed_leaves_no_interface_and_no_rule", || {
         let Some(world) = World::new() else { return };
-        let mut random = Seeded(42);
-        for round in 0..rounds() / 2 {
+        let plan = Plan::of_the_environment();
+        let mut tally = Tally::of("kills of containers in networks", &plan);
+        let mut random = plan.random();
+        while plan.has_time() || tally.tried() < ROUNDS / 2 {
+            let round = tally.tried();
             let network = if round % 2 == 0 { "bridge" } else { "back" };
             if network == "back" {
                 world.lines(&["network", "create", "back"]);
@@ -159,8 +155,10 @@ fn whatever_is_killed_leaves_no_interface_and_no_rule() {
             world.assert_nothing_left_of(World::network_leftovers, &when);
             world.lines(&["system", "prune", "--force"]);
             world.assert_nothing_left(&when);
+            tally.count(killed, Ok(()));
         }
         world.assert_sound();
+        tally.finish();
     });
 }
 

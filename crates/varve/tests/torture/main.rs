@@ -3,7 +3,7 @@
 //! the next commands put everything in order and nothing is left over.
 //!
 //! `cargo xtask torture` runs the long form (docs/testing.md). Every test runs in mount and process namespaces of its own, so that all processes and mounts
-//! that are there are its own. `VARVE_TORTURE_ROUNDS` asks for more rounds than CI has time for.
+//! that are there are its own.
 
 mod crash;
 mod crowd;
