@@ -11,7 +11,7 @@
 //!
 //! What programs leave in them is theirs: nothing of it is synced, and nothing verified. After each
 //! use it is measured, and where all of them together take more than they may, those that were
-//! used longest ago go. While a program runs nothing stops it.
+//! used longest ago go. Who runs a program asks [`CacheMount::size_bytes`] meanwhile.
 
 mod record;
 mod sight;
@@ -91,14 +91,21 @@ impl CacheMount {
         &self.tree
     }
 
+    /// Bytes of disk that it takes now.
+    pub fn size_bytes(&self) -> Result<u64> {
+        Ok(self.usage()?.allocated_bytes)
+    }
+
+    fn usage(&self) -> Result<upper::Usage> {
+        let tree = File::open(&self.tree).map_err(cannot("open", &self.tree))?;
+        upper::usage(tree.as_fd())
+            .map_err(|source| Error::Measure { path: self.tree.clone(), source: Box::new(source) })
+    }
+
     /// Ends the use: measures what is there, and makes room where all cache mounts together take
     /// more than they may. Returns those that went for it, which may be this one.
     pub fn finish(mut self, now: Timestamp) -> Result<Vec<CacheMountRecord>> {
-        let tree = File::open(&self.tree).map_err(cannot("open", &self.tree))?;
-        let usage = upper::usage(tree.as_fd()).map_err(|source| Error::Measure {
-            path: self.tree.clone(),
-            source: Box::new(source),
-        })?;
+        let usage = self.usage()?;
         if let Some(mut record) = self.place.read()? {
             record.size_bytes = usage.allocated_bytes;
             record.last_used = record.last_used.max(now);

@@ -4,6 +4,7 @@ use std::{fs, os::unix::net::UnixListener, sync::atomic::Ordering, thread};
 
 use varve_build::{plan::RunStep, solve::BoundFiles};
 use varve_engine::build::{BuildSecret, SecretValue, SshAgent, SshSource};
+use varve_engine::{Engine, Registries, StoreOptions};
 
 use crate::world::{Outcome, World, layer, step, tar};
 
@@ -150,6 +151,27 @@ fn a_cache_outlives_programs_and_is_in_no_layer() {
     let mounts = world.engine.store().cache_mounts().unwrap();
     assert_eq!(mounts.iter().map(|it| it.id.as_str()).collect::<Vec<_>>(), ["/c"]);
     assert!(!mounts[0].in_use && mounts[0].size_bytes > 0);
+    world.check();
+}
+
+#[test]
+fn a_program_that_fills_caches_beyond_what_they_may_take_is_ended() {
+    let Some(mut world) = World::new() else { return };
+    let (run, size) = (Some(world.directory.path().join("run")), Some(8 << 20));
+    let options =
+        StoreOptions { run, cache_mounts_size_bytes_max: size, ..StoreOptions::default() };
+    let root = world.directory.path().join("store");
+    let engine = Engine::open_with(&root, options, Registries::default()).unwrap();
+    world.engine = engine.with_runtime_program(env!("CARGO_BIN_EXE_varve-engine-role"));
+    let line = "dd if=/dev/zero of=/c/f bs=1048576 count=20 2>/dev/null; sleep 600";
+    let outcome = world.run(&mounted(&["type=cache,target=/c"], line));
+    let expected = "cache mounts take more than 8388608 bytes; VARVE_CACHE_MOUNTS_SIZE says how \
+                    many they may take";
+    assert_eq!(outcome.failed(), expected);
+    // And it goes, since nobody uses it now.
+    assert_eq!(world.engine.store().cache_mounts().unwrap(), []);
+    let small = "dd if=/dev/zero of=/c/f bs=1048576 count=2 2>/dev/null; sleep 1.5; echo done";
+    prints(&world.run(&mounted(&["type=cache,target=/c"], small)), "done\n");
     world.check();
 }
 

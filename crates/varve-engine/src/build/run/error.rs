@@ -60,6 +60,14 @@ pub(super) enum RunError {
         /// What the system says.
         source: io::Error,
     },
+    /// The program was ended because of what it left in cache mounts.
+    #[error(
+        "cache mounts take more than {limit} bytes; VARVE_CACHE_MOUNTS_SIZE says how many they may take"
+    )]
+    CacheMounts {
+        /// What they may take.
+        limit: u64,
+    },
     /// The runtime could not do it, for a reason that is not the program's.
     #[error("cannot start the program")]
     Runtime(#[source] OciError),
@@ -141,7 +149,7 @@ impl RunError {
             Self::NotAllowed(_) => Kind::Denied,
             Self::Device(_) => Kind::Unsupported,
             Self::NoSecret(_) | Self::NoAgents(_) | Self::NoAgent(_) => Kind::NotFound,
-            Self::SecretSize { .. } => Kind::Exhausted,
+            Self::SecretSize { .. } | Self::CacheMounts { .. } => Kind::Exhausted,
             Self::Source { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 Kind::NotFound
             }

@@ -9,7 +9,11 @@ use std::{
         unix::fs::{PermissionsExt as _, chown},
     },
     path::{Path, PathBuf},
-    sync::atomic::Ordering,
+    sync::{
+        atomic::Ordering,
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    time::{Duration, Instant},
 };
 
 use varve_build::{
@@ -30,6 +34,10 @@ use crate::{
 };
 
 const SSH_AUTH_SOCK: &str = "SSH_AUTH_SOCK";
+/// How often cache mounts are measured while a program runs.
+const MEASURE_INTERVAL: Duration = Duration::from_secs(1);
+/// How many times as long as a measurement it is to the next one.
+const MEASURE_SHARE: u32 = 20;
 
 /// What is shown to a program, for as long as this is kept.
 #[derive(Default)]
@@ -191,6 +199,28 @@ impl Programs<'_> {
 }
 
 impl Shown {
+    /// Measures what outlives the build, again and again, until `end` is closed. `true`: it takes more
+    /// than it may.
+    pub(super) fn overflow(&self, limit: u64, end: &Receiver<()>) -> bool {
+        let mut wait = MEASURE_INTERVAL;
+        while let Err(RecvTimeoutError::Timeout) = end.recv_timeout(wait) {
+            let begun = Instant::now();
+            // What cannot be measured now is measured at the end.
+            let sizes = self.caches.values().filter_map(|cache| cache.size_bytes().ok());
+            if sizes.fold(0, u64::saturating_add) > limit {
+                return true;
+            }
+            // Not to be what a program with many files waits for.
+            wait = MEASURE_INTERVAL.max(begun.elapsed() * MEASURE_SHARE);
+        }
+        false
+    }
+
+    /// Whether anything outlives the build.
+    pub(super) fn has_caches(&self) -> bool {
+        !self.caches.is_empty()
+    }
+
     /// Ends the use of what outlives the build; where it takes too much room, some of it goes.
     pub(super) fn finish(self, now: jiff::Timestamp) -> Result<(), RunError> {
         for cache in self.caches.into_values() {

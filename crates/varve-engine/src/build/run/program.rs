@@ -1,6 +1,15 @@
 //! What a program needs before it runs, and its run.
 
-use std::{fs::File, os::fd::OwnedFd, path::Path, thread};
+use std::{
+    fs::File,
+    os::fd::OwnedFd,
+    path::Path,
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    thread,
+};
 
 use rustix::{
     fs::{OFlags, fcntl_getfl, fcntl_setfl},
@@ -157,8 +166,16 @@ impl Programs<'_> {
         if ran.is_err() {
             kill();
         }
-        let over = || ran.is_err() || self.is_over(request);
+        let room = self.engine.store().cache_mounts_size_bytes_max();
+        let (overflowed, (running, end)) = (AtomicBool::new(false), mpsc::channel());
+        let over = || ran.is_err() || overflowed.load(Ordering::Acquire) || self.is_over(request);
         let code = thread::scope(|scope| {
+            if prepared.shown.has_caches() {
+                let (shown, overflowed) = (&prepared.shown, &overflowed);
+                scope.spawn(move || {
+                    overflowed.store(shown.overflow(room, &end), Ordering::Release);
+                });
+            }
             for agent in &prepared.shown.agents {
                 scope.spawn(|| agent.serve());
             }
@@ -168,6 +185,7 @@ impl Programs<'_> {
             };
             let code = output::follow(created.pid, (output, error), tell, over, kill);
             prepared.shown.agents.iter().for_each(Agent::stop);
+            drop::<mpsc::Sender<()>>(running);
             code
         });
         let ending = code.map(|code| ending(code, &runtime, place.id()));
@@ -177,6 +195,9 @@ impl Programs<'_> {
         }
         let _ = runtime.delete(&id, Delete::Force);
         let ending = ending.map_err(RunError::io("wait for", Path::new("the program")))?;
+        if ending == Ending::Canceled && overflowed.into_inner() {
+            return Err(RunError::CacheMounts { limit: room });
+        }
         Ok((ending, ran?))
     }
 }
