@@ -4,6 +4,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
+    time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
@@ -11,6 +12,9 @@ use varve_testkit::guard;
 
 const APPLETS: &str = "sh cat cp cut date df echo false grep hostname id ls mkdir mv rm sed sleep \
                        stat tail test touch true wc";
+
+/// How long mounts of a container that has ended may take to be gone.
+const GONE_TIME_MAX: Duration = Duration::from_secs(20);
 
 /// A user with a store, in which there is the image `base:1`, and an empty project.
 pub(crate) struct World {
@@ -141,15 +145,24 @@ impl World {
         names
     }
 
+    /// What is mounted below the world's directory.
+    fn mounts(&self) -> Vec<String> {
+        let table = fs::read_to_string("/proc/self/mountinfo").expect("the kernel's table");
+        let places = table.lines().filter_map(|line| line.split(' ').nth(4));
+        let at = self.path("").canonicalize().expect("a directory");
+        places.filter(|place| Path::new(place).starts_with(&at)).map(str::to_owned).collect()
+    }
+
     /// Nothing of a program of a build is left, after a command that looks. Only in namespaces of
     /// one's own is all that is there our own.
     #[track_caller]
     pub(crate) fn assert_clean(&self) {
-        let table = fs::read_to_string("/proc/self/mountinfo").expect("the kernel's table");
-        let places = table.lines().filter_map(|line| line.split(' ').nth(4));
-        let at = self.path("").canonicalize().expect("a directory");
-        let ours: Vec<_> = places.filter(|place| Path::new(place).starts_with(&at)).collect();
-        assert_eq!(ours, [""; 0], "mounts");
+        let until = Instant::now() + GONE_TIME_MAX;
+        // What a container with `--rm` had goes behind its end.
+        while !self.mounts().is_empty() {
+            assert!(Instant::now() < until, "{:#?}", self.mounts());
+            std::thread::sleep(Duration::from_millis(10));
+        }
         assert_eq!(entries(&self.path("store/varve/steps")), [""; 0]);
         assert_eq!(entries(&self.path("run/steps")), [""; 0]);
         assert_eq!(groups(Path::new("/sys/fs/cgroup"), &self.groups), [""; 0]);
