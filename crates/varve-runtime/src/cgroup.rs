@@ -98,11 +98,7 @@ impl Cgroup {
     /// Makes the group `path` (such as `/varve/<id>`) wherever that is possible. What is not
     /// possible is told; a path that leaves the hierarchies is refused as invalid.
     pub fn create(machine: &Machine, path: &str) -> io::Result<(Self, Vec<Unenforced>)> {
-        let relative = path.trim_start_matches('/');
-        let plain = |name: &str| !matches!(name, "" | "." | "..");
-        if !relative.split('/').all(plain) {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a path of a cgroup"));
-        }
+        let relative = relative(path)?;
         let (mut group, mut refused) = (Self::default(), Vec::new());
         let has_v1 = machine.hierarchies.iter().any(|one| one.version == Version::V1);
         for hierarchy in &machine.hierarchies {
@@ -123,10 +119,12 @@ impl Cgroup {
         Ok((group, unenforced))
     }
 
-    /// The group `path` as far as somebody made it.
+    /// The group `path` as far as somebody made it; none for what is no path of a group, above all
+    /// an empty one: that would be the group of all processes.
     pub fn find(machine: &Machine, path: &str) -> Self {
+        let Ok(relative) = relative(path) else { return Self::default() };
         let part = |hierarchy: &Hierarchy| {
-            let directory = hierarchy.base().join(path.trim_start_matches('/'));
+            let directory = hierarchy.base().join(relative);
             directory.is_dir().then(|| Part { directory, hierarchy: hierarchy.clone() })
         };
         Self { parts: machine.hierarchies.iter().filter_map(part).collect() }
@@ -311,6 +309,17 @@ impl Cgroup {
             remove(&part.directory)?;
         }
         Ok(())
+    }
+}
+
+/// The path of a group below where a hierarchy is mounted, and not that place itself.
+fn relative(path: &str) -> io::Result<&str> {
+    let relative = path.trim_start_matches('/');
+    let plain = |name: &str| !matches!(name, "" | "." | "..");
+    if relative.split('/').all(plain) {
+        Ok(relative)
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidInput, "not a path of a cgroup"))
     }
 }
 

@@ -77,6 +77,16 @@ fn a_path_that_leaves_the_hierarchies_is_refused() {
     }
 }
 
+/// Whoever was killed over writing a path has left an empty one. The group of that name is
+/// the one of all processes of the machine, and what is found is killed.
+#[test]
+fn the_group_of_all_processes_is_never_found() {
+    let machine = Machine::detect().unwrap();
+    for path in ["", "/", "//", "/.", "/..", "/varve/..", "/varve-test/../.."] {
+        assert!(Cgroup::find(&machine, path).is_empty(), "{path:?}");
+    }
+}
+
 /// As on a machine that has nothing else: the first process is born there, and so is a later one.
 #[test]
 fn processes_are_in_their_group_of_version_2() {

@@ -203,7 +203,12 @@ impl Drop for World {
         }
         let top = Path::new("/sys/fs/cgroup");
         for hierarchy in entries(top).into_iter().chain([top.to_owned()]) {
-            let _ = fs::remove_dir(hierarchy.join(&self.parent));
+            let parent = hierarchy.join(&self.parent);
+            // Where the test has failed there are some of containers.
+            for group in entries(&parent).into_iter().filter(|path| path.is_dir()) {
+                let _ = fs::remove_dir(group);
+            }
+            let _ = fs::remove_dir(parent);
         }
     }
 }

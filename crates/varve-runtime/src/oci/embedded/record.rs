@@ -103,8 +103,8 @@ impl Record {
     /// Removes what a maker that was killed left of a container, which has no record then.
     pub(super) fn discard_half(state_dir: &Path, id: &str) -> Result<(), OciError> {
         let path = state_dir.join(id).join("group");
-        let plain = |path: &String| path.split('/').all(|name| !matches!(name, "." | ".."));
-        if let Some(group) = fs::read_to_string(&path).ok().filter(plain) {
+        // Without it there is no group yet. An empty one finds none.
+        if let Ok(group) = fs::read_to_string(&path) {
             let machine = Machine::detect().map_err(io_error("read", "/proc/self/mountinfo"))?;
             let group = Cgroup::find(&machine, &group);
             let what = "the container's cgroup";
@@ -212,6 +212,7 @@ impl Record {
 pub(super) fn note_group(state_dir: &Path, id: &str, group: &str) -> Result<(), OciError> {
     let path = state_dir.join(id).join("group");
     let new = path.with_extension("new");
+    // Never a part of it: what has that name is killed when its maker was.
     durable::replace_through_unsynced(&new, &path, group.as_bytes(), 0o644)
         .map_err(io_error("write", path))
 }
