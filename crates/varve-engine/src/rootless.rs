@@ -8,9 +8,10 @@ use std::{
 
 pub use varve_runtime::userns::{Membership, is_inside};
 
+use varve_runtime::userns::UserNamespaceError;
 use varve_store::{Options, Store};
 
-use crate::{Engine, Result};
+use crate::{Engine, Error, Result};
 
 /// How the program is asked to free what was removed (first argument).
 pub(crate) const EMPTY_TRASH: &str = "--varve-empty-trash";
@@ -21,6 +22,12 @@ const PROGRAM: &str = "/proc/self/exe";
 /// directories of programs. To be called before any thread exists.
 pub fn enter(run: &Path, path: &OsStr) -> Result<Membership> {
     Ok(varve_runtime::userns::enter(run, path)?)
+}
+
+/// Whether an error of [`enter`] says that there are no such namespaces here. The process is then what
+/// it was.
+pub fn is_refused(error: &Error) -> bool {
+    matches!(error, Error::UserNamespace(UserNamespaceError::Refused(_)))
 }
 
 impl Engine {

@@ -8,11 +8,14 @@ use std::{
 };
 
 use jiff::tz::TimeZone;
-use varve_engine::{BackendKind, Engine, Registries, StoreOptions, rootless::Membership};
+use varve_engine::{
+    BackendKind, Engine, Registries, StoreOptions,
+    rootless::{self, Membership},
+};
 use varve_types::{Clock, Ctx, Environment, Progress, container::parse_size};
 
 use crate::{
-    commands::flags,
+    commands::{flags, privileges::Need},
     error::CommandError,
     format::template::print,
     process::{self, SystemClock},
@@ -58,9 +61,17 @@ impl Ui {
         self.user
     }
 
-    /// Enters the namespace in which a user without privileges is root. No thread may exist yet.
-    pub(crate) fn enter_namespace(&mut self) -> Result<(), CommandError> {
-        self.membership = self.user.enter(&process::run_root(&self.environment, self.user))?;
+    /// Enters the namespace in which a user without privileges is root, if there is need. No thread may
+    /// exist yet.
+    pub(crate) fn enter_namespace(&mut self, need: Need) -> Result<(), CommandError> {
+        if need == Need::Nothing {
+            return Ok(());
+        }
+        let run = process::run_root(&self.environment, self.user);
+        match self.user.enter(&run) {
+            Err(error) if need == Need::IfPossible && rootless::is_refused(&error) => {}
+            entered => self.membership = entered?,
+        }
         Ok(())
     }
 

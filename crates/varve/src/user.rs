@@ -5,8 +5,6 @@ use std::{env, ffi::OsString, path::Path};
 use varve_engine::rootless::{self, Membership};
 use varve_types::Environment;
 
-use crate::error::CommandError;
-
 /// Says in what `varve unshare` starts that its root is this user of the machine.
 pub(crate) const VARIABLE: &str = "VARVE_ROOTLESS_UID";
 
@@ -40,7 +38,7 @@ impl User {
 
     /// Enters the namespace in which this user is root, unless there is no need to. No thread may
     /// exist yet. What comes back is to be kept as long as the process is there.
-    pub(crate) fn enter(self, run: &Path) -> Result<Option<Membership>, CommandError> {
+    pub(crate) fn enter(self, run: &Path) -> Result<Option<Membership>, varve_engine::Error> {
         match self {
             Self::Root | Self::Plain { is_inside: true, .. } => Ok(None),
             Self::Plain { is_inside: false, .. } => {

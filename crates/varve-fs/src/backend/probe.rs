@@ -43,7 +43,8 @@ pub struct Probed {
     pub boot_id: String,
     /// Device number of the file system that the store lies on.
     pub device: u64,
-    /// Inode of the user namespace; a number that all namespaces of a boot differ in.
+    /// Inode of the user namespace, when it is the machine's first; 0 for any other: what works is the
+    /// same in all that a user makes.
     pub user_namespace: u64,
 }
 
@@ -130,11 +131,15 @@ impl Probed {
 fn circumstances(directory: &Path) -> Result<(String, u64, u64), BackendError> {
     const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
     const USER_NAMESPACE: &str = "/proc/self/ns/user";
+    const USERS: &str = "/proc/self/uid_map";
     let boot_id = fs::read_to_string(BOOT_ID);
     let boot_id = boot_id.map_err(BackendError::at("read", Path::new(BOOT_ID)))?;
     let number = |path: &Path| path.metadata().map_err(BackendError::at("read", path));
     let device = number(directory)?.dev();
-    Ok((boot_id.trim().to_owned(), device, number(Path::new(USER_NAMESPACE))?.ino()))
+    let map = fs::read_to_string(USERS).map_err(BackendError::at("read", Path::new(USERS)))?;
+    let is_first = map.split_whitespace().eq(["0", "0", "4294967295"]);
+    let namespace = if is_first { number(Path::new(USER_NAMESPACE))?.ino() } else { 0 };
+    Ok((boot_id.trim().to_owned(), device, namespace))
 }
 
 /// An error and its causes in one line.

@@ -56,6 +56,10 @@ impl UserNamespaceError {
             kernel.apparmor_restrict_unprivileged_userns, or run varve as root";
         match self {
             Self::Refused(_) => Some(SYSCTLS.to_owned()),
+            // AppArmor lets a namespace be made in which nothing is allowed.
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                Some(SYSCTLS.to_owned())
+            }
             Self::NotMapped(_) => Some(
                 "newuidmap and newgidmap need to be set-user-ID root, and the lines of this user in \
                  /etc/subuid and /etc/subgid must not overlap; without such lines varve uses one ID"

@@ -11,6 +11,7 @@
 //! of the same user outside of it mount nothing, and leave it alone.
 
 use std::{
+    ffi::OsStr,
     fs, io,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
@@ -309,14 +310,16 @@ fn is_deserted(directory: &Path) -> Result<bool> {
     }
 }
 
-/// What stays in a directory that nobody uses any more: those of other mount namespaces, and what the
-/// user was told once.
-const STAYS: [&str; 2] = ["namespaces", "said"];
+/// Whether something stays in a directory that nobody uses any more: those of other mount namespaces,
+/// what the user was told once, and what works on this machine.
+fn stays(name: &OsStr) -> bool {
+    name == "namespaces" || name == "said" || name.as_encoded_bytes().starts_with(b"backend-")
+}
 
 /// Empties a directory that nobody uses. Whatever was mounted there has ended with the namespace.
 fn clear(directory: &Path) -> Result<()> {
     for (name, path) in entries(directory)? {
-        if !STAYS.iter().any(|stays| name == *stays) {
+        if !stays(&name) {
             durable::discard_tree(&path).map_err(cannot("remove", &path))?;
         }
     }

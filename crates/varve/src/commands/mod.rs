@@ -19,7 +19,7 @@ mod login;
 mod logout;
 mod network;
 mod output;
-mod privileges;
+pub(crate) mod privileges;
 mod prune;
 mod pull;
 mod push;
@@ -272,10 +272,7 @@ pub(crate) fn run(cli: Cli, environment: Environment) -> ExitCode {
     let result = noticed.and_then(|()| match &cli.command {
         Some(command) if !ui.globals().version => {
             match endpoint::elsewhere(ui.globals(), ui.environment()) {
-                Ok(None) if command.needs_privileges() => {
-                    ui.enter_namespace().and_then(|()| command.run(&ui))
-                }
-                Ok(None) => command.run(&ui),
+                Ok(None) => ui.enter_namespace(command.need()).and_then(|()| command.run(&ui)),
                 Ok(Some(host)) => {
                     let unreachable = || endpoint::unreachable(command.lead(), &host);
                     command.run_elsewhere(&ui).and_then(|()| Err(unreachable()))

@@ -3,9 +3,32 @@
 
 use super::{Command, buildx, container, image, system};
 
+/// What a command wants to be allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// What the user may.
+    Nothing,
+    /// More, and it does what it can without.
+    IfPossible,
+    /// More.
+    Privileges,
+}
+
 impl Command {
+    /// What the command needs.
+    pub(super) fn need(&self) -> Need {
+        match self {
+            // They look at, or remove, what may belong to users of containers, if there is anything.
+            Self::Info(_)
+            | Self::System(system::Command::Check(_) | system::Command::Info(_))
+            | Self::Image(image::Command::Prune(_)) => Need::IfPossible,
+            _ if self.needs_privileges() => Need::Privileges,
+            _ => Need::Nothing,
+        }
+    }
+
     /// Whether the command is about containers, their file systems or what may belong to their users.
-    pub(super) fn needs_privileges(&self) -> bool {
+    fn needs_privileges(&self) -> bool {
         match self {
             Self::Attach(_)
             | Self::Build(_)
@@ -16,7 +39,6 @@ impl Command {
             | Self::Diff(_)
             | Self::Exec(_)
             | Self::Export(_)
-            | Self::Info(_)
             | Self::Kill(_)
             | Self::Logs(_)
             | Self::Network(_)
@@ -30,6 +52,7 @@ impl Command {
             | Self::Start(_)
             | Self::Stats(_)
             | Self::Stop(_)
+            | Self::System(_)
             | Self::Top(_)
             | Self::Unpause(_)
             | Self::Unshare(_)
@@ -42,15 +65,12 @@ impl Command {
             }
             Self::Image(command) => matches!(
                 command,
-                image::Command::Build(_)
-                    | image::Command::Mount(_)
-                    | image::Command::Unmount(_)
-                    | image::Command::Prune(_)
+                image::Command::Build(_) | image::Command::Mount(_) | image::Command::Unmount(_)
             ),
-            Self::System(command) => !matches!(command, system::Command::Check(_)),
             Self::History(_)
             | Self::Images(_)
             | Self::Import(_)
+            | Self::Info(_)
             | Self::Inspect(_)
             | Self::Load(_)
             | Self::Login(_)

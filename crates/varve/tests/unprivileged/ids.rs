@@ -49,6 +49,7 @@ fn with_ranges_of_ids_an_image_is_the_one_that_root_builds() {
     for expected in ["33", "44", "-rwsr-xr-x", "1000"] {
         assert!(said.contains(expected), "{said}");
     }
+    assert_eq!(user.ok("varve system check"), "The store is sound.");
     // What its users own goes with the image, and without anybody's help.
     user.ok("varve rmi -f built base > removed; varve builder prune -af > pruned");
     let left = user.ok(
