@@ -3,4 +3,5 @@
 
 mod ids;
 mod namespace;
+mod networks;
 mod user;

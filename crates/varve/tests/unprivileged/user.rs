@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use varve_testkit::guard;
 
 /// Nobody's number on any machine, and the first of the IDs that are its to give away.
-const NUMBER: u32 = 54_321;
+pub(crate) const NUMBER: u32 = 54_321;
 const FIRST_SUB_ID: u32 = 1_000_000_000;
 
 /// Which IDs a user's containers have.
@@ -31,9 +31,9 @@ pub(crate) struct User {
 }
 
 /// Programs that scripts use, out of busybox.
-const APPLETS: [&str; 20] = [
+const APPLETS: [&str; 21] = [
     "awk", "basename", "cat", "chmod", "cut", "find", "grep", "head", "id", "kill", "ls", "mkdir",
-    "mount", "readlink", "rm", "sh", "sleep", "sort", "tar", "wc",
+    "mount", "readlink", "rm", "sh", "sleep", "sort", "tar", "wc", "xargs",
 ];
 
 impl User {
@@ -100,6 +100,39 @@ impl User {
         let said =
             String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
         (said.trim_end().to_owned(), output.status.success())
+    }
+
+    /// [`ok`](Self::ok) on a machine with a network of its own, beyond which a server at 198.51.100.2
+    /// has a file `f`, and whose `/dev/net/tun` is for all. Root only.
+    #[track_caller]
+    pub(crate) fn ok_in_a_world(&self, script: &str) -> String {
+        let prepare = r#"
+            rm -f "$0/tun"; mknod -m 666 "$0/tun" c 10 200; mount --bind "$0/tun" /dev/net/tun
+            mkdir -p "$0/served"; echo hello from the world > "$0/served/f"
+            ip link set lo up
+            unshare --net sh -c 'until ip link set w1 up 2>&-; do sleep 0.05; done
+                ip addr add 198.51.100.2/24 dev w1; ip link set lo up
+                exec "$0/bin/busybox" httpd -f -p 80 -h "$0/served"' "$0" &
+            world=$!
+            until [ "$(readlink /proc/$world/ns/net)" != "$(readlink /proc/$$/ns/net)" ]; do sleep 0.05; done
+            ip link add w0 type veth peer name w1 netns $world
+            ip addr add 198.51.100.1/24 dev w0; ip link set w0 up
+            ip route add default via 198.51.100.2
+            code=0; "$@" || code=$?
+            kill $world; exit $code"#;
+        let script = format!("exec 2>&1; cd {}; set -eu; {script}", self.path("home").display());
+        let inner = self.command(&script);
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--net", "sh", "-euc", prepare]).arg(self.directory.path());
+        command.arg(inner.get_program()).args(inner.get_args()).env_clear();
+        for (name, value) in inner.get_envs() {
+            command.env(name, value.unwrap_or_default());
+        }
+        let output = command.stdin(Stdio::null()).output().expect("unshare starts");
+        let said =
+            String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{script}\n{said}");
+        said.trim_end().to_owned()
     }
 
     fn command(&self, script: &str) -> Command {
