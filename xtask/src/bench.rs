@@ -2,6 +2,7 @@
 //! a busy machine is no reason for a test to fail.
 
 mod build;
+mod growth;
 mod start;
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream};

@@ -49,6 +49,7 @@ pub(super) fn start(bench: &Bench) -> Result<()> {
     fs::write(&archive, tar.finish())?;
     bench.varve("start", &["import", "start.tar", IMAGE])?;
     latency(bench, &busybox)?;
+    super::growth::growth(bench, IMAGE)?;
     memory(bench)
 }
 

@@ -58,9 +58,9 @@ impl Engine {
     }
 
     /// Finds out what every container needs to know of this machine, while the first is made. What
-    /// cannot be known now is told when it is needed.
+    /// cannot be known now is told when it is needed; nothing is made.
     fn get_ready(&self) {
-        let _ = self.store.run_directory("");
+        let _ = self.store.run_directory_names("");
         cgroups();
     }
 

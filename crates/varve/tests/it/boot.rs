@@ -1,6 +1,6 @@
 //! What runs again when the machine was started.
 
-use std::{fs, process::Command};
+use std::{fs, io, path::PathBuf, process::Command, thread, time::Duration};
 
 use varve_testkit::namespace::alone;
 
@@ -34,6 +34,29 @@ fn lose_power(sandbox: &Sandbox) {
         // One without a sum is believed.
         state.as_object_mut().expect("an object").remove("sum");
         fs::write(&path, state.to_string()).expect("written");
+    }
+    remove_groups(sandbox);
+}
+
+/// What ends with a machine and here does not: the groups of its containers.
+fn remove_groups(sandbox: &Sandbox) {
+    let containers = fs::read_dir(sandbox.path("../store/varve/containers")).expect("containers");
+    let ids: Vec<_> = containers.map(|entry| entry.expect("an entry").file_name()).collect();
+    let top = PathBuf::from("/sys/fs/cgroup");
+    let hierarchies = fs::read_dir(&top).into_iter().flatten().flatten();
+    for hierarchy in hierarchies.map(|entry| entry.path()).chain([top]) {
+        for id in &ids {
+            let group = hierarchy.join("varve").join(id);
+            // The processes that were killed may take a moment.
+            for _ in 0..1000 {
+                match fs::remove_dir(&group) {
+                    Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+                        thread::sleep(Duration::from_millis(5));
+                    }
+                    _ => break,
+                }
+            }
+        }
     }
 }
 
