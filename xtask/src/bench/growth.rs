@@ -47,9 +47,10 @@ pub(super) fn growth(bench: &Bench, image: &str) -> Result<()> {
     super::row("20 of them at once, all", begin.elapsed(), None);
     std::thread::sleep(REST);
     let after = Left::of(bench, &parent)?;
-    match before == after {
-        true => println!("{:<44} {:>12}", "  files, bytes, mounts, groups left", "as before"),
-        false => println!("  left over: {after:?}, before them: {before:?}"),
+    if before == after {
+        println!("{:<44} {:>12}", "  files, bytes, mounts, groups left", "as before");
+    } else {
+        println!("  left over: {after:?}, before them: {before:?}");
     }
     Ok(())
 }
