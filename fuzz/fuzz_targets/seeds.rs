@@ -13,6 +13,10 @@ mod corpus;
 #[allow(dead_code)]
 mod raw;
 
+#[path = "../../crates/varve-distribution/tests/fuzz/targets/mod.rs"]
+#[allow(dead_code)]
+mod targets;
+
 use std::{error::Error, fs, path::Path};
 
 use varve_fs::{
@@ -39,7 +43,7 @@ libfuzzer_sys::fuzz_target!(
 fn write_seeds() -> Result<(), Box<dyn Error>> {
     let directory = std::env::var_os("VARVE_FUZZ_SEEDS").ok_or("VARVE_FUZZ_SEEDS is not set")?;
     let directory = Path::new(&directory);
-    for target in ["tar", "index", "diff", "dockerfile"] {
+    for target in ["tar", "index", "diff", "dockerfile", "nouns", "requests"] {
         fs::create_dir_all(directory.join(target))?;
     }
     let write = |target: &str, bytes: &[u8]| {
@@ -52,6 +56,12 @@ fn write_seeds() -> Result<(), Box<dyn Error>> {
         for block_size in [BlockSize::Tar, BlockSize::Page] {
             write("index", &index(&case.tar, block_size)?)?;
         }
+    }
+    for seed in targets::nouns::SEEDS {
+        write("nouns", seed)?;
+    }
+    for seed in targets::requests::SEEDS {
+        write("requests", seed)?;
     }
     for seed in 1..=RANDOM_SEEDS {
         write("diff", &random(seed))?;

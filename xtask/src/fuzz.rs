@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::run::{cargo, target, workspace};
 
-const TARGETS: [&str; 4] = ["tar", "index", "diff", "dockerfile"];
+const TARGETS: [&str; 6] = ["tar", "index", "diff", "dockerfile", "nouns", "requests"];
 /// What libFuzzer wants to know of the code: which edges were taken, and what was compared.
 const FLAGS: &str = "-Cpasses=sancov-module -Ccodegen-units=1 \
     -Cllvm-args=-sanitizer-coverage-level=4 \
