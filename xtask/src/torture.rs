@@ -30,6 +30,17 @@ const SUITES: &[Suite] = &[
     Suite { name: "disk", package: "varve", program: "torture", tests: "disk::", parts: 1 },
     Suite { name: "registry", package: "varve", program: "torture", tests: "served::", parts: 1 },
     Suite { name: "kill", package: "varve", program: "torture", tests: "kills::", parts: 2 },
+    Suite {
+        name: "damage",
+        package: "varve",
+        program: "damage",
+        tests: "damage_anywhere",
+        parts: 1,
+    },
+    Suite { name: "poison", package: "varve-engine", program: "poison", tests: "", parts: 1 },
+    Suite { name: "server", package: "varve-serve", program: "it", tests: "hostile::", parts: 1 },
+    Suite { name: "clients", package: "varve-serve", program: "it", tests: "crowd::", parts: 1 },
+    Suite { name: "fuzz", package: "varve-distribution", program: "fuzz", tests: "", parts: 2 },
 ];
 
 const MINUTES: u64 = 30;

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt, str::FromStr};
 
-use crate::Digest;
+use crate::{Digest, Printable};
 
 /// The registry that a bare name belongs to.
 pub const DEFAULT_DOMAIN: &str = "docker.io";
@@ -20,7 +20,7 @@ pub enum ReferenceError {
     #[error("invalid reference format")]
     Format,
     /// The repository has upper-case letters. Holds the repository's path.
-    #[error("invalid reference format: repository name ({0}) must be lowercase")]
+    #[error("invalid reference format: repository name ({}) must be lowercase", Printable(.0))]
     Uppercase(String),
     /// The whole text could be mistaken for an image ID.
     #[error("invalid repository name ({0}), cannot specify 64-byte hexadecimal strings")]

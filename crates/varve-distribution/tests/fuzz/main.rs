@@ -20,7 +20,7 @@ const TIME: Duration = Duration::from_secs(2);
 /// One input, with a few bytes changed, cut, doubled or taken from another.
 fn changed(inputs: &[Vec<u8>], random: &mut Seeded) -> Vec<u8> {
     let mut input = inputs[random.below(inputs.len())].clone();
-    for _ in 0..1 + random.below(4) {
+    for _ in 0..=random.below(4) {
         if input.is_empty() {
             return input;
         }
@@ -55,7 +55,9 @@ fn try_target(family: &'static str, corpus: &str, run: fn(&[u8]), seeds: &[&[u8]
         let shown = || format!("failed with {:?}", String::from_utf8_lossy(input));
         tally.count(corpus, outcome.map_err(|_| shown()));
     };
-    inputs.iter().for_each(|input| tried(input));
+    for input in &inputs {
+        tried(input);
+    }
     let end = Instant::now() + TIME;
     while Instant::now() < end || plan.has_time() {
         tried(&changed(&inputs, &mut random));

@@ -11,15 +11,15 @@ use varve_types::{Ctx, ImageId};
 pub(crate) struct Bench {
     pub(crate) root: tempfile::TempDir,
     pub(crate) engine: Engine,
+    _run: tempfile::TempDir,
 }
 
 impl Bench {
     pub(crate) fn new() -> Self {
-        let root = tempfile::tempdir().unwrap();
-        let options =
-            StoreOptions { run: Some(root.path().join("run")), ..StoreOptions::default() };
+        let (root, run) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let options = StoreOptions { run: Some(run.path().to_owned()), ..StoreOptions::default() };
         let engine = Engine::open_with(root.path(), options, Registries::default()).unwrap();
-        Self { root, engine }
+        Self { root, engine, _run: run }
     }
 
     /// Imports a layer that holds one file with this content.

@@ -3,7 +3,7 @@
 use std::{
     error::Error as _,
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -25,6 +25,7 @@ pub(crate) struct Bench {
     /// The pauses that were asked for instead of made.
     pub(crate) pauses: Arc<Mutex<Vec<Duration>>>,
     root: Arc<TempDir>,
+    store: PathBuf,
 }
 
 /// Keeps events.
@@ -95,12 +96,13 @@ impl Bench {
         let options =
             StoreOptions { run: Some(root.path().join("run")), ..StoreOptions::default() };
         let registries = registries.with_policy(policy);
-        let engine = Engine::open_with(root.path(), options, registries).unwrap();
-        Self { engine, heard: Heard::default(), pauses, root }
+        let engine = Engine::open_with(&root.path().join("store"), options, registries).unwrap();
+        let store = root.path().join("store");
+        Self { engine, heard: Heard::default(), pauses, root, store }
     }
 
     pub(crate) fn root(&self) -> &Path {
-        self.root.path()
+        &self.store
     }
 
     pub(crate) fn ctx(&self) -> Ctx<'_> {

@@ -11,6 +11,8 @@ use super::challenge;
 #[allow(dead_code)]
 pub(crate) const SEEDS: &[&[u8]] = &[
     b"busybox",
+    // Was shown as it is.
+    b"Upper\x05\x1b[2J",
     b"registry.example:5000/team/app:1.2@sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
     b"[::1]:5000/a__b/c---d:_x.-",
     b"sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
