@@ -148,7 +148,7 @@ fn a_prune_removes_what_is_left_of_a_container_whose_making_was_cut_off() {
     let half = create(&engine, "half");
     let directory = engine.store().container_path(&half.id);
     // Its name comes before its record.
-    fs::remove_file(directory.join("container.json")).unwrap();
+    fs::remove_file(directory.join("fleeting.json")).unwrap();
     engine.prune(&Ctx::for_test(), &request).unwrap();
     for left in [directory, engine.store().container_path(&container.id)] {
         assert!(!left.exists(), "{}", left.display());
