@@ -362,7 +362,11 @@ impl Storage {
         let mut swept = Swept::default();
         for entry in fs::read_dir(&pool).map_err(Error::io("read", &pool))? {
             let entry = entry.map_err(Error::io("read", &pool))?;
-            if let Some(size_bytes) = Self::sweep_blob(&entry.path())? {
+            if entry.file_name().to_str().is_none_or(|name| Digest::from_hex(name).is_err()) {
+                // A blob being written when its server died; it may have got its name already.
+                let path = entry.path();
+                durable::unlink(&path).map_err(Error::io("remove", &path))?;
+            } else if let Some(size_bytes) = Self::sweep_blob(&entry.path())? {
                 swept.blobs += 1;
                 swept.freed_bytes += size_bytes;
             }

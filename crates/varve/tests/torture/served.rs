@@ -88,6 +88,12 @@ impl Server<'_> {
         if pulled.code != Some(0) {
             return Err(told("a pull", &pulled));
         }
+        // What was cut off in the pool is the sweep's.
+        let root = data.store().display().to_string();
+        let swept = self.stage.run(data, &["registry", "gc", "--root", &root]);
+        if swept.code != Some(0) {
+            return Err(told("registry gc", &swept));
+        }
         let repository = data.store().join("app/blobs/sha256");
         wrong_blobs(&repository)?;
         wrong_blobs(&data.store().join("_varve/blobs/sha256"))
