@@ -9,7 +9,8 @@ const SCRIPTS: &str = r#"
 serve() { echo "mkdir /w; echo hello from $1 > /w/f; exec /bin/busybox httpd -f -p 80 -h /w"; }
 fetch() {
     tries=0
-    until printf 'GET /f HTTP/1.0\r\n\r\n' | "$@" 2> none | grep -a hello; do
+    # Some versions of pasta lose the answer to who has said all and closes that side.
+    until (printf 'GET /f HTTP/1.0\r\n\r\n'; sleep 1) | "$@" 2> none | grep -a hello; do
         tries=$((tries + 1)); [ $tries -lt 60 ]; sleep 1
     done
 }
@@ -60,7 +61,9 @@ fn is_connected_by(program: &str) {
     }
     let said = user.ok_in_a_world(&format!(
         "PATH={own}; {SCRIPTS}
-        count() {{ grep -l \"^Name:.$1\" /proc/[0-9]*/status 2> none | xargs -r grep -l \"^Uid:.*{NUMBER}\" 2> none | wc -l; }}
+        count() {{ for it in /proc/[0-9]*; do
+            if grep -aq \"^$1\" $it/cmdline 2> none && grep -q \"^Uid:.*{NUMBER}\" $it/status 2> none; then echo $it; fi
+        done | wc -l; }}
         varve run -d --name one base sleep 1000 > id 2> warnings; cat warnings | grep reach || true
         fetch varve exec -i one /bin/busybox nc 198.51.100.2 80
         count {program}
@@ -69,6 +72,11 @@ fn is_connected_by(program: &str) {
         own = user.path("bin").display()
     ));
     assert_eq!(said, "hello from the world\n1\n0", "{program}");
+}
+
+#[test]
+fn pasta_connects_containers_with_the_world_and_goes_with_the_last() {
+    is_connected_by("pasta");
 }
 
 #[test]
