@@ -65,7 +65,7 @@ pub use mount::ImageMount;
 pub use network::{AttachedNetworks, CreateNetwork, NetworkError, NetworksNow};
 pub use prune::{Prune, Pruned};
 pub use pull::{Pull, PullPlatform, Pulled};
-pub use push::Push;
+pub use push::{Push, PushCompression};
 pub use registries::{Credential, LoggedIn, Registries};
 pub use remove::{Remove, Removed};
 pub use save::Save;

@@ -34,6 +34,13 @@ impl Engine {
         Ok(self.store.sweep_ingests()?)
     }
 
+    /// Drops the unpacked form of layers that nothing uses and that can be made again from their
+    /// blobs. Returns the bytes of disk freed, extracted trees not counted.
+    pub fn prune_unpacked(&self) -> Result<u64> {
+        self.tidy_users()?;
+        Ok(self.store.drop_unpacked()?.freed_bytes)
+    }
+
     /// Removes images without names, or with `all` every image that no container uses.
     pub fn prune(&self, ctx: &Ctx<'_>, request: &Prune) -> Result<Pruned> {
         let mut filters = request.filters.clone();

@@ -25,6 +25,30 @@ pub struct Push<'a> {
     pub all_tags: bool,
     /// Only the manifest of this platform, when the image is a complete index.
     pub platform: Option<&'a Platform>,
+    /// How layers that were made here are compressed; `None`: as when the image was pushed before,
+    /// else with gzip. What was pulled or loaded goes out as it came in.
+    pub compression: Option<PushCompression>,
+}
+
+/// A compression that layers may be pushed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PushCompression {
+    /// What every tool reads.
+    Gzip,
+    /// Smaller and quicker to read; not for docker before 23 and other old tools.
+    Zstd,
+}
+
+impl PushCompression {
+    /// The level of zstd: its own default.
+    const ZSTD_LEVEL: i32 = 3;
+
+    fn compressor(self) -> Compressor {
+        match self {
+            Self::Gzip => Compressor::gzip(),
+            Self::Zstd => Compressor::zstd(Self::ZSTD_LEVEL),
+        }
+    }
 }
 
 impl Engine {
@@ -58,7 +82,7 @@ impl Engine {
         client.ping(repository.domain()).map_err(|error| Error::for_push(error.into()))?;
         let remote = client.repository(repository, Access::PushPull);
         for row in wanted {
-            self.push_row(ctx, &remote, &names, row, request.platform)?;
+            self.push_row(ctx, &remote, &names, row, request)?;
         }
         Ok(())
     }
@@ -69,18 +93,19 @@ impl Engine {
         remote: &Remote<'_>,
         names: &Names,
         row: &Row,
-        platform: Option<&Platform>,
+        request: &Push<'_>,
     ) -> Result<()> {
         let Some(reference) = &row.reference else { return Ok(()) };
+        let platform = request.platform;
         let lease = self.store.lease()?;
-        let target = self.target(names, row, platform)?;
+        let target = self.target(names, row, request)?;
         for digest in [&row.target.digest, &target.digest] {
             if !self.store.pin_image(&lease, digest)? {
                 return Err(Error::NoSuchTag(reference.familiar()));
             }
         }
         explain(ctx, row, &target, platform);
-        let compressor = Compressor::gzip();
+        let compressor = request.compression.unwrap_or(PushCompression::Gzip).compressor();
         let mount_from = mount_sources(names, row, reference.repository());
         let tag = reference.tag().unwrap_or(varve_types::reference::DEFAULT_TAG);
         let pushed = copy::push(
@@ -119,7 +144,8 @@ impl Engine {
 
     /// What to send: the manifest that went out when this image was pushed before, so that its
     /// digest stays, else the row's own target, or the part of it that is for `platform`.
-    fn target(&self, names: &Names, row: &Row, platform: Option<&Platform>) -> Result<Descriptor> {
+    fn target(&self, names: &Names, row: &Row, request: &Push<'_>) -> Result<Descriptor> {
+        let platform = request.platform;
         let shown = row.reference.as_ref().map(Reference::familiar).unwrap_or_default();
         if platform.is_some() {
             let opened = self.open_row(row, platform, &shown)?;
@@ -129,6 +155,7 @@ impl Engine {
             return Ok(Descriptor::new(media_type, digest, size));
         }
         if row.made_here
+            && request.compression.is_none()
             && let Some(second) = self.second_manifest(names, row.image)
         {
             return Ok(second);

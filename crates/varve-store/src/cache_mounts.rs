@@ -31,11 +31,7 @@ use varve_types::{Digest, Printable, limits};
 
 use self::sight::Look;
 use crate::{
-    Error, Result, Store,
-    error::cannot,
-    mounts::existing,
-    store::DIRECTORY_MODE,
-    sweep::{empty_trash, entries},
+    Error, Result, Store, error::cannot, mounts::existing, store::DIRECTORY_MODE, sweep::entries,
 };
 
 pub use record::CacheMountRecord;
@@ -189,7 +185,7 @@ impl Store {
             }
         }
         if self.is_made() {
-            empty_trash(self)?;
+            self.empty_trash()?;
         }
         Ok(removed)
     }
@@ -291,7 +287,7 @@ fn make_cache_mount<E: From<Error>>(
     let new = place.path.join(NEW);
     // What a process that died was making.
     throw(store, &new)?;
-    empty_trash(store)?;
+    store.empty_trash()?;
     durable::create_directory(&new, DIRECTORY_MODE).map_err(cannot("create", &new))?;
     let tree = new.join(TREE);
     durable::create_directory(&tree, 0o755).map_err(cannot("create", &tree))?;

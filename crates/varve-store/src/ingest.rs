@@ -21,6 +21,9 @@ use crate::{
     store::BLOB_MODE,
 };
 
+/// From this size on a blob is not unpacked again to learn which layer it holds.
+const LARGE_SIZE_BYTES: u64 = 1 << 20;
+
 /// A layer to take in.
 #[derive(Debug, Clone, Default)]
 pub struct LayerRequest {
@@ -412,8 +415,12 @@ impl Store {
             _ => return Ok(None),
         };
         let Some(size) = self.pin_blob(lease, &blob)? else { return Ok(None) };
-        let layer = match &request.diff_id {
-            Some(diff_id) => self.pin_layer(lease, diff_id)?,
+        let known = match request.diff_id {
+            None if size >= LARGE_SIZE_BYTES => self.layer_of(&blob)?,
+            known => known,
+        };
+        let layer = match known {
+            Some(diff_id) => self.pin_layer(lease, &diff_id)?,
             None => None,
         };
         let (compression, record) = match layer {

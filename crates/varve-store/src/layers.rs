@@ -30,6 +30,7 @@ use crate::{
     ready,
     stamp::TarStamp,
     store::{BLOB_MODE, LAYOUT_MODE, Publishing},
+    sweep::listed,
 };
 
 /// What is written beside an indexed layer.
@@ -185,6 +186,22 @@ impl Store {
     pub(crate) fn recorded_blob(&self, diff_id: &DiffId) -> Option<Digest> {
         let record = fs::read(self.layer_path(diff_id).join("record.json")).ok()?;
         Some(sealed::parse::<LayerRecord>(&record).ok()?.blob)
+    }
+
+    /// The layer that a blob holds, where there is one: the plain tar's own, or the one whose record
+    /// names the blob. To read all records is quicker than to inflate a large blob.
+    pub(crate) fn layer_of(&self, blob: &Digest) -> Result<Option<DiffId>> {
+        let plain = DiffId(*blob);
+        if self.read_layer_record(&plain)?.is_some() {
+            return Ok(Some(plain));
+        }
+        for layer in listed(&self.root().join("varve/layers"))? {
+            let record = self.read_layer_record(&DiffId(layer))?;
+            if record.is_some_and(|record| record.blob == *blob) {
+                return Ok(Some(DiffId(layer)));
+            }
+        }
+        Ok(None)
     }
 
     /// Makes a layer of a blob that is here; blob and layer are then pinned. Where the layer is

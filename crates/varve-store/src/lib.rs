@@ -43,6 +43,7 @@
 //! This crate knows nothing of registries, archives or output.
 
 mod adopt;
+pub mod ahead;
 mod arrival;
 mod backend;
 pub mod base;
@@ -75,6 +76,8 @@ pub mod sweep;
 mod table;
 mod table_stamp;
 mod times;
+mod trash;
+mod unpacked;
 pub mod volumes;
 
 pub use base::{Base, RootOwner};

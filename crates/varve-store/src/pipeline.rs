@@ -1,19 +1,23 @@
 //! One pass over a layer: source → hash → file, and beside it inflate → hash → tar → tree.
 //! The index is written from that tree afterwards, when the bytes are known to be the right ones.
 //!
-//! The calling thread reads the source, hashes and writes; a second one inflates and parses; a
-//! third one syncs. They are joined by a channel that holds at most [`BATCHES`] batches, so memory
-//! does not depend on the layer's size. Waking a thread costs as much as parsing some ten headers:
-//! small pieces, as networks have them, are written and hashed as they come and passed on together.
+//! The calling thread reads the source, hashes and writes; a second one inflates; a third one hashes
+//! the tar, parses and writes it; a fourth one syncs. Of a tar that comes plain there is one hash
+//! only, and nothing to inflate: the calling thread reads and writes, another one hashes and parses.
+//! They are joined by channels that hold few batches, so memory does not depend on the layer's size.
+//! Waking a thread costs as much as parsing some ten headers: small pieces, as networks have them,
+//! are written and hashed as they come and passed on together.
+
+mod unpack;
 
 use std::{
     fs::File,
-    io::{self, BufRead, Read},
+    io::{self, Read},
     path::Path,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
-        mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender},
+        mpsc::{self, Receiver, RecvTimeoutError, SyncSender},
     },
     thread::{self, ScopedJoinHandle},
     time::Duration,
@@ -25,13 +29,13 @@ use varve_fs::{
     layer::{LayerSummary, TreeParser},
     tree::Tree,
 };
-use varve_types::{DiffId, Digest, Hasher, limits};
+use varve_types::{DiffId, Digest, Hasher};
 
+use self::unpack::Decoded;
 use crate::{
     Error, Result,
     arrival::{Arrival, Claim, Syncer},
     error::cannot,
-    store::PRIVATE_MODE,
 };
 
 /// Read, written and hashed at once, while the caches have it.
@@ -88,14 +92,6 @@ pub(crate) struct Outcome {
     pub(crate) digest: Digest,
     pub(crate) size_bytes: u64,
     pub(crate) layer: Option<Parsed>,
-}
-
-/// What the second thread made of the bytes.
-struct Decoded {
-    compression: Compression,
-    parser: TreeParser,
-    /// Digest of the plain tar, unless that is what came: the calling thread hashes it then.
-    digest: Option<Digest>,
 }
 
 /// A layer's tar that has gone by. What is left to do can be done while its bytes are synced.
@@ -161,12 +157,14 @@ pub(crate) fn run(
             let (sender, receiver) = mpsc::sync_channel(BATCHES);
             let (used, spare) = mpsc::channel();
             let name = intake.name();
-            let thread = scope.spawn(move || self::unpack((receiver, used), unpack, name));
+            let is_promised = intake.promised.is_some();
+            let thread =
+                scope.spawn(move || unpack::unpack((receiver, used), unpack, name, is_promised));
             Unpacking { sender, spare, thread }
         });
         let mut pump = Pump {
             intake,
-            hasher: Hasher::new(),
+            hashing: if intake.layer.is_some() { Hashing::Undecided } else { Hashing::here() },
             count: 0,
             progress,
             since_sync: 0,
@@ -224,10 +222,26 @@ struct Unpacking<'scope> {
     thread: ScopedJoinHandle<'scope, Result<Decoded>>,
 }
 
+/// Who hashes the bytes that come.
+enum Hashing {
+    /// Not known before the first of them are passed on.
+    Undecided,
+    /// The calling thread.
+    Here(Hasher),
+    /// Who parses: they are the plain tar.
+    There,
+}
+
+impl Hashing {
+    fn here() -> Self {
+        Self::Here(Hasher::new())
+    }
+}
+
 /// The calling thread's part.
 struct Pump<'a, 'scope> {
     intake: &'a Intake<'a>,
-    hasher: Hasher,
+    hashing: Hashing,
     count: u64,
     progress: &'a Progress,
     since_sync: u64,
@@ -300,7 +314,9 @@ impl Pump<'_, '_> {
 
     /// Takes as many bytes as were put there.
     fn take(&mut self, count: usize) -> Result<()> {
-        self.hasher.update(&self.batch[self.filled..][..count]);
+        if let Hashing::Here(hasher) = &mut self.hashing {
+            hasher.update(&self.batch[self.filled..][..count]);
+        }
         self.count += count as u64;
         // Kept bytes are hashed again; until all of them are, nothing new is known.
         if self.intake.keep.is_some_and(|arrival| self.count >= arrival.length_bytes()) {
@@ -313,6 +329,16 @@ impl Pump<'_, '_> {
     /// Passes the batch on.
     fn pass(&mut self) -> Result<()> {
         let filled = std::mem::take(&mut self.filled);
+        if matches!(self.hashing, Hashing::Undecided) {
+            let first = &self.batch[..filled];
+            self.hashing = if compression::detect(first) == Compression::None {
+                Hashing::There
+            } else {
+                let mut hasher = Hasher::new();
+                hasher.update(first);
+                Hashing::Here(hasher)
+            };
+        }
         let Some(unpacking) = self.unpacking.as_ref().filter(|_| filled > 0) else {
             return Ok(());
         };
@@ -330,7 +356,7 @@ impl Pump<'_, '_> {
         drop(sender);
         match joined(thread) {
             Err(error @ (Error::Layer { .. } | Error::Decompress { .. } | Error::Limit { .. }))
-                if self.intake.promised.is_some() =>
+                if self.intake.promised.is_some() && matches!(self.hashing, Hashing::Here(_)) =>
             {
                 self.layer_error = Some(error);
                 Ok(())
@@ -342,7 +368,25 @@ impl Pump<'_, '_> {
 
     fn finish(&mut self) -> Result<Outcome> {
         self.pass()?;
-        let digest = std::mem::take(&mut self.hasher).finish();
+        let decoded = match self.unpacking.take() {
+            None => None,
+            Some(Unpacking { sender, thread, .. }) => {
+                // Without this last message the other side knows that the source failed.
+                let _ = sender.send(None);
+                drop(sender);
+                Some(joined(thread))
+            }
+        };
+        let (digest, decoded) =
+            match (std::mem::replace(&mut self.hashing, Hashing::There), decoded) {
+                (Hashing::Here(hasher), decoded) => (hasher.finish(), decoded),
+                (_, Some(decoded)) => {
+                    let decoded = decoded?;
+                    (decoded.digest, Some(Ok(decoded)))
+                }
+                // Only who cannot hash it ends before the last message.
+                (_, None) => return Err(self.layer_error.take().unwrap_or_else(stopped)),
+            };
         if let Some(promise) = self.intake.promised {
             if self.count != promise.size_bytes {
                 return Err(promise.wrong_size(self.count));
@@ -354,122 +398,17 @@ impl Pump<'_, '_> {
         if let Some(error) = self.layer_error.take() {
             return Err(error);
         }
-        let layer = match self.unpacking.take() {
+        let layer = match decoded.transpose()? {
             None => None,
-            Some(Unpacking { sender, thread, .. }) => {
-                // Without this last message the other side knows that the source failed.
-                let _ = sender.send(None);
-                drop(sender);
-                let Decoded { compression, parser, digest: plain } = joined(thread)?;
-                let (diff_id, name) = (DiffId(plain.unwrap_or(digest)), self.intake.name());
-                Some(Parsed { compression, diff_id, parser, name })
+            Some(Decoded { compression, parsed, digest }) => {
+                let (diff_id, name) = (DiffId(digest), self.intake.name());
+                Some(Parsed { compression, diff_id, parser: parsed?, name })
             }
         };
         Ok(Outcome { digest, size_bytes: self.count, layer })
     }
 }
 
-/// The second thread's part.
-fn unpack(
-    (receiver, used): (Receiver<Option<Vec<u8>>>, Sender<Vec<u8>>),
-    unpack: Unpack<'_>,
-    digest: String,
-) -> Result<Decoded> {
-    let taken_bytes = AtomicU64::new(0);
-    let batch = Vec::new();
-    let source = Batches { receiver, used, batch, at: 0, taken_bytes: &taken_bytes, over: false };
-    let damaged = |source: io::Error| Error::Decompress { digest: digest.clone(), source };
-    let (compression, mut plain) = compression::decode(source).map_err(damaged)?;
-    let tar = if compression != Compression::None || unpack.even_if_plain {
-        Some(durable::create_new(unpack.tar, PRIVATE_MODE).map_err(cannot("create", unpack.tar))?)
-    } else {
-        None
-    };
-    let mut parser = TreeParser::new();
-    let mut hasher = (compression != Compression::None).then(Hasher::new);
-    let mut tar_size_bytes = 0;
-    loop {
-        let bytes = match plain.fill_buf() {
-            Ok([]) => break,
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(damaged(error)),
-        };
-        tar_size_bytes += bytes.len() as u64;
-        check_growth(compression, tar_size_bytes, taken_bytes.load(Ordering::Relaxed))?;
-        let layer = |source| Error::Layer { digest: digest.clone(), source };
-        if let Some(hasher) = &mut hasher {
-            hasher.update(bytes);
-        }
-        parser.update(bytes).map_err(layer)?;
-        if let Some(tar) = &tar {
-            durable::write_all(tar, bytes).map_err(cannot("write", unpack.tar))?;
-        }
-        let count = bytes.len();
-        plain.consume(count);
-    }
-    Ok(Decoded { compression, parser, digest: hasher.map(Hasher::finish) })
-}
-
-fn check_growth(compression: Compression, tar_size_bytes: u64, taken_bytes: u64) -> Result<()> {
-    const FREE_SIZE_BYTES: u64 = 1 << 20;
-    if tar_size_bytes > limits::LAYER_INFLATED_SIZE_BYTES_MAX {
-        return Err(Error::Limit {
-            what: "inflated layer size",
-            actual: tar_size_bytes,
-            limit: limits::LAYER_INFLATED_SIZE_BYTES_MAX,
-        });
-    }
-    let ratio = match compression {
-        Compression::None | Compression::Gzip => limits::INFLATE_RATIO_GZIP_MAX,
-        Compression::Bzip2 | Compression::Xz | Compression::Zstd => limits::INFLATE_RATIO_MAX,
-    };
-    let limit = taken_bytes.saturating_mul(ratio).max(FREE_SIZE_BYTES);
-    if tar_size_bytes > limit {
-        return Err(Error::Limit { what: "inflated layer size", actual: tar_size_bytes, limit });
-    }
-    Ok(())
-}
-
-/// The batches of a channel as one stream. It ends well only after the message that says so.
-struct Batches<'a> {
-    receiver: Receiver<Option<Vec<u8>>>,
-    /// Where a batch goes when all of it was taken.
-    used: Sender<Vec<u8>>,
-    batch: Vec<u8>,
-    at: usize,
-    taken_bytes: &'a AtomicU64,
-    over: bool,
-}
-
-impl BufRead for Batches<'_> {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        while self.at == self.batch.len() && !self.over {
-            match self.receiver.recv() {
-                Ok(Some(batch)) => {
-                    self.taken_bytes.fetch_add(batch.len() as u64, Ordering::Relaxed);
-                    self.at = 0;
-                    // Nobody there: nothing more comes, and memory is not wanted any more.
-                    let _ = self.used.send(std::mem::replace(&mut self.batch, batch));
-                }
-                Ok(None) => self.over = true,
-                Err(_) => return Err(io::Error::other("the source failed")),
-            }
-        }
-        Ok(&self.batch[self.at..])
-    }
-
-    fn consume(&mut self, count: usize) {
-        self.at += count;
-    }
-}
-
-impl Read for Batches<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let available = self.fill_buf()?;
-        let count = available.len().min(buffer.len());
-        buffer[..count].copy_from_slice(&available[..count]);
-        self.consume(count);
-        Ok(count)
-    }
+fn stopped() -> Error {
+    Error::Source(io::Error::other("the layer was not read to its end"))
 }

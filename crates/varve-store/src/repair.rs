@@ -29,7 +29,6 @@ use crate::{
     check::Cause,
     error::cannot,
     store::{self, DIRECTORY_MODE, LAYOUT_MODE, MARKER_DIRECTORIES},
-    sweep::empty_trash,
 };
 
 /// Where what is put aside goes.
@@ -184,7 +183,7 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             other => other.map_err(cannot("remove", path))?,
         }
-        empty_trash(self)
+        self.empty_trash()
     }
 }
 

@@ -57,6 +57,9 @@ pub struct Options {
     /// Bytes of disk that all cache mounts of builds together may take; `None`: 10 GB, or a tenth of
     /// a smaller disk.
     pub cache_mounts_size_bytes_max: Option<u64>,
+    /// Has somebody call [`Store::keep_trash_empty`] on the store in a directory, behind this
+    /// process and perhaps after it; `None`: what is removed is freed before the call returns.
+    pub emptier: Option<fn(&Path) -> io::Result<()>>,
 }
 
 #[derive(Debug)]
@@ -141,6 +144,7 @@ impl Store {
     /// Takes a lease: what is stored under it survives every sweep until it is dropped.
     pub fn lease(&self) -> Result<Lease> {
         self.make()?;
+        self.make_room()?;
         Lease::take(self)
     }
 

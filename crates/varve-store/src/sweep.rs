@@ -8,25 +8,23 @@ use std::{
     ffi::OsString,
     fs::{self, File},
     io::{self, Read},
-    os::{fd::AsFd as _, unix::fs::MetadataExt},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
-use varve_fs::{durable, extract, lock::FileLock};
+use varve_fs::{durable, lock::FileLock};
 use varve_types::{DiffId, Digest, ManifestKind, limits};
 
 use crate::{
     Error, Names, Result, Store, arrival, chain,
     error::cannot,
     lease::{self, Pin},
-    mark, mounts, ready,
+    mark, mounts,
     stamp::TarStamp,
     store::Sweeping,
     table::Entry,
+    trash::Trash,
 };
-
-/// Files from this size on are freed after the store was let go.
-const LARGE_SIZE_BYTES: u64 = 1 << 20;
 
 /// What a sweep removed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -64,6 +62,16 @@ pub(crate) enum Node {
     Times(Digest),
 }
 
+impl Pin {
+    pub(crate) fn node(self) -> Node {
+        match self {
+            Self::Blob(digest) => Node::Blob(digest),
+            Self::Layer(diff_id) => Node::Layer(diff_id),
+            Self::Times(digest) => Node::Times(digest),
+        }
+    }
+}
+
 impl Store {
     /// Removes everything that no name, container, cache record or live lease reaches.
     pub fn sweep(&self) -> Result<Swept> {
@@ -95,11 +103,7 @@ impl Store {
             Err(Error::Record { .. } | Error::Limit { .. }) => return Ok(Doomed::default()),
             other => other?,
         };
-        let pinned = pins.iter().map(|pin| match pin {
-            Pin::Blob(digest) => Node::Blob(*digest),
-            Pin::Layer(diff_id) => Node::Layer(*diff_id),
-            Pin::Times(digest) => Node::Times(*digest),
-        });
+        let pinned = pins.into_iter().map(Pin::node);
         let cached = self.cache_roots()?;
         let roots = roots(names).into_iter().chain(containers).chain(pinned).chain(cached);
         let mut reached = match mark::reached(roots, |node| self.points_at(node)) {
@@ -173,8 +177,20 @@ impl Store {
         }
     }
 
+    /// What is known of stacks in which a layer is `wanted`.
+    pub(crate) fn chains_with(&self, wanted: impl Fn(&DiffId) -> bool) -> Result<Vec<PathBuf>> {
+        let mut with = Vec::new();
+        for path in mounts::existing(&self.root().join("varve/chains"))? {
+            let record = chain::read(&path.join(chain::RECORD))?;
+            if record.is_some_and(|record| record.layers.iter().any(&wanted)) {
+                with.push(path);
+            }
+        }
+        Ok(with)
+    }
+
     /// What the records of the build cache keep.
-    fn cache_roots(&self) -> Result<Vec<Node>> {
+    pub(crate) fn cache_roots(&self) -> Result<Vec<Node>> {
         let mut roots = Vec::new();
         for key in self.cache_keys()? {
             let Some(record) = self.read_cache_record(&key)? else { continue };
@@ -214,7 +230,7 @@ impl Store {
     pub(crate) fn remove(&self, doomed: Doomed, sweeping: Sweeping) -> Result<Swept> {
         let mut trash = Trash::new(self);
         for (diff_id, _) in &doomed.layers {
-            trash.throw_directory(&self.layer_path(diff_id))?;
+            trash.throw_layer(diff_id)?;
         }
         for path in &doomed.chains {
             trash.throw_directory(path)?;
@@ -234,8 +250,7 @@ impl Store {
             }
         }
         drop(sweeping);
-        let freed_bytes = mark::freed_bytes(std::mem::take(&mut trash.files));
-        empty_trash(self)?;
+        let freed_bytes = trash.free()?;
         self.remove_ingests(|name| !arrival::is_resumable(name) || self.has_arrived(name))?;
         Ok(Swept { blobs: doomed.blobs, layers: doomed.layers, freed_bytes })
     }
@@ -362,98 +377,4 @@ pub(crate) fn entries(path: &Path) -> Result<Vec<(OsString, PathBuf)>> {
         names.push((entry.file_name(), entry.path()));
     }
     Ok(names)
-}
-
-/// Takes things out of sight at once and lets them be freed later.
-struct Trash<'a> {
-    store: &'a Store,
-    /// Inode, number of names and size of each name that went.
-    files: Vec<(u64, u64, u64)>,
-}
-
-impl<'a> Trash<'a> {
-    fn new(store: &'a Store) -> Self {
-        Self { store, files: Vec::new() }
-    }
-
-    fn throw_file(&mut self, path: &Path) -> Result<()> {
-        let Some(size) = self.count(path)? else { return Ok(()) };
-        if size >= LARGE_SIZE_BYTES {
-            return self.rename(path);
-        }
-        durable::unlink(path).map_err(cannot("remove", path))?;
-        Ok(())
-    }
-
-    fn throw_directory(&mut self, path: &Path) -> Result<()> {
-        for (_, inside) in entries(path)? {
-            self.count(&inside)?;
-        }
-        self.rename(path)
-    }
-
-    fn count(&mut self, path: &Path) -> Result<Option<u64>> {
-        match fs::symlink_metadata(path) {
-            Ok(metadata) => {
-                self.files.push((metadata.ino(), metadata.nlink(), metadata.len()));
-                Ok(Some(metadata.len()))
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(cannot("read", path)(source)),
-        }
-    }
-
-    fn rename(&self, path: &Path) -> Result<()> {
-        let trash = self.store.root().join("varve/trash");
-        let name = durable::random_name().map_err(cannot("name", &trash))?;
-        durable::rename(path, &trash.join(name)).map_err(cannot("remove", path))
-    }
-}
-
-/// Frees what lies in the store's trash. A user outside of their namespace may not remove what belongs
-/// to users of containers: that stays for who may.
-pub(crate) fn empty_trash(store: &Store) -> Result<()> {
-    let trash = store.root().join("varve/trash");
-    if rustix::process::geteuid().is_root() {
-        return entries(&trash)?.iter().try_for_each(|(_, path)| free(path, &trash));
-    }
-    for (_, path) in entries(&trash)? {
-        match free(&path, &trash) {
-            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => {}
-            done => done?,
-        }
-    }
-    Ok(())
-}
-
-impl Store {
-    /// Whether something that was removed is still there, because it belongs to users of containers
-    /// and this process is not in the namespace in which it could free it.
-    pub fn has_trash(&self) -> Result<bool> {
-        Ok(self.is_made() && !entries(&self.root().join("varve/trash"))?.is_empty())
-    }
-
-    /// Frees what was removed and is still there.
-    pub fn empty_trash(&self) -> Result<()> {
-        if self.is_made() { empty_trash(self) } else { Ok(()) }
-    }
-}
-
-/// Frees something in the trash. Another process may be doing the same.
-fn free(path: &Path, trash: &Path) -> Result<()> {
-    // Names in it are an image's.
-    let tree = path.join(ready::TREE);
-    if tree.is_dir() {
-        let open = |path: &Path| File::open(path).map_err(cannot("open", path));
-        let removed = open(path).and_then(|directory| {
-            extract::remove(directory.as_fd(), ready::TREE.as_bytes(), open(trash)?.as_fd())
-                .map_err(cannot("remove", &tree))
-        });
-        match removed {
-            // Another process is doing the same.
-            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
-            other => other?,
-        }
-    }
-    durable::discard_tree(path).map_err(cannot("remove", path))
 }

@@ -114,6 +114,7 @@ impl Ui {
             run: Some(process::run_root(&self.environment, self.user)),
             backend: self.backend()?,
             cache_mounts_size_bytes_max: self.cache_mounts_size_bytes_max()?,
+            emptier: Some(varve_engine::container::role::start_emptier),
         };
         let engine = Engine::open_with(&self.root(), options, self.registries()?)?;
         Ok(self.engine.get_or_init(|| engine))

@@ -399,7 +399,13 @@ impl<'a> Build<'a> {
         for name in names {
             let step = self.show(format!("pushing {name} with docker"));
             let text = name.familiar();
-            let push = Push { reference: name, text: &text, all_tags: false, platform: None };
+            let push = Push {
+                reference: name,
+                text: &text,
+                all_tags: false,
+                platform: None,
+                compression: None,
+            };
             let progress = Pushing::new(&step);
             let pushed = self.engine.push(&Ctx { progress: &progress, ..*self.ctx }, &push);
             digest = progress.end().or(digest);

@@ -3,19 +3,23 @@
 
 use std::{
     ffi::{OsStr, OsString},
+    io,
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
-    process::ExitCode,
+    process::{Command, ExitCode, Stdio},
 };
 
 use varve_fs::backend::BackendKind;
 use varve_runtime::userns;
-use varve_store::Options;
+use varve_store::{Options, Store};
 use varve_types::{Clock, container::ContainerId};
 
 use crate::{Engine, Registries, rootless};
 
 /// How the program is asked to watch a container (first argument).
 const MONITOR: &str = "--varve-monitor";
+/// How the program is asked to free what was removed from a store.
+const EMPTIER: &str = "--varve-emptier";
 
 /// What the program was started for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +40,11 @@ pub enum Role {
         run: Option<PathBuf>,
         /// How layers are shown; `None` for what is best.
         backend: Option<BackendKind>,
+    },
+    /// To free what was removed from a store.
+    Emptier {
+        /// The store.
+        root: PathBuf,
     },
 }
 
@@ -62,6 +71,7 @@ impl Role {
             [_, role, words @ ..] if role == rootless::EMPTY_TRASH => {
                 words.to_vec().try_into().ok().map(Self::EmptyTrash)
             }
+            [_, role, root] if role == EMPTIER => Some(Self::Emptier { root: root.into() }),
             _ => None,
         }
     }
@@ -87,8 +97,32 @@ impl Role {
                 // Whoever started us was told; there is nobody else.
                 if matches!(watched, Ok(true)) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
             }
+            Self::Emptier { root } => {
+                // What could not be freed is by the next command that removes much.
+                let emptied = Store::open(&root).and_then(|store| store.keep_trash_empty());
+                if emptied.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            }
         }
     }
+}
+
+/// Starts this program to free what was removed from the store in `root`, for
+/// [`Options::emptier`]. For a program whose `main` asks [`Role::asked`]. For users who are not root it is
+/// refused: what belongs to users of containers is freed in their namespace, and waited for.
+pub fn start_emptier(root: &Path) -> io::Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    Command::new("/proc/self/exe")
+        .arg(EMPTIER)
+        .arg(std::path::absolute(root)?)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .current_dir("/")
+        .process_group(0)
+        .spawn()
+        .map(drop)
 }
 
 /// The arguments with which the program watches a container.

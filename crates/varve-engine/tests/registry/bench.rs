@@ -10,7 +10,7 @@ use std::{
 
 use tempfile::TempDir;
 use varve_distribution::client::Policy;
-use varve_engine::{Engine, Error, Pull, PullPlatform, Pulled, Push, Registries, StoreOptions};
+use varve_engine::{Engine, Error, Pull, PullPlatform, Pulled, Push, PushCompression, Registries, StoreOptions};
 use varve_testkit::{Registry, image::Built};
 use varve_types::{Ctx, Environment, Event, Kind, Progress, Reference};
 
@@ -158,8 +158,16 @@ impl Bench {
     }
 
     pub(crate) fn push(&self, reference: &Reference) -> Result<(), Error> {
+        self.push_as(reference, None)
+    }
+
+    pub(crate) fn push_as(
+        &self,
+        reference: &Reference,
+        compression: Option<PushCompression>,
+    ) -> Result<(), Error> {
         let text = reference.to_string();
-        let request = Push { reference, text: &text, all_tags: false, platform: None };
+        let request = Push { reference, text: &text, all_tags: false, platform: None, compression };
         self.engine.push(&self.ctx(), &request)
     }
 

@@ -282,7 +282,13 @@ fn an_image_removed_while_it_is_pushed_arrives_whole_and_stays_removed() {
     };
     let ctx = Ctx { progress: &progress, ..Ctx::for_test() };
     let text = target.to_string();
-    let request = Push { reference: &target, text: &text, all_tags: false, platform: None };
+    let request = Push {
+        reference: &target,
+        text: &text,
+        all_tags: false,
+        platform: None,
+        compression: None,
+    };
     bench.engine.push(&ctx, &request).unwrap();
     assert!(progress.removed.load(Ordering::Relaxed));
     assert_eq!(bench.names(), Vec::<String>::new());

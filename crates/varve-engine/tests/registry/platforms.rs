@@ -194,7 +194,13 @@ fn one_platform_of_a_whole_index_is_pushed_without_becoming_a_name_of_the_image(
     let push = |platform: &Platform| {
         let platform = Some(platform);
         let text = &name.to_string();
-        let request = varve_engine::Push { reference: &name, text, all_tags: false, platform };
+        let request = varve_engine::Push {
+            reference: &name,
+            text,
+            all_tags: false,
+            platform,
+            compression: None,
+        };
         bench.engine.push(&bench.ctx(), &request).unwrap();
         bench.check();
     };

@@ -3,10 +3,10 @@
 use std::{io::Cursor, time::Duration};
 
 use serde_json::json;
-use varve_engine::{Import, ImportSource};
+use varve_engine::{Import, ImportSource, PushCompression};
 use varve_fs::tar;
 use varve_testkit::{Entry, Fault, Image, On, Registry};
-use varve_types::{Event, Kind};
+use varve_types::{Event, Kind, ManifestKind};
 
 use crate::bench::{Bench, told};
 
@@ -125,6 +125,33 @@ fn plain_layers_go_out_compressed_and_always_the_same() {
     registry.take_log();
     one.pulls(&registry, "made:1");
     assert!(registry.log().iter().all(|entry| !entry.is_blob()), "a blob was fetched");
+}
+
+/// A compression that is asked for is used, whatever was used before; both manifests are known.
+#[test]
+fn plain_layers_go_out_in_zstd_when_that_is_asked_for() {
+    let (registry, bench) = (Registry::start(), Bench::new());
+    import(&bench, &registry, "made:1", 300 << 10);
+    bench.pushes(&registry, "made:1");
+    let gzip = digests(&bench);
+    let push = |compression| {
+        bench.push_as(&registry.reference("made:1"), compression).unwrap();
+        bench.check();
+        let there = Bench::new();
+        there.pulls(&registry, "made:1");
+        let names = there.engine.store().names().unwrap();
+        let target = names.rows[0].target.digest;
+        let Ok(ManifestKind::Manifest(manifest)) = there.engine.store().manifest(&target) else {
+            panic!("an image was pushed");
+        };
+        (target, manifest.layers[0].media_type.clone())
+    };
+    let (zstd, media_type) = push(Some(PushCompression::Zstd));
+    assert_eq!(media_type, varve_types::media_type::OCI_LAYER_ZSTD);
+    assert_eq!(push(Some(PushCompression::Zstd)).0, zstd);
+    let known = digests(&bench);
+    assert!(known.contains(&zstd) && known.contains(&gzip[0]), "{known:?}");
+    assert_eq!(push(Some(PushCompression::Gzip)).0, gzip[0], "the same bytes as at first");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Writing tar: the same entries give the same bytes.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Read, Write};
 
 use super::{
     Device, EntryKind, Time, Xattr,
@@ -90,10 +90,28 @@ impl<W: Write> Writer<W> {
         self.write_headers(entry)?;
         let written = io::copy(&mut data.take(entry.size), &mut self.target)?;
         if written != entry.size {
-            return Err(io::Error::new(
-                io::ErrorKind::UnexpectedEof,
-                format!("{written} bytes came for a tar entry of {}", entry.size),
-            ));
+            return Err(ended(written, entry.size));
+        }
+        self.pad(entry.size)
+    }
+
+    /// Like [`append`](Self::append) for a source that has buffers of its own: large ones are passed
+    /// on as they are.
+    pub fn append_buffered(&mut self, entry: &NewEntry, data: &mut dyn BufRead) -> io::Result<()> {
+        self.write_headers(entry)?;
+        let mut written = 0;
+        while written < entry.size {
+            let bytes = match data.fill_buf() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                filled => filled?,
+            };
+            let count = (bytes.len() as u64).min(entry.size - written);
+            if count == 0 {
+                return Err(ended(written, entry.size));
+            }
+            self.target.write_all(&bytes[..count as usize])?;
+            data.consume(count as usize);
+            written += count;
         }
         self.pad(entry.size)
     }
@@ -192,6 +210,12 @@ fn ustar(entry: &NewEntry, path: &[u8], type_flag: u8) -> io::Result<(Block, Vec
     }
     seal(&mut block);
     Ok((block, records))
+}
+
+/// What is said of data that ends early.
+fn ended(written: u64, promised: u64) -> io::Error {
+    let text = format!("{written} bytes came for a tar entry of {promised}");
+    io::Error::new(io::ErrorKind::UnexpectedEof, text)
 }
 
 fn refused(why: &'static str) -> io::Error {

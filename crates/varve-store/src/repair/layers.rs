@@ -12,7 +12,7 @@ use crate::{
     index,
     layers::is_tar_of,
     ready::{self, remove_tree_note},
-    sweep::{Node, empty_trash},
+    sweep::Node,
 };
 
 impl Store {
@@ -35,7 +35,7 @@ impl Store {
         }
         let is_blob_here = self.blob_of(layer)?.is_some();
         self.throw_layer(layer)?;
-        empty_trash(self)?;
+        self.empty_trash()?;
         if !is_blob_here {
             return self.mend_base(lease, layer);
         }

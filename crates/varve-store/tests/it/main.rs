@@ -20,4 +20,5 @@ mod processes;
 mod prune_cache;
 mod real_times;
 mod trouble;
+mod unpacked;
 mod written;

@@ -5,6 +5,8 @@ use std::{
     io::{self, Write},
     os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _},
     path::Path,
+    sync::mpsc::{self, SyncSender},
+    thread,
 };
 
 use varve_engine::{Engine, Error as EngineError};
@@ -16,6 +18,9 @@ use crate::{
 
 /// To replace a link with the archive would surprise, and to follow it Docker refuses.
 const LINK: &str = "cannot write to a symbolic link directly";
+
+/// Bytes between two syncs of an archive that is being written.
+const SYNC_SIZE_BYTES: usize = 32 << 20;
 
 /// Where an archive goes.
 #[derive(Debug, Clone, Copy)]
@@ -98,14 +103,14 @@ impl Output<'_> {
 /// Writes beside the file and puts the whole archive in its place, so that there is never half of one.
 fn write_beside(
     path: &Path,
-    write: impl FnOnce(&mut fs::File) -> Result<(), EngineError>,
+    write: impl FnOnce(&mut dyn Write) -> Result<(), EngineError>,
 ) -> Result<(), CommandError> {
     let beside = path.with_file_name(format!(".varve-save-{}.tmp", std::process::id()));
     let mut file = fs::OpenOptions::new();
     // An image may hold what is nobody else's business.
     let file = file.write(true).create_new(true).mode(0o600).open(&beside);
     let mut file = file.map_err(|error| error::of_file("open", path, &error))?;
-    let written = write(&mut file);
+    let written = synced_as_it_grows(&mut file, write);
     let written = written.map_err(|error| of_output(path, error)).and_then(|()| {
         let placed = file.sync_all().and_then(|()| fs::rename(&beside, path));
         placed.map_err(|error| error::of_file("write", path, &error))
@@ -114,6 +119,46 @@ fn write_beside(
         let _ = fs::remove_file(&beside);
     }
     written
+}
+
+/// Has the disk begin while there is more to come: what is to be waited for in the end is little.
+fn synced_as_it_grows(
+    file: &mut fs::File,
+    write: impl FnOnce(&mut dyn Write) -> Result<(), EngineError>,
+) -> Result<(), EngineError> {
+    let again = file.try_clone().map_err(EngineError::Output)?;
+    thread::scope(|scope| {
+        let (wake, woken) = mpsc::sync_channel::<()>(1);
+        // An error is told once, to whoever syncs first.
+        let syncing = scope.spawn(move || woken.iter().try_for_each(|()| again.sync_data()));
+        let written = write(&mut Growing { file, since_sync: 0, wake });
+        let synced = syncing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        written.and_then(|()| synced.map_err(EngineError::Output))
+    })
+}
+
+/// A file that asks for a sync of what it has from time to time.
+struct Growing<'a> {
+    file: &'a mut fs::File,
+    since_sync: usize,
+    wake: SyncSender<()>,
+}
+
+impl Write for Growing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.file.write(bytes)?;
+        self.since_sync += count;
+        if self.since_sync >= SYNC_SIZE_BYTES {
+            self.since_sync = 0;
+            // A full channel means that it is about to sync anyway.
+            let _ = self.wake.try_send(());
+        }
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
 }
 
 /// Names the file that could not be written.

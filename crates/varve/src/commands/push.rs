@@ -1,6 +1,6 @@
 //! `varve push`
 
-use varve_engine::Push;
+use varve_engine::{Push, PushCompression};
 use varve_types::Reference;
 
 use super::flags;
@@ -33,6 +33,12 @@ pub(crate) struct Args {
     #[allow(dead_code, reason = "taken and not looked at: there is no content trust")]
     disable_content_trust: bool,
 
+    #[arg(long, value_name = "string", value_parser = compression)]
+    #[arg(
+        help = "Compress layers that were made here with \"gzip\" or \"zstd\" (default: as pushed before, else \"gzip\")"
+    )]
+    compression: Option<PushCompression>,
+
     #[arg(long, value_name = "string", help = PLATFORM_HELP)]
     platform: Option<String>,
 
@@ -41,6 +47,14 @@ pub(crate) struct Args {
     quiet: bool,
 
     name: String,
+}
+
+fn compression(text: &str) -> Result<PushCompression, String> {
+    match text {
+        "gzip" => Ok(PushCompression::Gzip),
+        "zstd" => Ok(PushCompression::Zstd),
+        _ => Err("it is neither gzip nor zstd".to_owned()),
+    }
 }
 
 pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
@@ -63,6 +77,7 @@ pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
         text: &args.name,
         all_tags: args.all_tags,
         platform: platform.as_ref(),
+        compression: args.compression,
     };
     ui.engine()?.push(&ui.ctx(&progress), &request)?;
     if !args.quiet {

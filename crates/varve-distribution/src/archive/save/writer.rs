@@ -1,13 +1,16 @@
 //! The tar that `save` writes: blobs and documents of nobody, of the times that it is told.
 
-use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 
 use varve_fs::tar;
+use varve_store::{BlobReader, ahead::Ahead};
 
 use crate::archive::{Error, Result};
 
 /// What passes between the store and the output at once.
 const BUFFER_SIZE_BYTES: usize = 128 << 10;
+/// From this size on it pays to read and hash a blob on a thread of its own.
+const LARGE_SIZE_BYTES: u64 = 1 << 20;
 
 /// Writes members in the order in which they come.
 pub(super) struct ArchiveWriter<'a> {
@@ -53,16 +56,23 @@ impl<'a> ArchiveWriter<'a> {
         path: &str,
         size: u64,
         seconds: i64,
-        content: impl Read,
+        content: BlobReader,
     ) -> Result<()> {
         let file = tar::NewEntry::file(path.as_bytes(), size);
         let mode = self.blob_mode.unwrap_or(file.mode);
         let entry = tar::NewEntry { mtime: time(seconds), mode, ..file };
-        let watched = Watched { inner: content, error: None };
-        let mut buffered = BufReader::with_capacity(BUFFER_SIZE_BYTES, watched);
-        let written = self.tar.append(&entry, &mut buffered);
-        let end = written.and_then(|()| buffered.read(&mut [0; 1]));
-        match (end, buffered.into_inner().error) {
+        if size >= LARGE_SIZE_BYTES {
+            self.watched(&entry, Ahead::of(content))
+        } else {
+            self.watched(&entry, BufReader::with_capacity(BUFFER_SIZE_BYTES, content))
+        }
+    }
+
+    fn watched(&mut self, entry: &tar::NewEntry, content: impl BufRead) -> Result<()> {
+        let mut watched = Watched { inner: content, error: None };
+        let written = self.tar.append_buffered(entry, &mut watched);
+        let end = written.and_then(|()| watched.fill_buf().map(<[u8]>::len));
+        match (end, watched.error) {
             (_, Some(error)) => Err(Error::Read(error)),
             (Err(error), None) => Err(Error::Write(error)),
             (Ok(0), None) => Ok(()),
@@ -89,12 +99,25 @@ struct Watched<R> {
     error: Option<io::Error>,
 }
 
-impl<R: Read> Read for Watched<R> {
+impl<R: BufRead> Read for Watched<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.inner.read(buffer).map_err(|error| {
-            let kind = error.kind();
-            self.error.get_or_insert(error);
+        let count = self.fill_buf()?.read(buffer)?;
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+impl<R: BufRead> BufRead for Watched<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        let error = &mut self.error;
+        self.inner.fill_buf().map_err(|found| {
+            let kind = found.kind();
+            error.get_or_insert(found);
             kind.into()
         })
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.inner.consume(count);
     }
 }

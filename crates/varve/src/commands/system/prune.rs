@@ -24,16 +24,30 @@ pub(crate) struct Args {
     #[command(flatten)]
     pruning: flags::Pruning,
 
+    /// Remove nothing but the unpacked layers that no container uses; they are made again from the
+    /// images' blobs when they are needed
+    // Docker prints this help to the byte; docs/compatibility.md says what it does.
+    #[arg(long, hide = true, conflicts_with_all = ["all", "volumes", "filters"])]
+    unpacked: bool,
+
     /// Prune anonymous volumes
     #[arg(long)]
     volumes: bool,
 }
+
+const UNPACKED_WARNING: &str = "WARNING! This will remove:\n  - all unpacked layers without at least one container using them\n\n";
 
 pub(crate) fn run(ui: &Ui, args: &Args) -> Result<(), CommandError> {
     let filters = args.pruning.filters();
     if args.volumes && filters.has("until") {
         let text = "ERROR: The \"until\" filter is not supported with \"--volumes\"";
         return Err(CommandError::plain(text, 1));
+    }
+    if args.unpacked {
+        if !args.pruning.is_wanted(ui, UNPACKED_WARNING)? {
+            return Ok(());
+        }
+        return ui.text(&removal::total(ui.engine()?.prune_unpacked()?));
     }
     if !args.pruning.is_wanted(ui, &args.warning(&filters))? {
         return Ok(());
