@@ -3,7 +3,10 @@
 
 mod build;
 mod growth;
+mod images;
+mod moving;
 mod start;
+mod turns;
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -12,6 +15,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
+use self::moving::Often;
+use self::turns::{Report, Target, Way};
 use crate::run::{cargo, target};
 use crate::tar::Tar;
 
@@ -20,12 +25,24 @@ const IMAGES_PER_ARCHIVE: usize = 500;
 const LAYER_SIZE_BYTES: usize = 200 << 20;
 const RUNS: usize = 15;
 
-/// Measures everything and prints it.
-pub(crate) fn bench() -> Result<bool> {
+/// Measures everything and prints it; `--quick` less often and without other programs and the
+/// rest, `--save` keeps what was found as the baseline.
+pub(crate) fn bench(options: &[&str]) -> Result<bool> {
+    let unknown = options.iter().find(|option| !["--quick", "--save"].contains(option));
+    ensure!(unknown.is_none(), "unknown option; see `cargo xtask help`");
+    let is_quick = options.contains(&"--quick");
     println!("building varve for release …");
     let built = cargo(&["build", "--quiet", "--release", "--package", "varve"]).status()?;
     ensure!(built.success(), "varve does not build");
     let bench = Bench::start()?;
+    let mut report = Report::begin();
+    let often = if is_quick { Often { ours: 3, others: 0 } } else { Often { ours: 9, others: 3 } };
+    bench.small(&mut report)?;
+    moving::moving(&bench, &mut report, often)?;
+    report.end(options.contains(&"--save"))?;
+    if is_quick {
+        return Ok(true);
+    }
     println!("\n{:<44} {:>12} {:>10}", "", "measured", "target");
     bench.many_images()?;
     bench.large_layer()?;
@@ -80,6 +97,23 @@ impl Bench {
         let directory = target(&format!("bench-{}", std::process::id()))?;
         std::fs::create_dir_all(&directory)?;
         Ok(Self { directory, varve: target("release/varve")? })
+    }
+
+    /// What is done all the time, and the program itself.
+    fn small(&self, report: &mut Report) -> Result<()> {
+        const RUNS: usize = 21;
+        let size = std::fs::metadata(&self.varve)?.len();
+        println!("\nthe program: {:.1} MB (target 20)", size as f64 / 1e6);
+        report.compare("size of the program in MB", size as f64 / 1e6);
+        std::fs::write(self.directory.join("tiny.tar"), layer(1 << 10)?)?;
+        self.varve("tiny", &["import", "tiny.tar", "bench/tiny:1"])?;
+        for words in
+            [["version"].as_slice(), &["history", "bench/tiny:1"], &["inspect", "bench/tiny:1"]]
+        {
+            let ways = vec![Way::new("varve", RUNS, self.words("tiny", words))];
+            report.group(words[0], ways, Target::Milliseconds(5.0))?;
+        }
+        Ok(())
     }
 
     fn many_images(&self) -> Result<()> {

@@ -26,8 +26,11 @@ Commands:
   tidy                  Only the tests about the code itself: floors, names, sizes, licences, links
   demo                  Build varve and show it at work: an image is made, pushed, pulled, saved and
                         loaded, without a network
-  bench                 Measure a store of 10,000 images, the pull of a large layer, the start of
-                        containers and their memory, and what indexing layers and building costs
+  bench [--quick] [--save]
+                        Measure pulls, pushes, loads, saves and removals beside other programs and
+                        what the machine can do, a store of 10,000 images, the start of containers,
+                        memory, indexing and builds; tell what got slower than the baseline.
+                        --quick: images alone, in some minutes; --save: make this the baseline
   fuzz [TARGET…] [--seconds N | --minimise]
                         Fuzz the readers of tars and indexes and the merging of trees, or keep the
                         least of the inputs found that covers as much (docs/fuzzing.md)
@@ -46,7 +49,7 @@ fn main() -> ExitCode {
         ["test", options @ ..] => suite::test(options),
         ["tidy"] => suite::tidy(),
         ["demo"] => demo::demo(),
-        ["bench"] => bench::bench(),
+        ["bench", options @ ..] => bench::bench(options),
         ["fuzz", options @ ..] => fuzz::fuzz(options),
         ["torture", options @ ..] => torture::torture(options),
         [] | ["help" | "--help" | "-h"] => {

@@ -16,6 +16,13 @@ impl Tar {
     }
 
     fn entry(&mut self, name: &str, mode: &str, content: &[u8]) {
+        self.0.extend_from_slice(&Self::header(name, mode, content.len() as u64));
+        self.0.extend_from_slice(content);
+        self.0.resize(self.0.len().next_multiple_of(512), 0);
+    }
+
+    /// What stands before a file's content.
+    pub(crate) fn header(name: &str, mode: &str, size_bytes: u64) -> [u8; 512] {
         let mut block = [0_u8; 512];
         let mut put = |at: usize, text: &str| {
             block[at..at + text.len()].copy_from_slice(text.as_bytes());
@@ -24,7 +31,7 @@ impl Tar {
         put(100, mode);
         put(108, "0000000");
         put(116, "0000000");
-        put(124, &format!("{:011o}", content.len()));
+        put(124, &format!("{size_bytes:011o}"));
         put(136, &format!("{:011o}", 1_767_225_600));
         put(148, "        ");
         put(156, "0");
@@ -32,9 +39,7 @@ impl Tar {
         put(263, "00");
         let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
         block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-        self.0.extend_from_slice(&block);
-        self.0.extend_from_slice(content);
-        self.0.resize(self.0.len().next_multiple_of(512), 0);
+        block
     }
 
     /// The whole, ended by two empty blocks.
