@@ -3,7 +3,8 @@
 //!
 //! The calling thread reads the source, hashes and writes; a second one inflates; a third one hashes
 //! the tar, parses and writes it; a fourth one syncs. Of a tar that comes plain there is one hash
-//! only, and nothing to inflate: the calling thread reads and writes, another one hashes and parses.
+//! only, and nothing to inflate: the calling thread reads and writes, another one hashes and parses,
+//! unless a transfer may be resumed, whose hash so far is synced with it.
 //! They are joined by channels that hold few batches, so memory does not depend on the layer's size.
 //! Waking a thread costs as much as parsing some ten headers: small pieces, as networks have them,
 //! are written and hashed as they come and passed on together.
@@ -16,7 +17,6 @@ use std::{
     path::Path,
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
         mpsc::{self, Receiver, RecvTimeoutError, SyncSender},
     },
     thread::{self, ScopedJoinHandle},
@@ -31,7 +31,7 @@ use varve_fs::{
 };
 use varve_types::{DiffId, Digest, Hasher};
 
-use self::unpack::Decoded;
+use self::unpack::{Decoded, PlainHash};
 use crate::{
     Error, Result,
     arrival::{Arrival, Claim, Syncer},
@@ -147,6 +147,8 @@ pub(crate) fn run(
     body: &mut dyn Read,
     progress: &Progress,
 ) -> Result<Outcome> {
+    // What another process may go on with is synced with its hash.
+    let hashed_here = intake.layer.is_none() || intake.keep.is_some() && intake.promised.is_some();
     thread::scope(|scope| {
         let stop_syncing = intake.keep.map(|arrival| {
             let (stop, wake) = mpsc::sync_channel::<()>(1);
@@ -157,14 +159,18 @@ pub(crate) fn run(
             let (sender, receiver) = mpsc::sync_channel(BATCHES);
             let (used, spare) = mpsc::channel();
             let name = intake.name();
-            let is_promised = intake.promised.is_some();
+            let hashing = match (hashed_here, intake.promised) {
+                (true, _) => PlainHash::NotHere,
+                (false, Some(_)) => PlainHash::InAnyCase,
+                (false, None) => PlainHash::OfLayers,
+            };
             let thread =
-                scope.spawn(move || unpack::unpack((receiver, used), unpack, name, is_promised));
+                scope.spawn(move || unpack::unpack((receiver, used), unpack, name, hashing));
             Unpacking { sender, spare, thread }
         });
         let mut pump = Pump {
             intake,
-            hashing: if intake.layer.is_some() { Hashing::Undecided } else { Hashing::here() },
+            hashing: if hashed_here { Hashing::here() } else { Hashing::Undecided },
             count: 0,
             progress,
             since_sync: 0,
@@ -320,7 +326,13 @@ impl Pump<'_, '_> {
         self.count += count as u64;
         // Kept bytes are hashed again; until all of them are, nothing new is known.
         if self.intake.keep.is_some_and(|arrival| self.count >= arrival.length_bytes()) {
-            self.progress.reached(self.count, &self.hasher);
+            match &self.hashing {
+                Hashing::Here(hasher) => self.progress.reached(self.count, hasher),
+                // Nobody goes on with what was not promised: its hash is not asked for.
+                Hashing::Undecided | Hashing::There => {
+                    self.progress.reached(self.count, &Hasher::new());
+                }
+            }
         }
         self.filled += count;
         if self.filled + CHUNK_SIZE_BYTES > BATCH_SIZE_BYTES { self.pass() } else { Ok(()) }
@@ -400,8 +412,8 @@ impl Pump<'_, '_> {
         }
         let layer = match decoded.transpose()? {
             None => None,
-            Some(Decoded { compression, parsed, digest }) => {
-                let (diff_id, name) = (DiffId(digest), self.intake.name());
+            Some(Decoded { compression, parsed, digest: plain }) => {
+                let (diff_id, name) = (DiffId(plain.unwrap_or(digest)), self.intake.name());
                 Some(Parsed { compression, diff_id, parser: parsed?, name })
             }
         };

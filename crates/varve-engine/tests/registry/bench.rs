@@ -10,7 +10,9 @@ use std::{
 
 use tempfile::TempDir;
 use varve_distribution::client::Policy;
-use varve_engine::{Engine, Error, Pull, PullPlatform, Pulled, Push, PushCompression, Registries, StoreOptions};
+use varve_engine::{
+    Engine, Error, Pull, PullPlatform, Pulled, Push, PushCompression, Registries, StoreOptions,
+};
 use varve_testkit::{Registry, image::Built};
 use varve_types::{Ctx, Environment, Event, Kind, Progress, Reference};
 

@@ -26,8 +26,19 @@ pub(super) struct Decoded {
     pub(super) compression: Compression,
     /// The parser, or why a tar that came plain is none: all of it was hashed nevertheless.
     pub(super) parsed: Result<TreeParser>,
-    /// Digest of the plain tar.
-    pub(super) digest: Digest,
+    /// Digest of the plain tar, where it is hashed here.
+    pub(super) digest: Option<Digest>,
+}
+
+/// Whether a tar that comes plain is hashed here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PlainHash {
+    /// The calling thread does.
+    NotHere,
+    /// As long as it is a layer.
+    OfLayers,
+    /// Also when it is none: that it is not what was promised is the better thing to say.
+    InAnyCase,
 }
 
 /// What the other threads do.
@@ -35,7 +46,7 @@ pub(super) fn unpack(
     (receiver, used): (Receiver<Option<Vec<u8>>>, Sender<Vec<u8>>),
     unpack: Unpack<'_>,
     name: String,
-    is_promised: bool,
+    plain_hash: PlainHash,
 ) -> Result<Decoded> {
     let taken_bytes = AtomicU64::new(0);
     let batch = Vec::new();
@@ -48,7 +59,7 @@ pub(super) fn unpack(
     } else {
         None
     };
-    let reading = Reading { compression, taken_bytes: &taken_bytes, tar, name: &name, is_promised };
+    let reading = Reading { compression, taken_bytes: &taken_bytes, tar, name: &name, plain_hash };
     if compression == Compression::None {
         return reading.read(plain);
     }
@@ -61,14 +72,15 @@ struct Reading<'a> {
     taken_bytes: &'a AtomicU64,
     tar: Option<(File, &'a Path)>,
     name: &'a str,
-    /// Whether a digest is promised.
-    is_promised: bool,
+    plain_hash: PlainHash,
 }
 
 impl Reading<'_> {
     fn read(self, mut plain: impl BufRead) -> Result<Decoded> {
         let mut parser = TreeParser::new();
-        let mut hasher = Hasher::new();
+        let is_plain = self.compression == Compression::None;
+        let hashes = !is_plain || self.plain_hash != PlainHash::NotHere;
+        let mut hasher = hashes.then(Hasher::new);
         let (mut tar_size_bytes, mut fault) = (0, None);
         loop {
             let bytes = match plain.fill_buf() {
@@ -82,16 +94,16 @@ impl Reading<'_> {
             tar_size_bytes += bytes.len() as u64;
             let taken_bytes = self.taken_bytes.load(Ordering::Relaxed);
             check_growth(self.compression, tar_size_bytes, taken_bytes)?;
-            hasher.update(bytes);
+            if let Some(hasher) = &mut hasher {
+                hasher.update(bytes);
+            }
             if fault.is_none()
                 && let Err(source) = parser.update(bytes)
             {
                 let error = Error::Layer { digest: self.name.to_owned(), source };
-                if self.compression != Compression::None || !self.is_promised {
+                if !is_plain || self.plain_hash != PlainHash::InAnyCase {
                     return Err(error);
                 }
-                // What came is hashed here: that it is not what was promised is the better thing to
-                // say.
                 fault = Some(error);
             }
             if let (Some((tar, path)), None) = (&self.tar, &fault) {
@@ -101,7 +113,7 @@ impl Reading<'_> {
             plain.consume(count);
         }
         let parsed = fault.map_or(Ok(parser), Err);
-        Ok(Decoded { compression: self.compression, parsed, digest: hasher.finish() })
+        Ok(Decoded { compression: self.compression, parsed, digest: hasher.map(Hasher::finish) })
     }
 }
 

@@ -33,10 +33,8 @@ pub(crate) struct Args {
     #[allow(dead_code, reason = "taken and not looked at: there is no content trust")]
     disable_content_trust: bool,
 
-    #[arg(long, value_name = "string", value_parser = compression)]
-    #[arg(
-        help = "Compress layers that were made here with \"gzip\" or \"zstd\" (default: as pushed before, else \"gzip\")"
-    )]
+    // Docker prints this help to the byte; docs/compatibility.md says what it does.
+    #[arg(long, hide = true, value_name = "string", value_parser = compression)]
     compression: Option<PushCompression>,
 
     #[arg(long, value_name = "string", help = PLATFORM_HELP)]
