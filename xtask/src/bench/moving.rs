@@ -168,12 +168,12 @@ impl Moving<'_> {
         let inflate = if is_installed("igzip") { "igzip" } else { "gzip" };
         // Two at once: what one core could not do, the other one does.
         let script = format!(
-            "each() {{ for blob; do \
-               cat \"$blob\" | tee limit/$BASHPID.gz >(openssl dgst -sha256 >/dev/null) | {inflate} -dc \
-               | tee limit/$BASHPID.tar | openssl dgst -sha256 >/dev/null; \
-               cat limit/$BASHPID.gz >/dev/null; done; }}; \
-             odd=() even=() at=0; for blob; do if ((at++ % 2)); then odd+=(\"$blob\"); \
-             else even+=(\"$blob\"); fi; done; each \"${{odd[@]}}\" & each \"${{even[@]}}\"; wait; sync -f limit"
+            "each() {{ for blob; do at=limit/${{blob##*/}}; \
+               tee $at >(openssl dgst -sha256 >/dev/null) < \"$blob\" | {inflate} -dc \
+               | tee $at.tar | openssl dgst -sha256 >/dev/null; done; }}; \
+             odd=() even=() turn=0; for blob; do if ((turn++ % 2)); then odd+=(\"$blob\"); \
+             else even+=(\"$blob\"); fi; done; each \"${{odd[@]}}\" & each \"${{even[@]}}\"; wait; \
+             sync -f limit"
         );
         let limit = format!("limit: {inflate}, two sums, one write, sync");
         ways.push(self.limit(&limit, &script, &image.blobs));
