@@ -394,7 +394,7 @@ impl Pump<'_, '_> {
                 (Hashing::Here(hasher), decoded) => (hasher.finish(), decoded),
                 (_, Some(decoded)) => {
                     let decoded = decoded?;
-                    (decoded.digest, Some(Ok(decoded)))
+                    (decoded.digest.ok_or_else(stopped)?, Some(Ok(decoded)))
                 }
                 // Only who cannot hash it ends before the last message.
                 (_, None) => return Err(self.layer_error.take().unwrap_or_else(stopped)),

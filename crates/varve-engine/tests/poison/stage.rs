@@ -78,7 +78,9 @@ impl Stage {
         if verb == Verb::Push {
             let reference = &self.registry.reference("copy:1");
             let (text, all_tags, platform) = (&reference.to_string(), false, None);
-            return self.engine.push(&ctx, &Push { reference, text, all_tags, platform });
+            return self
+                .engine
+                .push(&ctx, &Push { reference, text, all_tags, platform, compression: None });
         }
         let reference = &self.registry.reference("app:1");
         let all = verb == Verb::PullAll;
