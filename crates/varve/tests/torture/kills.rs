@@ -144,7 +144,7 @@ fn whatever_is_killed_leaves_no_interface_and_no_rule() {
         let mut random = plan.random();
         while plan.has_time() || tally.tried() < ROUNDS / 2 {
             let round = tally.tried();
-            let network = if round % 2 == 0 { "bridge" } else { "back" };
+            let network = if round.is_multiple_of(2) { "bridge" } else { "back" };
             if network == "back" {
                 world.lines(&["network", "create", "back"]);
             }

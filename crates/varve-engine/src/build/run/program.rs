@@ -137,16 +137,7 @@ impl Programs<'_> {
         let (mut output_clip, mut error_clip) = (Clip::new(limit), Clip::new(limit));
         let runtime = self.engine.embedded_runtime()?;
         let id = place.id().to_string();
-        let (output, to_output) = channel()?;
-        let (error, to_error) = if self.watch.tells_streams() {
-            let (error, to_error) = channel()?;
-            (Some(error), to_error)
-        } else {
-            let same = to_output.try_clone();
-            (None, same.map_err(RunError::io("make", Path::new("a pipe")))?)
-        };
-        let null = File::open("/dev/null").map_err(RunError::io("open", "/dev/null"))?;
-        let stdio = Stdio::Descriptors { input: null.into(), output: to_output, error: to_error };
+        let (streams, stdio) = self.streams()?;
         let created = match runtime.create(&id, place.private_directory(), stdio) {
             Err(OciError::Create(failure)) => {
                 let text =
@@ -183,7 +174,7 @@ impl Programs<'_> {
                 Stream::Output => output_clip.pass(bytes, |bytes| log(stream, bytes)),
                 Stream::Error => error_clip.pass(bytes, |bytes| log(stream, bytes)),
             };
-            let code = output::follow(created.pid, (output, error), tell, over, kill);
+            let code = output::follow(created.pid, streams, tell, over, kill);
             prepared.shown.agents.iter().for_each(Agent::stop);
             drop::<mpsc::Sender<()>>(running);
             code
@@ -199,6 +190,22 @@ impl Programs<'_> {
             return Err(RunError::CacheMounts { limit: room });
         }
         Ok((ending, ran?))
+    }
+
+    /// What a program writes, to read, and as what it gets it: errors apart from output where they are told
+    /// apart.
+    fn streams(&self) -> Result<((File, Option<File>), Stdio), RunError> {
+        let (output, to_output) = channel()?;
+        let (error, to_error) = if self.watch.tells_streams() {
+            let (error, to_error) = channel()?;
+            (Some(error), to_error)
+        } else {
+            let same = to_output.try_clone();
+            (None, same.map_err(RunError::io("make", Path::new("a pipe")))?)
+        };
+        let null = File::open("/dev/null").map_err(RunError::io("open", "/dev/null"))?;
+        let stdio = Stdio::Descriptors { input: null.into(), output: to_output, error: to_error };
+        Ok(((output, error), stdio))
     }
 }
 
