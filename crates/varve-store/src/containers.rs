@@ -132,7 +132,10 @@ impl Store {
 
     /// Whether there is a container with this ID.
     pub fn is_container(&self, id: &str) -> bool {
-        id.parse::<ContainerId>().is_ok_and(|id| self.container_path(&id).join(RECORD).exists())
+        id.parse::<ContainerId>().is_ok_and(|id| {
+            let directory = self.container_path(&id);
+            [RECORD, FLEETING].iter().any(|name| directory.join(name).exists())
+        })
     }
 
     /// The IDs of all containers, in order.

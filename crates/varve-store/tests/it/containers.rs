@@ -133,6 +133,7 @@ fn a_fleeting_record_that_cannot_be_read_is_no_container() {
     assert_eq!(made, Named::Done);
     assert_eq!(store.container(&one.id).unwrap(), Some(one.clone()));
     assert_eq!(store.container_ids().unwrap(), [one.id]);
+    assert!(store.is_container(&one.id.to_string()), "what it uses is not another's to take away");
     store.tidy_containers().unwrap();
     assert!(store.container_path(&one.id).exists());
     for left in ["", "{", "\0\0\0\0"] {
@@ -144,6 +145,7 @@ fn a_fleeting_record_that_cannot_be_read_is_no_container() {
     assert_eq!(create(&store, &two), Named::Done);
     store.tidy_containers().unwrap();
     assert!(!store.container_path(&one.id).exists());
+    assert!(!store.is_container(&one.id.to_string()));
 }
 
 #[test]

@@ -122,6 +122,7 @@ fn group_help_lists_its_commands() {
         Manage registries of your own
 
         Commands:
+          gc          Remove what no repository of a registry has any more
           serve       Serve a registry (OCI distribution specification 1.1)
 
         Run 'varve registry COMMAND --help' for more information on a command.
