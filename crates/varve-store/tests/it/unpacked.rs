@@ -110,7 +110,9 @@ fn fail(_: &Path) -> io::Result<()> {
 
 fn with_emptier(emptier: fn(&Path) -> io::Result<()>) -> (tempfile::TempDir, Store) {
     let directory = tempfile::tempdir().unwrap();
-    let options = Options { emptier: Some(emptier), ..Options::default() };
+    // With a run directory of its own: who tests need not be root.
+    let run = Some(directory.path().join("run"));
+    let options = Options { emptier: Some(emptier), run, ..Options::default() };
     let store = Store::open_with(&directory.path().join("store"), options).unwrap();
     (directory, store)
 }
