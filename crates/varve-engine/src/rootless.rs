@@ -8,8 +8,9 @@ use std::{
 
 pub use varve_runtime::userns::{Membership, is_inside};
 
+use rustix::{fs::Access, io::Errno};
 use varve_runtime::userns::UserNamespaceError;
-use varve_store::{Options, Store};
+use varve_store::{Error as StoreError, Options, Store};
 
 use crate::{Engine, Error, Result};
 
@@ -28,6 +29,18 @@ pub fn enter(run: &Path, path: &OsStr) -> Result<Membership> {
 /// it was.
 pub fn is_refused(error: &Error) -> bool {
     matches!(error, Error::UserNamespace(UserNamespaceError::Refused(_)))
+}
+
+/// Fails where the permissions of the store's directory `root` forbid this user to write there. In the
+/// namespace they are asked no more, since the user is root there: to be asked before entering it for
+/// what is about images. Other obstacles hold in the namespace too.
+pub fn may_write(root: &Path) -> Result<()> {
+    match rustix::fs::access(root, Access::WRITE_OK) {
+        Err(error @ Errno::ACCESS) => {
+            Err(StoreError::Io { action: "write", path: root.to_owned(), source: error.into() })?
+        }
+        _ => Ok(()),
+    }
 }
 
 impl Engine {

@@ -75,6 +75,15 @@ impl Ui {
         Ok(())
     }
 
+    /// Fails for a user without privileges who may not write to the store. To be asked before their
+    /// namespace is entered.
+    pub(crate) fn may_write(&self) -> Result<(), CommandError> {
+        match self.user {
+            User::Plain { is_inside: false, .. } => Ok(rootless::may_write(&self.root())?),
+            User::Root | User::Plain { is_inside: true, .. } => Ok(()),
+        }
+    }
+
     /// What makes this process one of those in the user's namespace, if it entered.
     pub(crate) fn membership(&self) -> Option<&Membership> {
         self.membership.as_ref()

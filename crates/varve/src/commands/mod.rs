@@ -272,7 +272,7 @@ pub(crate) fn run(cli: Cli, environment: Environment) -> ExitCode {
     let result = noticed.and_then(|()| match &cli.command {
         Some(command) if !ui.globals().version => {
             match endpoint::elsewhere(ui.globals(), ui.environment()) {
-                Ok(None) => ui.enter_namespace(command.need()).and_then(|()| command.run(&ui)),
+                Ok(None) => command.run_here(&mut ui),
                 Ok(Some(host)) => {
                     let unreachable = || endpoint::unreachable(command.lead(), &host);
                     command.run_elsewhere(&ui).and_then(|()| Err(unreachable()))
@@ -292,6 +292,15 @@ pub(crate) fn run(cli: Cli, environment: Environment) -> ExitCode {
 }
 
 impl Command {
+    /// Runs the command on this machine, with the privileges that it needs.
+    fn run_here(&self, ui: &mut Ui) -> Result<(), CommandError> {
+        if self.removes_images() {
+            ui.may_write()?;
+        }
+        ui.enter_namespace(self.need())?;
+        self.run(ui)
+    }
+
     /// Says what can be said of this program alone, before an error about a daemon elsewhere.
     fn run_elsewhere(&self, ui: &Ui) -> Result<(), CommandError> {
         match self {

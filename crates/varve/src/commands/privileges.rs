@@ -27,6 +27,13 @@ impl Command {
         }
     }
 
+    /// Whether the command removes images, as `rmi` does: then only those that the user may remove,
+    /// also where they are root.
+    pub(super) fn removes_images(&self) -> bool {
+        let prune = matches!(self, Self::System(system::Command::Prune(_)));
+        prune || matches!(self, Self::Image(image::Command::Prune(_)))
+    }
+
     /// Whether the command is about containers, their file systems or what may belong to their users.
     fn needs_privileges(&self) -> bool {
         match self {

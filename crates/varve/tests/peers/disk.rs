@@ -4,6 +4,7 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader, Write as _},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
@@ -63,6 +64,26 @@ impl Disk {
     pub(crate) fn path(&self) -> PathBuf {
         let directory = self.directory.path().strip_prefix("/").expect("an absolute path");
         Path::new("/proc").join(self.holder.id().to_string()).join("root").join(directory)
+    }
+
+    /// Where the disk is in its namespace.
+    pub(crate) fn path_inside(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// What starts a program there as the same ordinary user who runs this, without privileges.
+    /// From outside it would not find the disk once it entered a user namespace of its own. In one
+    /// that is in another one nobody maps sub-IDs, hence no `PATH` to find `newuidmap` on.
+    pub(crate) fn entry(&self) -> Vec<String> {
+        let facts = fs::metadata("/proc/self").expect("ourselves");
+        let words = format!(
+            "nsenter --preserve-credentials --user --mount --target {} \
+             unshare --map-user={} --map-group={} env PATH=",
+            self.holder.id(),
+            facts.uid(),
+            facts.gid()
+        );
+        words.split_whitespace().map(str::to_owned).collect()
     }
 
     /// Fills it to the last byte.

@@ -9,12 +9,19 @@ use std::{
 
 use serde_json::Value;
 use tempfile::TempDir;
+use varve_testkit::guard;
+
+use crate::disk::Disk;
 
 /// A user of `varve`, with nothing in common with any other.
 #[derive(Debug)]
 pub(crate) struct Home {
     directory: TempDir,
     store: PathBuf,
+    /// The store as commands are told it.
+    root: PathBuf,
+    /// Words before each command.
+    entry: Vec<String>,
     environment: Vec<(String, String)>,
 }
 
@@ -42,12 +49,23 @@ impl Home {
     pub(crate) fn new() -> Self {
         let directory = TempDir::new().expect("a temporary directory");
         let store = directory.path().join("store");
-        Self { directory, store, environment: Vec::new() }
+        let root = store.clone();
+        Self { directory, store, root, entry: Vec::new(), environment: Vec::new() }
     }
 
     /// With the store elsewhere.
     pub(crate) fn with_store(store: &Path) -> Self {
-        Self { store: store.to_owned(), ..Self::new() }
+        Self { store: store.to_owned(), root: store.to_owned(), ..Self::new() }
+    }
+
+    /// With the store on a disk. Root sees it from outside; an ordinary user goes to it.
+    pub(crate) fn on(disk: &Disk) -> Self {
+        let store = disk.path().join("store");
+        if guard::is_root() {
+            return Self { root: store.clone(), store, ..Self::new() };
+        }
+        let root = disk.path_inside().join("store");
+        Self { store, root, entry: disk.entry(), ..Self::new() }
     }
 
     /// With another variable in the environment of every command.
@@ -80,9 +98,11 @@ impl Home {
 
     /// A command of `varve`, ready to be changed and run.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_varve"));
+        let mut words = self.entry.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_varve")]);
+        let mut command = Command::new(words.next().expect("a program"));
+        command.args(words);
         self.at_home(&mut command)
-            .env("VARVE_ROOT", &self.store)
+            .env("VARVE_ROOT", &self.root)
             .env("VARVE_RUN", self.directory.path().join("run"))
             .args(arguments);
         command

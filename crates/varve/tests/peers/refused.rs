@@ -29,7 +29,7 @@ fn is_untouched(home: &Home, images: &[String]) {
 #[test]
 fn a_full_disk_fails_a_pull_and_a_load_and_costs_nothing_that_was_there() {
     let Some(disk) = Disk::of(8 << 20) else { return };
-    let (home, registry) = (Home::with_store(&disk.path().join("store")), Registry::start());
+    let (home, registry) = (Home::on(&disk), Registry::start());
     registry.push("small:1", Image::seeded(81));
     registry.push("large:1", large(82).layers(8));
     let (small, large_name) = (registry.reference("small:1"), registry.reference("large:1"));
@@ -63,7 +63,7 @@ fn a_full_disk_fails_a_pull_and_a_load_and_costs_nothing_that_was_there() {
 #[test]
 fn rmi_and_prune_work_with_not_one_byte_free() {
     let Some(disk) = Disk::of(8 << 20) else { return };
-    let (home, registry) = (Home::with_store(&disk.path().join("store")), Registry::start());
+    let (home, registry) = (Home::on(&disk), Registry::start());
     let names = ["one:1", "two:1", "three:1"].map(|name| registry.reference(name).to_string());
     for (seed, name) in (91..).zip(["one:1", "two:1", "three:1"]) {
         registry.push(name, Image::seeded(seed).layer_size_bytes(500 << 10));
@@ -94,7 +94,7 @@ fn rmi_and_prune_work_with_not_one_byte_free() {
 #[test]
 fn a_store_on_a_read_only_file_system_is_read_and_not_changed() {
     let Some(mut disk) = Disk::of(8 << 20) else { return };
-    let home = Home::with_store(&disk.path().join("store"));
+    let home = Home::on(&disk);
     only_reads(&home, "Read-only file system", || disk.make_read_only());
 }
 
