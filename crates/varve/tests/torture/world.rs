@@ -123,15 +123,21 @@ impl World {
 
     /// What is left of networks, where the test has a network namespace of its own.
     pub(crate) fn network_leftovers(&self) -> Vec<String> {
-        let interfaces = fs::read_to_string("/proc/self/net/dev").expect("the kernel's table");
-        let names = interfaces.lines().skip(2).filter_map(|line| line.split(':').next());
-        let ours = names.map(str::trim).filter(|name| name.starts_with('v'));
-        let mut left: Vec<String> = ours.map(|name| format!("interface {name}")).collect();
+        let mut left = self.interfaces_and_names();
         if let Some(nft) = guard::tool("nft") {
             let tables = Command::new(nft).args(["list", "tables"]).output().expect("nft ends");
             let tables = String::from_utf8(tables.stdout).expect("UTF-8");
             left.extend(tables.lines().filter(|line| line.contains(" v")).map(str::to_owned));
         }
+        left
+    }
+
+    /// The same without rules.
+    pub(crate) fn interfaces_and_names(&self) -> Vec<String> {
+        let interfaces = fs::read_to_string("/proc/self/net/dev").expect("the kernel's table");
+        let names = interfaces.lines().skip(2).filter_map(|line| line.split(':').next());
+        let ours = names.map(str::trim).filter(|name| name.starts_with('v'));
+        let mut left: Vec<String> = ours.map(|name| format!("interface {name}")).collect();
         for run in entries(&self.path("run")) {
             for network in entries(&run.join("networks")) {
                 left.extend(files(&network.join("names")));
