@@ -5,7 +5,10 @@
 mod harm;
 mod world;
 
-use varve_testkit::torture::{Plan, Tally};
+use varve_testkit::{
+    guard,
+    torture::{Plan, Tally},
+};
 
 use harm::Harm;
 use world::World;
@@ -15,6 +18,10 @@ const SOME: usize = 60;
 
 #[test]
 fn damage_anywhere_is_found_and_never_handed_out_and_mended() {
+    // It is mended in this process, which outside of a user's namespace has no way to show a layer.
+    if !guard::root() {
+        return;
+    }
     let plan = Plan::of_the_environment();
     let world = World::new();
     let mut tally = Tally::of("damage", &plan);
