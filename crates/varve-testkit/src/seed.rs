@@ -46,7 +46,7 @@ impl Seeded {
 }
 
 /// A seed that nobody chose.
-pub(crate) fn of_the_clock() -> u64 {
+fn of_the_clock() -> u64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("now");
     u64::from(now.subsec_nanos())
 }

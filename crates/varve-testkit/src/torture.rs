@@ -10,10 +10,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::seed::{self, Seeded};
+use crate::seed::Seeded;
 
 /// Where the seed is; printed with each failure.
 const SEED: &str = "VARVE_TORTURE_SEED";
+/// The seed of the short form, so that the same cases are tried each time.
+const SHORT_SEED: u64 = 42;
 /// How long the long form may take for the test, in seconds. Absent: the short form.
 const SECONDS: &str = "VARVE_TORTURE_SECONDS";
 /// The file that a family's line is added to: name, tried, held, seed, separated by tabs.
@@ -29,11 +31,11 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// As the environment says; without it the short form, from the clock.
+    /// As the environment says; without it the short form.
     pub fn of_the_environment() -> Self {
         let number = |name| env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
         let until = number(SECONDS).map(|seconds| Instant::now() + Duration::from_secs(seconds));
-        let seed = number(SEED).unwrap_or_else(seed::of_the_clock);
+        let seed = number(SEED).unwrap_or(SHORT_SEED);
         println!("{SEED}={seed}");
         Self { seed, until }
     }

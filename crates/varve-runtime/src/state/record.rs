@@ -28,13 +28,17 @@ pub(super) fn load(dir: &Path) -> Result<Loaded, StateError> {
             .map_err(StateError::io("read", &path))?,
     };
     // The file is written without a sync when a container starts, so that starting does not
-    // wait for the disk: a loss of power in the moments after may leave it without content.
-    if bytes.iter().all(|byte| *byte == 0) {
+    // wait for the disk: a loss of power in the moments after may leave it without content,
+    // or with zeros in places, of which JSON has none.
+    if bytes.is_empty() || bytes.contains(&0) {
         return Ok(Loaded::Torn);
     }
-    sealed::parse(&bytes)
-        .map(Loaded::State)
-        .map_err(|source| StateError::Malformed { path, source })
+    match sealed::parse(&bytes) {
+        Ok(state) => Ok(Loaded::State(state)),
+        // A record is a line; without its end only the beginning was on the disk.
+        Err(_) if bytes.starts_with(b"{") && !bytes.ends_with(b"\n") => Ok(Loaded::Torn),
+        Err(source) => Err(StateError::Malformed { path, source }),
+    }
 }
 
 /// What a state file was found to hold.

@@ -49,7 +49,10 @@ impl Check<'_> {
 
     /// Whether a container is found by its name.
     fn container_name(&mut self, container: &Container) -> Result<()> {
-        if self.store.container_named(&container.name)? == Some(container.id) {
+        // Record and name of one that goes with its end are not synced: a loss of power may leave
+        // one without the other.
+        let is_fleeting = !self.store.container_path(&container.id).join("container.json").exists();
+        if is_fleeting || self.store.container_named(&container.name)? == Some(container.id) {
             return Ok(());
         }
         let path = Path::new("varve/names").join(container.name.as_str());
